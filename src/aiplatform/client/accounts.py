@@ -27,7 +27,7 @@ class LoginSession(Resource, SessionOut):
 
 
 class SecondFactor(Resource, TotpOut):
-    """The state of the second factor (a code of an authenticator app) of your account."""
+    """The state of your account's second factor (a code from an authenticator app)."""
 
 
 class Enrolment(Resource, EnrolmentOut):
@@ -91,7 +91,7 @@ class Invitations(Group):
         self._http.request("DELETE", f"invitations/{segment(key)}")
 
     def accept(self, token: str, username: str, password: str) -> None:
-        """Create the account of an invitation; ``token`` is the part of its link after ``#``."""
+        """Create the account for an invitation; ``token`` is the part of its link after ``#``."""
         body = {"token": token, "username": username, "password": password}
         self._http.request("POST", "auth/accept-invitation", json=body, authenticated=False)
 
@@ -137,8 +137,8 @@ class Account(Group):
     ) -> list[str]:
         """Replace the recovery codes, and return the new ones.
 
-        Proof that the account is yours is required: the password, a code of the authenticator app,
-        or a recovery code.
+        Proof that the account is yours is required: the password, a code from the authenticator
+        app, or a recovery code.
         """
         return _codes(self._http.post("users/me/totp/recovery-codes", _proof(password, code)))
 
@@ -147,8 +147,8 @@ class Account(Group):
     ) -> None:
         """Disable the second factor.
 
-        Proof that the account is yours is required: the password, a code of the authenticator app,
-        or a recovery code.
+        Proof that the account is yours is required: the password, a code from the authenticator
+        app, or a recovery code.
         """
         self._http.post("users/me/totp/disable", _proof(password, code))
 
@@ -165,14 +165,14 @@ class Account(Group):
     def forgot_password(self, email: str) -> None:
         """Request an email with a single-use link that sets a new password.
 
-        The response does not reveal if an account with this address exists.
+        The response does not reveal whether an account with this address exists.
         """
         self._http.request(
             "POST", "auth/forgot-password", json={"email": email}, authenticated=False
         )
 
     def reset_password(self, token: str, new_password: str) -> None:
-        """Set a new password with the token of a password-reset link.
+        """Set a new password with the token from a password reset link.
 
         All sessions of the account end.
         """

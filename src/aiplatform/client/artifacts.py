@@ -18,7 +18,7 @@ class Artifact(Resource, ArtifactOut):
 
 
 def artifacts_of(client: Connection, task: UUID, *, limit: int | None = None) -> Pages[Artifact]:
-    """List the artifacts of a task, ordered by path."""
+    """List a task's artifacts, ordered by path."""
 
     def made(item: object) -> Artifact:
         artifact = Artifact.read_answer(item)
@@ -37,10 +37,10 @@ def artifacts_of(client: Connection, task: UUID, *, limit: int | None = None) ->
 def download_artifacts(
     client: Connection, task: UUID, artifacts: Iterable[Artifact], directory: Path
 ) -> list[Path]:
-    """Download artifacts below ``directory``, and check each file against its hash.
+    """Download artifacts to ``directory`` and check each file against its hash.
 
     Raises:
-        ClientError: if the path of an artifact would lead out of the directory.
+        ClientError: if an artifact's path would lead out of the directory.
     """
     root = directory.resolve()
     fetched = []

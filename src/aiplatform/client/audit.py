@@ -10,7 +10,7 @@ from aiplatform.protocol.shapes.audit import AuditOut
 
 
 class AuditEntry(Resource, AuditOut):
-    """An entry of the audit trail: who did what to which resource, and the outcome.
+    """An entry in the audit trail: who did what to which resource, and the outcome.
 
     ``user`` is None for an action of the platform itself.
     """
@@ -29,8 +29,8 @@ class Audit(Group):
     def export(self, destination: Path | str, *, csv: bool = False, **filters: Any) -> Path:
         """Write matching audit entries to a file, newest first; filters are as in :meth:`list`.
 
-        A JSON Lines file (the default) contains proofs, with which ``aiplatform audit verify``
-        checks the entries against the seals. A CSV file is for people.
+        A JSON Lines file (the default) contains proofs with which ``aiplatform audit verify``
+        checks the entries against the seals. A CSV file is meant for people.
         """
         params = {"format": "csv" if csv else "jsonl", **filters}
         return download(self._http, "audit/export", Path(destination), params=params)

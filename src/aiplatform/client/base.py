@@ -1,4 +1,4 @@
-"""Base classes of all resources and groups of operations, and the search by name."""
+"""Base classes of all resources and groups of operations, and look-up by name."""
 
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
@@ -21,13 +21,13 @@ from aiplatform.protocol.validation_errors import message_of, place_of
 class Connection:
     """The connection to a server, with the settings that all groups share; a client is one.
 
-    Groups and resources know only this much of a client, so that their modules import each other
-    in one direction. Only :class:`~aiplatform.client.client.Client` knows all groups. A group that
-    needs another one creates it: groups have no state of their own.
+    Groups and resources know only this part of a client, so that their modules import each other in
+    one direction only. Only :class:`~aiplatform.client.client.Client` knows all groups. A group
+    that needs another one creates it: groups have no state of their own.
 
     Args:
         transport: the connections to the server.
-        project: the project for operations that need one and are not given one.
+        project: the project for operations that need one but are not given one.
     """
 
     def __init__(self, transport: Transport, project: ProjectOut | UUID | str | None) -> None:
@@ -41,7 +41,7 @@ class Connection:
 
 
 class Resource(Shape):
-    """An object of the server, as it was when it was read, with a link to the client that read it.
+    """A server object as it was when it was read, with a link to the client that read it.
 
     Responses are parsed by :meth:`~aiplatform.protocol.shapes.shape.Shape.read_answer`: fields that
     a newer server adds can be read as attributes, too.
@@ -68,7 +68,7 @@ class Resource(Shape):
         self._etag = etag
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        """Return only name and state, because all fields of a resource may fill pages."""
+        """Return only the name and state, because all fields of a resource may fill pages."""
         return summary(self)
 
     def __str__(self) -> str:
@@ -114,10 +114,10 @@ class Group:
         return resource
 
     def _read(self, kind: type[S], data: Any) -> S:
-        """Convert the JSON of a response to an object of the class ``kind``.
+        """Convert the JSON of a response to an object of class ``kind``.
 
         Raises:
-            UnexpectedAnswer: if it does not have the fields of this class.
+            UnexpectedAnswer: if it does not have this class's fields.
         """
         try:
             return kind.read_answer(data)
@@ -142,7 +142,7 @@ class Group:
         return self._make(kind, decoded(response), response.headers.get("etag"))
 
     def _shapes(self, kind: type[S], path: str, **params: Any) -> Pages[S]:
-        """List objects that only contain data and have no methods."""
+        """List objects that contain only data and have no methods."""
         return Pages(
             lambda cursor, size: self._http.get(path, cursor=cursor, limit=size, **params),
             lambda item: self._read(kind, item),
@@ -160,7 +160,8 @@ class Group:
     def _patch(self, kind: type[R], path: str, held: object, changes: Mapping[str, Any]) -> R:
         """Change a resource, unless somebody has changed it since the caller read it.
 
-        A resource that came from a list has no ETag; then its time of change is compared instead.
+        A resource that came from a list has no ETag; in that case its time of change is compared
+        instead.
         """
         etag = held.etag if isinstance(held, Resource) else None
         if etag is None:
@@ -179,7 +180,7 @@ class Group:
 
 
 def name_of(resource: Shape) -> str:
-    """Return the name of a resource, or an empty text if it has none."""
+    """Return the name of a resource, or an empty string if it has none."""
     return str(getattr(resource, "name", ""))
 
 
@@ -190,10 +191,11 @@ def find_by_name(
     where: str,
     get_name: Callable[[S], str] = name_of,
 ) -> S:
-    """Return the only resource with the given name, as ``get_name`` returns it.
+    """Return the only resource with the given name, which ``get_name`` extracts.
 
     Raises:
-        NotFound: if there is none; the hint lists existing names, as a name is easily misspelt.
+        NotFound: if there is none; the hint lists existing names, because a name is easily
+            misspelt.
         AmbiguousName: if several resources have this name.
     """
     named = [resource for resource in pages(name=name) if get_name(resource) == name]

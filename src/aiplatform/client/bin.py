@@ -17,11 +17,11 @@ class BinItem(Resource, BinItemOut):
 
 
 class Restored(Resource, RestoredOut):
-    """An object that was restored from the bin, with the name that it has now."""
+    """An object restored from the bin, with its new name."""
 
 
 BinItemLike = BinItem | UUID | str
-"""An item of the bin, its uuid, its name, or ``name@version``."""
+"""An item in the bin, its uuid, its name, or ``name@version``."""
 
 
 class Bin(Group):
@@ -54,7 +54,7 @@ class Bin(Group):
         self._http.request("DELETE", path)
 
     def restore_project(self, item: BinItemLike, *, name: str | None = None) -> Restored:
-        """Restore a project with everything that was in it; its tasks stay cancelled."""
+        """Restore a project with everything that was in it; its tasks remain cancelled."""
         path = f"bin/{self._project(item)}/restore"
         return self._make(Restored, self._http.post(path, _named(name)))
 

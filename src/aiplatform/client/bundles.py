@@ -1,4 +1,4 @@
-"""Code bundles: a directory or git commit, packed so that equal code gives equal bytes."""
+"""Code bundles: a directory or git commit, packed so that the same code gives the same bytes."""
 
 import gzip
 import io
@@ -39,7 +39,7 @@ class Bundle(Resource, BundleOut):
     """A code bundle, which scripts run; ``size`` and ``unpacked_bytes`` are in bytes."""
 
     def download(self, directory: Path | str = ".") -> Path:
-        """Download the archive into a directory, and check it against its hash."""
+        """Download the archive to a directory and check it against its hash."""
         path = Path(directory) / f"{self.name}.tar.gz"
         return download(
             self._client.transport, f"bundles/{self.uuid}/content", path, sha256=self.sha256
@@ -52,16 +52,17 @@ class Bundle(Resource, BundleOut):
 
 @dataclass(frozen=True)
 class PackedBundle:
-    """A packed bundle, and the directory or commit that it was made from."""
+    """A packed bundle, with the directory or commit that it was made from."""
 
     content: bytes
     source: dict[str, str]
 
 
 def pack_directory(directory: Path, *, on_progress: Progress | None = None) -> PackedBundle:
-    """Pack the files of a directory, except files that git ignores and virtual environments.
+    """Pack the files in a directory, except files that git ignores and virtual environments.
 
-    Names and sizes are checked before any file is read, so an invalid directory is refused at once.
+    Names and sizes are checked before any file is read, so that an invalid directory is refused at
+    once.
 
     Args:
         directory: the directory to pack.
@@ -69,8 +70,8 @@ def pack_directory(directory: Path, *, on_progress: Progress | None = None) -> P
             then after each file.
 
     Raises:
-        ClientError: for a symbolic link, more files or bytes than a bundle can hold, or no files at
-            all.
+        ClientError: for a symbolic link, for more files or bytes than a bundle can hold, or if
+            there are no files.
     """
     found = list_files(directory)
     total = sum(found.values())
@@ -92,12 +93,12 @@ def pack_directory(directory: Path, *, on_progress: Progress | None = None) -> P
 
 
 def list_files(directory: Path) -> dict[Path, int]:
-    """Return the files that a bundle of the directory contains, in order, with their sizes.
+    """Return the files that a bundle of the directory would contain, with their sizes in bytes.
 
-    Sizes are in bytes.
+    The files are in the order in which they would be packed.
 
     Raises:
-        ClientError: for the first file that a bundle can't hold, or if there is no file.
+        ClientError: if a bundle can't hold one of the files, or there are none.
     """
     found: dict[Path, int] = {}
     total = 0

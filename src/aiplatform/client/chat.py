@@ -1,4 +1,4 @@
-"""Chat with a deployment: the most used part of OpenAI's chat interface."""
+"""Chat with a deployment: the most commonly used part of OpenAI's chat interface."""
 
 import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ Messages = str | Sequence[Mapping[str, Any]]
 
 @dataclass(frozen=True)
 class ChatReply:
-    """The complete answer of a model; ``raw`` is the JSON that the server sent."""
+    """The complete answer of a model; ``raw`` is the JSON sent by the server."""
 
     text: str
     finish_reason: str | None = None
@@ -36,7 +36,7 @@ class ChatReply:
 
 
 class ChatStream:
-    """An answer while it is generated: iterate over its pieces of text.
+    """An answer that is being generated: iterate over its pieces of text.
 
     After the last piece, ``text``, ``finish_reason`` and ``usage`` are complete. Leaving the loop
     early ends the generation.

@@ -42,7 +42,7 @@ from aiplatform.language import tr
 
 
 class Client(Connection):
-    """A client of one AI Platform server.
+    """A client for an AI Platform server.
 
     For example::
 
@@ -54,7 +54,7 @@ class Client(Connection):
             login, then the platform that `aiplatform up` runs in ``AIPLATFORM_HOME``.
         token: an access token or an API key. By default ``AIPLATFORM_TOKEN``, then the session of
             ``aiplatform login``. Only a session is renewed when it expires.
-        project: the project for operations that need one and are not given one. By default
+        project: the project for operations that need one but are not given one. By default
             ``AIPLATFORM_PROJECT``.
         timeout: seconds without a response after which a request fails.
         language: the language of the server's messages, ``en`` or ``zh``.
@@ -122,7 +122,7 @@ class Client(Connection):
     def access_token(self) -> str:
         """Return a token for other programs, such as ``OpenAI(api_key=client.access_token)``.
 
-        The token expires after a while; then call this method again.
+        The token expires after a while; call this method again when it does.
         """
         return self.transport.tokens.current()
 
@@ -134,9 +134,9 @@ class Client(Connection):
         Check :attr:`must_change_password` afterwards.
 
         Raises:
-            Unauthenticated: if username or password is wrong. The code ``auth.totp_required`` means
-                that they are right, and that a code of the authenticator app or a recovery code is
-                needed, too.
+            Unauthenticated: if the username or password is wrong. The code ``auth.totp_required``
+                means that they are right but a code from the authenticator app or a recovery code
+                is needed, too.
         """
         form = {"grant_type": "password", "username": username, "password": password}
         if totp is not None:
@@ -144,7 +144,7 @@ class Client(Connection):
         try:
             answer = self.transport.request("POST", "auth/token", form=form, authenticated=False)
         except Unauthenticated as error:
-            # Its hint is to log in, which the caller is doing just now.
+            # Its hint is to log in, which the caller is already doing.
             error.hint = ""
             raise
         session = session_from(self.url, username, decoded(answer))
@@ -212,7 +212,7 @@ class Client(Connection):
 
     def health(self) -> dict[str, Any]:
         """Return the state of the server and of each of its parts; needs no login."""
-        # An unhealthy server answers 503, with the same document.
+        # An unhealthy server responds with 503 and the same document.
         response = self.transport.request(
             "GET", "health/details", authenticated=False, accept_errors=True
         )
@@ -242,9 +242,9 @@ class Client(Connection):
                 for step, batch in enumerate(batches):
                     run.log({"loss": train(batch)}, step=step)
 
-        Everything that is logged is first written to files, and a thread sends it. Therefore the
-        loop neither waits for the server nor fails with it. The thread retries while the server is
-        unreachable. Records that were not sent when the run ended can be sent later by
+        Everything that is logged is first written to files and then sent by a thread, so the loop
+        neither waits for the server nor fails with it. The thread retries while the server is
+        unreachable. Records that have not been sent by the end of the run can be sent later with
         ``aiplatform runs sync``; nothing is stored twice.
 
         Args:
@@ -255,14 +255,14 @@ class Client(Connection):
             mode: ``offline`` sends nothing until ``aiplatform runs sync``.
             directory: the directory for the files; by default ``AIPLATFORM_RUNS``, else a directory
                 in the user's data directory.
-            raise_when_cancelled: let :meth:`ExternalRun.log` raise ``RunCancelled`` after the run
+            raise_when_cancelled: make :meth:`ExternalRun.log` raise ``RunCancelled`` after the run
                 was cancelled on the platform; :attr:`ExternalRun.cancelled` is set in any case.
             end_timeout: seconds to wait for the server when the run ends.
             capture_output: also write the output of the program to the run's log.
 
         Raises:
-            ApiError: if the server rejects the run. An unreachable server is no error: the run is
-                sent when the server can be reached.
+            ApiError: if the server rejects the run. An unreachable server is not an error: the run
+                is sent once the server can be reached.
         """
         return self.external.begin(
             name,

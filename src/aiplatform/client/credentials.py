@@ -1,8 +1,8 @@
-"""Storage of login sessions: one file for all processes of a user on a machine.
+"""Storage of login sessions: one file for all of a user's processes on a machine.
 
 The file is written atomically, with mode 0600. Refresh tokens rotate, and the server ends a session
-whose token is used twice. Therefore a process that refreshes a session locks a file beside this
-one, and reads it again first.
+whose token is used twice. Therefore a process that refreshes a session first locks a file beside
+this one and reads the session again.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ _EARLY_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A login at one server.
+    """A login session at one server.
 
     ``expires_at`` is when the access token expires, in seconds since the epoch.
     """
@@ -40,7 +40,7 @@ class Session:
     must_change_password: bool = False
 
     def is_fresh(self) -> bool:
-        """Return True if the access token is valid for some more time, by this machine's clock."""
+        """Return True if the access token is valid for a while longer, by this machine's clock."""
         return time.time() < self.expires_at - _EARLY_SECONDS
 
     def __repr__(self) -> str:
@@ -57,7 +57,7 @@ def default_path() -> Path:
 
 
 class CredentialStore:
-    """The file of login sessions by server address, and the address of the last login."""
+    """The file of login sessions, keyed by server address, and the address of the last login."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or default_path()
@@ -84,11 +84,11 @@ class CredentialStore:
     def write(
         self, session: Session, *, make_current: bool = False, home: Path | None = None
     ) -> None:
-        """Store ``session``, and replace an earlier one for the same address.
+        """Store ``session``, replacing an earlier one for the same address.
 
         Args:
             session: the session to store.
-            make_current: use this server if a later command or client names none.
+            make_current: use this server for later commands and clients that don't name one.
             home: the directory of the platform, if `aiplatform up` runs it on this machine.
         """
         content = self._read()
@@ -127,7 +127,7 @@ class CredentialStore:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Hold a lock against other threads and processes while a session is replaced."""
+        """Hold a lock against other threads and processes while a session is being replaced."""
         self._make_directory()
         with file_lock(self.path.with_suffix(".lock"), seconds=_LOCK_SECONDS):
             yield
@@ -146,7 +146,7 @@ class CredentialStore:
     def _write(self, content: dict[str, Any]) -> None:
         self._make_directory()
         temporary = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}")
-        # O_EXCL with the mode at creation: the file is never readable for others.
+        # O_EXCL and the mode at creation ensure that the file is never readable by others.
         descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             with os.fdopen(descriptor, "w", encoding="utf-8") as file:

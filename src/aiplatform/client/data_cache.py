@@ -1,8 +1,8 @@
-"""A cache of dataset versions on this machine, fetched in parts that are named by their hashes.
+"""A cache of dataset versions on this machine, fetched in parts named by their hashes.
 
 If a similar version is in the cache, only the parts that differ are downloaded. After an
-interrupted download, the parts that were received are recognised by their hashes, so no other
-record is needed.
+interrupted download, the parts already received are recognised by their hashes, so no other record
+is needed.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ def default_limit() -> int:
 
 @dataclass(frozen=True)
 class Cached:
-    """A complete, verified file of the cache; ``fetched`` is the number of downloaded bytes."""
+    """A complete, verified file in the cache; ``fetched`` is the number of downloaded bytes."""
 
     path: Path
     fetched: int
@@ -73,12 +73,12 @@ class DataCache:
         wanted: VersionParts,
         progress: ProgressCallback | None = None,
     ) -> Cached:
-        """Return the file of a version; download the missing parts from ``content``.
+        """Return the file of a version, downloading missing parts from ``content``.
 
         Raises:
             CorruptDownload: if the server sends other bytes than it announced.
-            ApiError: if the server rejects the request, or can't be reached. The next call uses the
-                parts that were received.
+            ApiError: if the server rejects the request or can't be reached. The next call uses the
+                parts already received.
         """
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         target = self.directory / f"{wanted.file_hash}.parquet"
@@ -93,7 +93,7 @@ class DataCache:
         return Cached(target, fetched)
 
     def _is_good(self, path: Path, sha256: str) -> bool:
-        """Return True if the file exists and has this hash. Remove a file with another hash."""
+        """Return True if the file exists and has this hash. Remove a file with a different hash."""
         try:
             with path.open("rb") as file:
                 if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
@@ -138,14 +138,14 @@ class DataCache:
         """Return, for each part in the cache, its file and its offset in bytes."""
         known: dict[str, tuple[Path, int]] = {}
         for index in self.directory.glob("*.json"):
-            # The index may be evicted meanwhile, or come from another version of the program.
+            # The index may have been evicted, or come from another version of the program.
             with contextlib.suppress(OSError, ValueError):
                 for part in map(VersionPart.model_validate, json.loads(index.read_bytes())):
                     known[part.sha256] = (index.with_suffix(".parquet"), part.start)
         return known
 
     def _evict(self, kept: Path) -> None:
-        """Remove the least recently used files until the others are within the limit."""
+        """Remove the least recently used files until the rest is within the limit."""
         files = []
         for path in self.directory.glob("*.parquet"):
             with contextlib.suppress(FileNotFoundError):
@@ -165,7 +165,7 @@ class DataCache:
 
 
 class _Assembly:
-    """A file that is assembled from an earlier attempt, from other files and from the server."""
+    """A file being assembled from an earlier attempt, other files and the server."""
 
     def __init__(
         self, file: BinaryIO, wanted: VersionParts, progress: ProgressCallback | None
@@ -218,7 +218,7 @@ class _Assembly:
                 time.sleep(back_off(failures - 1))
 
     def _gap(self) -> list[VersionPart]:
-        """Return the first missing parts that lie side by side."""
+        """Return the first run of adjacent missing parts."""
         run: list[VersionPart] = []
         for part in self._wanted.parts:
             if part.start in self._missing:
@@ -228,7 +228,7 @@ class _Assembly:
         return run
 
     def _receive(self, response: httpx.Response, run: Sequence[VersionPart]) -> None:
-        # If a proxy removes the range from the request, the answer is the whole file.
+        # If a proxy removes the range from the request, the response is the whole file.
         at = run[0].start if response.status_code == HTTPStatus.PARTIAL_CONTENT else 0
         rest = iter(run)
         part = next(rest)

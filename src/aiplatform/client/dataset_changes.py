@@ -18,14 +18,14 @@ from aiplatform.protocol.shapes.datasets import DatasetOut, TagOut
 
 
 class DatasetTag(Resource, TagOut):
-    """A name for a version, which can be moved to another version."""
+    """A movable name for a version."""
 
 
 class DatasetChanges(DatasetPaths):
     """The methods of ``client.datasets`` that make new versions from existing ones.
 
-    The new version is made from ``parent``. By default, that is the version that the dataset
-    argument names (``name@v2``, or a :class:`DatasetVersion`), or else the current version.
+    The new version is made from ``parent``. By default, that is the version named by the dataset
+    argument (``name@v2``, or a :class:`DatasetVersion`), or else the current version.
     """
 
     def add_version(
@@ -101,7 +101,7 @@ class DatasetChanges(DatasetPaths):
     def append(self, dataset: DatasetLike, data: UploadData, **options: Any) -> DatasetVersion:
         """Commit a version with rows added after those of the current version, or of ``parent``.
 
-        Other options are those of :meth:`Datasets.add_version`.
+        Other options are as in :meth:`Datasets.add_version`.
         """
         return self.add_version(dataset, data, mode="append", **options)
 
@@ -131,7 +131,7 @@ class DatasetChanges(DatasetPaths):
         parent: str | None = None,
         project: ProjectLike | None = None,
     ) -> DatasetVersion:
-        """Commit a version with changes of single rows, given by their positions (from 0).
+        """Commit a version with changes to single rows, given by their positions (from 0).
 
         Args:
             dataset: the dataset.
@@ -161,7 +161,7 @@ class DatasetChanges(DatasetPaths):
         parent: str | None = None,
         project: ProjectLike | None = None,
     ) -> DatasetVersion:
-        """Commit a version with the rows that meet all conditions, or with ``drop`` the others.
+        """Commit a version with the rows that meet all conditions or, with ``drop``, the others.
 
         Args:
             dataset: the dataset.
@@ -194,7 +194,7 @@ class DatasetChanges(DatasetPaths):
 
         Args:
             dataset: the dataset.
-            columns: new names by old names, such as ``{"question": "prompt", "answer":
+            columns: new names, keyed by old names, such as ``{"question": "prompt", "answer":
                 "completion"}``. :data:`aiplatform.protocol.reading_options.ShapeColumn` lists the
                 names that shapes use.
             message: a description of the version.

@@ -38,8 +38,8 @@ class DatasetFiles(DatasetPaths):
     ) -> Path:
         """Download a version as ``jsonl``, ``csv``, ``parquet``, ``original`` or ``quarantine``.
 
-        ``original`` is the uploaded file itself; ``quarantine`` contains the rows of the upload
-        that could not be read.
+        ``original`` is the uploaded file itself; ``quarantine`` contains the uploaded rows that
+        could not be read.
 
         Returns:
             The path of the written file: ``destination``, or a file in it if that is a directory.
@@ -85,11 +85,12 @@ class DatasetFiles(DatasetPaths):
             version: a label or tag; by default the current version.
             to: a directory or file to copy the file to.
             project: the project in which to look up a name.
-            progress: called with the bytes that are done and the bytes in total.
-            cache: another cache than the default one.
+            progress: called with the bytes done and the total bytes.
+            cache: a cache to use instead of the default one.
 
         Raises:
-            CorruptDownload: if the received file has another hash than the server announced.
+            CorruptDownload: if the received file's hash differs from the one announced by the
+                server.
         """
         path = self._version_path(dataset, version, project)
         data = self._http.get(f"{path}/parts")
@@ -120,7 +121,7 @@ class DatasetFiles(DatasetPaths):
         return self._read(DatasetOut, self._http.get(f"datasets/{dataset}")).name
 
     def storage(self, project: ProjectLike | None = None) -> StorageReport:
-        """Return the storage that a project's datasets use, in bytes.
+        """Return the storage used by a project's datasets, in bytes.
 
         ``logical`` is the size of the files as downloaded, ``charged`` counts towards the quota,
         and ``stored`` counts shared data only once.
@@ -131,13 +132,13 @@ class DatasetFiles(DatasetPaths):
     def storage_of(
         self, dataset: DatasetLike, *, project: ProjectLike | None = None
     ) -> DatasetStorage:
-        """Return the storage that each version of one dataset uses, in bytes."""
+        """Return the storage used by each version of a dataset, in bytes."""
         return DatasetStorage.model_validate(
             self._http.get(f"{self.path(dataset, project)}/storage")
         )
 
     def gc(self, *, dry_run: bool = False) -> Collected:
-        """Run the garbage collection of the platform's blob store; for administrators.
+        """Run garbage collection of the platform's blob store; for administrators.
 
         Files that nothing has referred to for a day are marked. Files that were marked at least an
         hour ago are deleted. Workers do the same from time to time.
@@ -154,7 +155,7 @@ class PullMixin:
     _client: Connection
 
     def pull(self, to: str | os.PathLike[str] | None = None, **options: Any) -> LocalDataset:
-        """Download the version to the cache or to a given place, see :meth:`Datasets.pull`."""
+        """Download the version to the cache or to a given place; see :meth:`Datasets.pull`."""
         return DatasetFiles(self._client).pull(cast("DatasetLike", self), to=to, **options)
 
     def to_polars(self, **options: Any) -> Any:
@@ -179,7 +180,7 @@ class PullMixin:
 
 
 class DatasetVersion(PullMixin, Resource, DatasetVersionOut):
-    """An immutable version of a dataset; hash, size and rows are of its canonical Parquet file."""
+    """An immutable version of a dataset; hash, size and row count are its Parquet file's."""
 
 
 def _file_name(name: str) -> str:

@@ -14,8 +14,8 @@ from aiplatform.client.tasks import Task
 class DatasetImports(DatasetPaths):
     """The methods of ``client.datasets`` that import rows from other places.
 
-    Each queues a task and returns it. ``task.wait()`` waits for its end, and ``task.result`` then
-    contains ``dataset`` and ``version``. Further options are those of :meth:`import_from`.
+    Each method queues a task and returns it. ``task.wait()`` waits for it to end; ``task.result``
+    then contains ``dataset`` and ``version``. Further options are as in :meth:`import_from`.
     """
 
     def import_url(self, url: str, **options: Any) -> Task:
@@ -50,7 +50,7 @@ class DatasetImports(DatasetPaths):
         split: str | None = None,
         **options: Any,
     ) -> Task:
-        """Import the files of a dataset from the model hub in the platform's settings.
+        """Import a dataset's files from the hub in the platform's settings.
 
         Args:
             repository: ``owner/name``.
@@ -88,14 +88,14 @@ class DatasetImports(DatasetPaths):
         secrets: Mapping[str, str] | None = None,
         **reading: Any,
     ) -> Task:
-        """Import rows from a source of :mod:`aiplatform.protocol.dataset_sources`.
+        """Import rows from one of the sources in :mod:`aiplatform.protocol.dataset_sources`.
 
         Args:
             source: the source, as a mapping.
             name: the name of the new dataset.
             dataset: an existing dataset that gets a version, instead of ``name``.
             project: the project of the dataset.
-            format: the format, if the name of the file does not show it.
+            format: the format, if the file name does not show it.
             message: a description of the version.
             base_model: the model whose tokenizer counts the tokens in the quality report.
             max_length: tokens beyond which the report calls a row too long.

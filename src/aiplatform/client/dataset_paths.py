@@ -1,4 +1,4 @@
-"""Paths of datasets and versions in the API, from the names, uuids or objects that callers give."""
+"""API paths of datasets and versions, from the names, uuids or objects that callers pass."""
 
 from functools import partial
 from typing import Any
@@ -15,7 +15,7 @@ DatasetLike = DatasetOut | DatasetVersionOut | UUID | str
 
 
 class DatasetPaths(Group):
-    """The methods of ``client.datasets`` that find a dataset or version."""
+    """The methods of ``client.datasets`` that look up a dataset or version."""
 
     def reference(self, dataset: DatasetLike, *, project: ProjectLike | None = None) -> DatasetRef:
         """Return the reference to a dataset version for a task spec.
@@ -31,7 +31,7 @@ class DatasetPaths(Group):
         return f"datasets/{self.resolve(dataset, project)}"
 
     def resolve(self, dataset: DatasetLike, project: ProjectLike | None = None) -> UUID:
-        """Return the uuid of a dataset, which is searched by name if necessary."""
+        """Return the uuid of a dataset, looking it up by name if necessary."""
         if isinstance(dataset, DatasetOut):
             return dataset.uuid
         if isinstance(dataset, DatasetVersionOut):
@@ -49,7 +49,7 @@ class DatasetPaths(Group):
         return self._shapes(DatasetOut, path, **filters)
 
     def _parent(self, dataset: DatasetLike, parent: str | None) -> str | None:
-        """Return ``parent`` if given, else the version that ``dataset`` names, else None."""
+        """Return ``parent`` if given, otherwise the version that ``dataset`` names, if any."""
         if parent is not None:
             return parent
         if isinstance(dataset, DatasetVersionOut):

@@ -15,7 +15,7 @@ from aiplatform.protocol.shapes.datasets import ReportOut
 
 
 class QualityReportInfo(Resource, ReportOut):
-    """The facts about a quality report of a version, without the report itself."""
+    """Facts about a version's quality report, without the report itself."""
 
 
 class DatasetQuality(DatasetPaths):
@@ -29,9 +29,9 @@ class DatasetQuality(DatasetPaths):
         project: ProjectLike | None = None,
         made: UUID | None = None,
     ) -> dict[str, Any]:
-        """Return a quality report of a version, by default of the current one.
+        """Return a version's quality report, by default the current version's.
 
-        ``made`` is the uuid of a report that :meth:`reports` lists; by default the newest report is
+        ``made`` is the uuid of a report listed by :meth:`reports`; by default the newest report is
         returned.
         """
         path = f"{self._version_path(dataset, version, project)}/report"
@@ -48,13 +48,13 @@ class DatasetQuality(DatasetPaths):
         against: Iterable[DatasetLike] | None = None,
         benchmarks: Iterable[DatasetLike] | None = None,
     ) -> Task:
-        """Queue a task that makes the quality report of a version again.
+        """Queue a task that makes a version's quality report again.
 
         Args:
             dataset: the dataset.
             version: a version or tag; by default the current version.
             project: the project in which to look up a name.
-            base_model: the model whose tokenizer counts the tokens.
+            base_model: the model whose tokenizer counts tokens.
             max_length: tokens beyond which the report calls a row too long.
             against: evaluation data (``"held-out@v2"``), of which no row may be trained on.
             benchmarks: benchmark data, of which not even a passage may be trained on. Without
@@ -113,7 +113,7 @@ class DatasetQuality(DatasetPaths):
         parent: str | None = None,
         project: ProjectLike | None = None,
     ) -> Task:
-        """Queue the task of :meth:`fix`; after its end, ``result`` contains the new ``version``."""
+        """Queue the task of :meth:`fix`; once ended, its ``result`` has the new ``version``."""
         body = {"fixes": dict(fixes), "message": message, "parent": self._parent(dataset, parent)}
         return self._make(Task, self._http.post(f"{self.path(dataset, project)}/fix", body))
 
@@ -125,7 +125,7 @@ class DatasetQuality(DatasetPaths):
         project: ProjectLike | None = None,
         limit: int | None = None,
     ) -> Pages[QualityReportInfo]:
-        """List all reports that were made of a version, newest first; see :meth:`report`."""
+        """List all reports made of a version, newest first; see :meth:`report`."""
         return self._pages(
             QualityReportInfo,
             f"{self._version_path(dataset, version, project)}/reports",
@@ -221,9 +221,9 @@ class DatasetQuality(DatasetPaths):
         *,
         project: ProjectLike | None = None,
     ) -> dict[str, Any]:
-        """Check a version against the quality gate; return ``passed`` and ``failures``.
+        """Check a version, by default the current one, against the quality gate.
 
-        By default, the current version is checked.
+        The result contains ``passed`` and ``failures``.
         """
         return dict(self._http.get(f"{self._version_path(dataset, version, project)}/gate"))
 

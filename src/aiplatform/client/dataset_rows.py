@@ -22,7 +22,7 @@ def conditions_of(where: Where) -> Sequence[str | Mapping[str, Any]]:
 
 
 class PlacedRow(NamedTuple):
-    """A row and its position in the version, from 0; :meth:`Datasets.patch` needs the position."""
+    """A row and its position in the version, from 0, as needed by :meth:`Datasets.patch`."""
 
     place: int
     row: dict[str, Any]
@@ -166,7 +166,7 @@ class DatasetRows(DatasetPaths):
         places: bool = False,
         project: ProjectLike | None = None,
     ) -> list[dict[str, Any]] | list[PlacedRow]:
-        """Return rows of a version drawn at random, at most 200; the same seed draws the same rows.
+        """Return up to 200 rows of a version drawn at random; the same seed draws the same rows.
 
         With ``finding``, only rows with this finding of the quality report are drawn. With
         ``places``, each row is returned with its position, as in :meth:`rows`.

@@ -30,7 +30,7 @@ from aiplatform.protocol.enums import DatasetStatus, TaskStatus, TaskType
 from aiplatform.protocol.shapes.datasets import DatasetOut
 
 _REPORTS_SEARCHED = 50
-"""Number of pending report tasks, newest first, among which that of a dataset is searched."""
+"""Number of pending report tasks, newest first, searched for that of a dataset."""
 
 
 class Dataset(PullMixin, Resource, DatasetOut):
@@ -111,13 +111,13 @@ class Datasets(
                 an Arrow table, a ``datasets.Dataset``, or an iterable of rows. The index of a
                 pandas DataFrame is kept, as a column, only if it has a name.
             project: the project of the dataset; by default the client's.
-            filename: a name whose ending shows the format, if ``data`` has no name of its own.
+            filename: a name whose suffix shows the format, if ``data`` has no name of its own.
             format: a :class:`~aiplatform.protocol.enums.DataFormat`, if the file name is
                 misleading.
             message: a description of the first version.
-            base_model: the model whose tokenizer counts the tokens in the quality report.
+            base_model: the model whose tokenizer counts tokens for the quality report.
             max_length: tokens beyond which the report calls a row too long.
-            progress: called with the bytes that are sent and the bytes in total.
+            progress: called with the bytes sent and the total bytes.
             resumable: send a file in pieces. After a lost connection, only one piece is sent again,
                 and within a day the same call continues the upload. By default, this is used for
                 files of 64 MiB and more.
@@ -221,7 +221,7 @@ class Datasets(
     def _find_pending_report(self, dataset: Dataset) -> UUID | None:
         """Return the uuid of the pending task that will make the dataset's report.
 
-        Returns None if there is no such task, or if the user may not read tasks.
+        Return None if there is no such task, or if the user may not read tasks.
         """
         queued = Tasks(self._client).list(
             project=dataset.project, type=TaskType.DATA_QUALITY, status=TaskStatus.PENDING
@@ -231,7 +231,7 @@ class Datasets(
                 if task.config.get("dataset", {}).get("dataset") == str(dataset.uuid):
                     return task.uuid
         except ApiError:
-            # A user without permission to read tasks waits without a reason.
+            # A user without permission to read tasks waits without being told the reason.
             return None
         return None
 
@@ -255,8 +255,8 @@ class Datasets(
         Args:
             dataset: the dataset.
             fractions: such as ``{"train": 0.9, "eval": 0.1}``.
-            seed: the same seed splits in the same way.
-            stratify: a column whose values shall be equally frequent in each part.
+            seed: the seed; the same seed always gives the same split.
+            stratify: a column whose values should be equally frequent in each part.
             group: a column; rows with equal values in it stay together.
             by: ``question`` keeps all rows with the same question together, whatever the answer;
                 ``row`` keeps only equal rows together.
@@ -293,7 +293,7 @@ class Datasets(
         *,
         project: ProjectLike | None = None,
     ) -> DatasetVersion:
-        """Read one version, the current one by default."""
+        """Read a version, by default the current one."""
         return self._get(DatasetVersion, self._version_path(dataset, version, project))
 
     def find(self, name: str, *, project: ProjectLike | None = None) -> Dataset | None:

@@ -36,7 +36,7 @@ _ENDED_STATES = {DeploymentStatus.CRASHED, DeploymentStatus.STOPPED}
 class Deployment(Resource, DeploymentOut):
     """A deployment: a model that is, or was, served under a name."""
 
-    # The SDK shows the parts of these as plain JSON.
+    # The SDK shows the parts of these fields as plain JSON.
     options: dict[str, Any] = {}  # type: ignore[assignment]
     resources: dict[str, Any] = {}  # type: ignore[assignment]
 
@@ -136,8 +136,8 @@ class Deployments(Group):
     ) -> Deployment:
         """Create a deployment that serves a model; requests select it by ``name``.
 
-        ``model`` may be the task of a training, whose model is then served as soon as it exists.
-        The deployment starts after the tasks of ``after`` have succeeded and those of ``after_any``
+        ``model`` may be a training task, whose model is then served as soon as it exists. The
+        deployment starts after the tasks of ``after`` have succeeded and those of ``after_any``
         have ended. If a task of ``after`` fails, the deployment is stopped, with the reason. For
         defaults, see :class:`~aiplatform.protocol.specs.InferenceSpec`.
         """
@@ -383,7 +383,7 @@ class Deployments(Group):
         project: ProjectLike | None = None,
         **parameters: Any,
     ) -> ChatReply | ChatStream:
-        """Send messages to a deployment, and return its answer.
+        """Send messages to a deployment and return its answer.
 
         Args:
             deployment: the deployment.

@@ -29,7 +29,7 @@ LABELS = (
     "type",
     "kind",
 )
-"""Fields that name a resource; the first of them that a resource has is its label."""
+"""Fields that name a resource; the first one that a resource has is its label."""
 
 HIDDEN_STATES = frozenset({"ready", "active"})
 """States that are not shown, because most resources have them."""
@@ -38,7 +38,7 @@ LABEL_LENGTH, TEXT_LENGTH = 60, 120
 """Largest number of characters shown of a label, and of any other value."""
 
 ITEMS_SHOWN, ROWS_SHOWN, FIELDS_SHOWN = 20, 50, 5
-"""Largest numbers shown: items of a list, rows of a notebook table, fields of other resources."""
+"""Largest numbers shown: items in a list, rows in a notebook table, fields of other resources."""
 
 
 class UnquotedText(str):
@@ -51,7 +51,7 @@ class UnquotedText(str):
 
 
 class ResourceList(list[T]):
-    """A list whose ``repr`` has a line for each item, and which notebooks show as a table."""
+    """A list whose ``repr`` has one line per item, and which notebooks show as a table."""
 
     __slots__ = ()
 
@@ -65,7 +65,7 @@ class ResourceList(list[T]):
 def summary(resource: BaseModel) -> list[tuple[str | None, Any]]:
     """Return the parts of a resource's ``repr``, label and state, in pydantic's format.
 
-    A resource without both, such as settings, is described by its first fields.
+    A resource that has neither, such as settings, is described by its first fields.
     """
     fields = visible_fields(resource)
     label = next((name for name in LABELS if _label(fields.get(name))), None)
@@ -102,7 +102,7 @@ def visible_fields(resource: BaseModel) -> dict[str, Any]:
 
 
 def lines_of(items: Iterable[object]) -> str:
-    """Return the ``repr`` of a list, with a line for each of its first items."""
+    """Return the ``repr`` of a list, with one line for each of its first items."""
     found = list(islice(items, ITEMS_SHOWN + 1))
     lines = [_item(item) for item in found[:ITEMS_SHOWN]]
     if len(found) > ITEMS_SHOWN:
@@ -111,7 +111,7 @@ def lines_of(items: Iterable[object]) -> str:
 
 
 def record_of(resource: BaseModel) -> str:
-    """Return a resource as an HTML table with a row for each field."""
+    """Return a resource as an HTML table with one row per field."""
     rows = (
         f'<tr><th style="text-align: left">{html(name)}</th>'
         f'<td style="text-align: left">{html(_scalar(value))}</td></tr>'
@@ -121,7 +121,7 @@ def record_of(resource: BaseModel) -> str:
 
 
 def table_of(items: Iterable[object]) -> str:
-    """Return a list as an HTML table, with a row for each of its first items.
+    """Return a list as an HTML table, with one row for each of its first items.
 
     The columns are the fields that have a single value in any of these items.
     """
@@ -142,17 +142,17 @@ def table_of(items: Iterable[object]) -> str:
 
 
 def html(text: object) -> str:
-    """Return text for an HTML page: escaped, on one line, shortened."""
+    """Return text for an HTML page: escaped, on one line, and shortened."""
     return escape(printable(cut(str(text), TEXT_LENGTH)))
 
 
 def cut(text: str, length: int) -> str:
-    """Return at most ``length`` characters of a text, with an ellipsis if it is longer."""
+    """Return at most ``length`` characters of a text, ending in an ellipsis if it is longer."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def printable(text: str) -> str:
-    """Return text in which control characters and direction marks are escaped."""
+    """Return text with control characters and direction marks escaped."""
     if text.isprintable():
         return text
     return "".join(

@@ -32,7 +32,7 @@ def download(
 
     The content is verified by its SHA-256: ``sha256``, in hexadecimal, or the hash in the response
     (``Repr-Digest``, RFC 9530). After a connection error, the download resumes where it stopped if
-    the server supports ranges, or else starts again.
+    the server supports ranges, and otherwise starts again.
 
     Raises:
         CorruptDownload: if the hash differs; ``destination`` is not changed.
@@ -72,7 +72,7 @@ class _Received:
         self.total: int | None = None
 
     def headers(self) -> dict[str, str]:
-        """Return the headers that request the rest of the file, unless it has changed meanwhile."""
+        """Return the headers that request the rest of the file, unless it has changed since."""
         if self.size and self._etag:
             return {"Range": f"bytes={self.size}-", "If-Range": self._etag}
         return {}

@@ -1,6 +1,6 @@
-"""The exceptions of the SDK, with texts for the person who uses it.
+"""The SDK's exceptions, with texts for the person who uses it.
 
-The server answers each rejected request with an RFC 9457 problem document. Its status determines
+For each rejected request, the server sends an RFC 9457 problem document. Its status determines
 which of the exceptions below is raised. Programs test the class or :attr:`ApiError.code`; people
 read ``str(error)``.
 """
@@ -164,7 +164,8 @@ def error_from(response: httpx.Response) -> ApiError:
     status = response.status_code
     document = _document(response)
     if document is None:
-        # Not an answer of AI Platform: a proxy's, or that of another program at this address.
+        # This is not a response from AI Platform, but from a proxy or another program at this
+        # address.
         phrase = f"{status} {response.reason_phrase}".strip()
         kind = response.headers.get("content-type", "nothing")
         return _BY_STATUS.get(status, ApiError)(

@@ -1,4 +1,4 @@
-"""A parser for server-sent events, as the HTML standard defines them."""
+"""A parser for server-sent events, as defined by the HTML standard."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ def events(chunks: Iterable[bytes]) -> Iterator[ServerEvent | None]:
     """Yield the events of a stream, and ``None`` for each comment.
 
     Servers send comments as heartbeats. An incomplete event at the end of the stream is dropped, as
-    the standard demands.
+    the standard requires.
     """
     kind = ""
     data: list[str] = []

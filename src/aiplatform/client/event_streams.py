@@ -24,8 +24,8 @@ def follow(
 ) -> Iterator[ServerEvent | None]:
     """Yield the events and heartbeats (``None``) of a stream; reconnect and renew tokens if needed.
 
-    The stream ends at ``deadline``, or when the caller stops to iterate: only the caller knows
-    which event is the last.
+    The stream ends at ``deadline`` or when the caller stops iterating: only the caller knows which
+    event is the last.
 
     Args:
         http: the connection to the server.
@@ -36,7 +36,7 @@ def follow(
 
     Raises:
         ServerUnavailable: if the server can't be reached for two minutes.
-        ApiError: if the user has no permission to watch the stream, or has lost it.
+        ApiError: if the user lacks, or has lost, permission to watch the stream.
     """
     heard = time.monotonic()
     failures = 0
@@ -68,7 +68,7 @@ def follow(
                 if isinstance(error, httpx.TransportError):
                     raise unreachable(http.url, error) from error
                 raise
-        # The stream ended early: the server restarts, or a proxy closed the connection.
+        # The stream ended early: the server is restarting, or a proxy closed the connection.
         time.sleep(back_off(failures))
         failures += 1
 

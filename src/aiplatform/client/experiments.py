@@ -90,9 +90,9 @@ class Experiments(Group):
     ) -> Experiment:
         """Create an experiment.
 
-        Give either a complete ``spec``, or single fields of
-        :class:`~aiplatform.protocol.specs.TrainingSpec`. Then models and datasets can be given by
-        name, too::
+        Pass either a complete ``spec`` or single fields of
+        :class:`~aiplatform.protocol.specs.TrainingSpec`. In the latter case, models and datasets
+        can be given by name, too::
 
             client.experiments.create("faq", base_model="smollm2", dataset="faq@v2", max_steps=60)
 
@@ -171,7 +171,7 @@ class Experiments(Group):
         return self._make(Experiment, self._http.post(path, body))
 
     def delete(self, experiment: ExperimentLike, *, project: ProjectLike | None = None) -> None:
-        """Delete an experiment; its tasks and models stay."""
+        """Delete an experiment; its tasks and models are kept."""
         self._http.request("DELETE", self.path(experiment, project))
 
     def run(
@@ -193,7 +193,8 @@ class Experiments(Group):
             project: the project in which to look up a name.
             name: the name of the run.
             priority: 1 to 10; higher priorities start first.
-            override_gate: the reason to train although the data fails the project's quality gate.
+            override_gate: the reason for training although the data fails the project's quality
+                gate.
             git: the state of your source code, stored with the run; see
                 :func:`~aiplatform.client.git_state`.
             after: tasks that must succeed before the run starts; if one fails, so does the run.

@@ -13,7 +13,7 @@ from aiplatform.protocol.shapes.identity import KeyOut, NewKeyOut
 
 
 class Key(Resource, KeyOut):
-    """An API key; of its secret text, only ``prefix`` can be read."""
+    """An API key; only the ``prefix`` of its secret text can be read."""
 
     def revoke(self) -> None:
         """Revoke the key, so that requests with it are refused."""
@@ -21,7 +21,7 @@ class Key(Resource, KeyOut):
 
 
 class NewKey(Key, NewKeyOut):
-    """A new key, with its secret text, which is returned only when it is created."""
+    """A new key with its secret text, which is returned only when the key is created."""
 
 
 class Keys(Group):

@@ -20,17 +20,18 @@ EXTRA = "extra"
 
 @dataclass(frozen=True)
 class LocalDataset(os.PathLike[str]):
-    """A dataset version as a verified Parquet file; usable wherever a path is.
+    """A dataset version as a verified Parquet file; usable wherever a path is accepted.
 
     For example, ``datasets.load_dataset("parquet", data_files=str(found))`` reads it. Nested values
     are stored as JSON text; :meth:`iter_batches` converts them back.
 
     Attributes:
-        path: the file. In the cache it is read-only, and is deleted if the cache needs the space.
+        path: the file. In the cache it is read-only, and it is deleted if the cache needs the
+            space.
         version: the label of the version.
         file_hash: the SHA-256 of the file, in hexadecimal.
         file_size: the size in bytes.
-        fetched: the number of bytes that were downloaded; the rest was in the cache.
+        fetched: the number of bytes downloaded; the rest was in the cache.
     """
 
     path: Path
@@ -46,20 +47,20 @@ class LocalDataset(os.PathLike[str]):
         return str(self.path)
 
     def to_polars(self, **options: Any) -> Any:
-        """Return a ``polars.DataFrame``; options are those of ``polars.read_parquet``."""
+        """Return a ``polars.DataFrame``; options are passed to ``polars.read_parquet``."""
         return _import_optional("polars", "to_polars").read_parquet(self.path, **options)
 
     def to_arrow(self, **options: Any) -> Any:
-        """Return a ``pyarrow.Table``; options are those of ``pyarrow.parquet.read_table``."""
+        """Return a ``pyarrow.Table``; options are passed to ``pyarrow.parquet.read_table``."""
         return _import_optional("pyarrow.parquet", "to_arrow").read_table(self.path, **options)
 
     def to_pandas(self, **options: Any) -> Any:
-        """Return a ``pandas.DataFrame``; options are those of ``pandas.read_parquet``."""
+        """Return a ``pandas.DataFrame``; options are passed to ``pandas.read_parquet``."""
         _import_optional("pyarrow", "to_pandas")
         return _import_optional("pandas", "to_pandas").read_parquet(self.path, **options)
 
     def to_hf(self, **options: Any) -> Any:
-        """Return a ``datasets.Dataset``; options are those of ``datasets.Dataset.from_parquet``."""
+        """Return a ``datasets.Dataset``; options go to ``datasets.Dataset.from_parquet``."""
         return _import_optional("datasets", "to_hf").Dataset.from_parquet(str(self.path), **options)
 
     def iter_batches(self, count: int = 1000) -> Iterator[list[dict[str, Any]]]:

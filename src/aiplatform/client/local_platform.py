@@ -1,4 +1,4 @@
-"""Search for the address of the server that a client uses.
+"""Look-up of the address of the server that a client uses.
 
 The first of these addresses that exists is used:
 
@@ -8,7 +8,7 @@ The first of these addresses that exists is used:
    stored with its home directory, and follows that platform to another port. It counts only while
    the platform runs.
 4. the platform that runs in ``AIPLATFORM_HOME``, or in the default home directory
-5. the server of the last login, although its platform does not run
+5. the server of the last login, although its platform is not running
 6. http://127.0.0.1:8400
 """
 
@@ -25,7 +25,7 @@ DEFAULT_URL = "http://127.0.0.1:8400"
 
 
 def find_address(given: str | None, store: CredentialStore) -> str:
-    """Return the address of the server, in the order that this module describes."""
+    """Return the address of the server, in the order described by this module."""
     if named := given or os.environ.get("AIPLATFORM_URL"):
         return named
     last, home = store.current()
@@ -37,13 +37,13 @@ def find_address(given: str | None, store: CredentialStore) -> str:
 
 
 def home_at(url: str) -> Path | None:
-    """Return the home directory of the platform that runs on this machine at ``url``."""
+    """Return the home directory of the platform running at ``url`` on this machine."""
     home = _resolved(home_directory())
     return home if home is not None and running_url(home) == url.rstrip("/") else None
 
 
 def running_url(home: Path) -> str | None:
-    """Return the address of the platform that runs in ``home``, or None if none does.
+    """Return the address of the platform running in ``home``, or None if none is running.
 
     A state file that can't be read, for instance another user's, is treated as missing.
     """

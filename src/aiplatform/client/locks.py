@@ -1,4 +1,4 @@
-"""Locks between processes on one machine, as files that the operating system locks."""
+"""Locks between processes on one machine: files that the operating system locks."""
 
 import contextlib
 import os

@@ -20,7 +20,7 @@ class MetricSeries(Resource, LineOut):
 class TaskSummary(Resource, TaskSummaryOut):
     """A summary of a task's metrics: first, last, min, max and best, each with its step.
 
-    ``best`` is set if the name of the metric shows that lower or higher is better.
+    ``best`` is set if the metric's name shows whether lower or higher is better.
     """
 
     metrics: dict[str, dict[str, float | None]]  # type: ignore[assignment]
@@ -45,8 +45,8 @@ class Metrics(Group):
             keys: the names of the series.
             tasks: the tasks, at most 100.
             experiment: an experiment whose newest tasks are added.
-            points: the largest number of points per series. Points are left out so that peaks
-                remain.
+            points: the largest number of points per series. Points are left out in such a way that
+                peaks remain.
             first: the first step whose points are returned.
             last: the last step whose points are returned.
             project: the project; by default the client's.

@@ -55,7 +55,7 @@ class Model(Resource, ModelOut):
         return Models(self._client).download(self, destination, **options)
 
     def evaluate(self, dataset: DatasetRef | UUID, **options: Any) -> Task:
-        """Compare the model with its base model on held-out rows, see :meth:`Models.evaluate`."""
+        """Compare the model with its base model on held-out rows; see :meth:`Models.evaluate`."""
         return Models(self._client).evaluate(self, dataset, **options)
 
     def lineage(self) -> dict[str, Any]:
@@ -158,7 +158,7 @@ class Models(Group):
                 report = _offset(progress, done, sum(sizes))
             self.upload_file(model, relative, file, progress=report)
             done += size
-        # Set the task here instead of reading the model again: nothing else has changed.
+        # Set the task here instead of reading the model again, because nothing else has changed.
         return model.model_copy(update={"task": self.start_import(model).uuid})
 
     def start_import(self, model: Model) -> Task:
@@ -229,8 +229,7 @@ class Models(Group):
         """Queue an evaluation: loss, perplexity and answers of a model and its base model.
 
         Args:
-            model: the model, or the task of a training, whose model is evaluated as soon as it
-                exists.
+            model: the model, or a training task, whose model is evaluated as soon as it exists.
             dataset: the held-out data.
             project: the project; by default that of the model.
             name: the name of the task.
@@ -270,7 +269,7 @@ class Models(Group):
         return self._pages(ModelFile, f"models/{self.resolve(model, project)}/files", limit=limit)
 
     def lineage(self, model: ModelLike, *, project: ProjectLike | None = None) -> dict[str, Any]:
-        """Return the dataset versions, base model, task and experiment of a model's training."""
+        """Return the dataset versions, base model, task and experiment that a model came from."""
         return dict(self._http.get(f"models/{self.resolve(model, project)}/lineage"))
 
     def download(
@@ -282,14 +281,14 @@ class Models(Group):
         only: Callable[[str], bool] | None = None,
         progress: ProgressCallback | None = None,
     ) -> Path:
-        """Download the files of a model to the directory ``destination``, and verify each.
+        """Download a model's files to the directory ``destination`` and verify each of them.
 
         Args:
             model: the model.
             destination: the directory; created if missing.
             project: the project in which to look up a name.
             only: returns True for the paths of wanted files, for instance those under ``adapter/``.
-            progress: called with the bytes that are done and the bytes in total.
+            progress: called with the bytes done and the total bytes.
         """
         uuid = self.resolve(model, project)
         root = Path(destination)
@@ -310,7 +309,7 @@ class Models(Group):
         return root
 
     def resolve(self, model: ModelLike, project: ProjectLike | None = None) -> UUID:
-        """Return the uuid of a model; without a version, that of the newest one that is ready.
+        """Return the uuid of a model; without a version, of the newest one that is ready.
 
         The project's own models take precedence over the shared ones.
 

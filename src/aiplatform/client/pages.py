@@ -23,7 +23,7 @@ MOST_AT_ONCE = 100
 
 
 class Pages(Generic[T]):
-    """A list of the server that is fetched page by page.
+    """A server list that is fetched page by page.
 
     Each iteration starts at the first page. ``all()`` fetches everything, ``first()`` one item. A
     shell or notebook that shows the list fetches its first page.

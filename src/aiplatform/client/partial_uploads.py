@@ -31,7 +31,7 @@ class PartialUploads(Group):
         return self._pages(PartialUpload, path, limit=limit)
 
     def cancel_upload(self, upload: PartialUpload | UUID | str) -> None:
-        """Cancel an upload and delete the received data. A dataset that it already created stays.
+        """Cancel an upload and delete the received data. A dataset that it already created is kept.
 
         Raises:
             NotFound: if there is no upload with this uuid.

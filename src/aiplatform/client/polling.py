@@ -73,8 +73,8 @@ class WaitingReasonReporter:
         try:
             found = Tasks(self._client).get(task)
         except ApiError:
-            # The reason is only additional information. An error that matters to the caller will
-            # occur in its own requests.
+            # The reason is only additional information. Errors that matter to the caller will occur
+            # in its own requests.
             return
         waiting = found.waiting
         if found.status is not TaskStatus.PENDING or waiting is None or not waiting.blocked:

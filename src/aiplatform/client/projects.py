@@ -57,7 +57,7 @@ class Project(Resource, ProjectOut):
 class Retention(Resource, RetentionOut):
     """The retention policy of a project, and what the next cleanup will delete.
 
-    Days count from the end of a task; None keeps the data for good. ``checkpoints_last`` and
+    Days are counted from the end of a task; None keeps the data forever. ``checkpoints_last`` and
     ``checkpoints_best`` are numbers of checkpoints to keep.
     """
 
@@ -116,7 +116,7 @@ class Projects(Group):
         return self._get(Project, self.path(project))
 
     def get_or_create(self, name: str, *, description: str | None = None) -> Project:
-        """Return the project with this name; create it if missing."""
+        """Return the project with this name, creating it if necessary."""
         for project in self._pages(Project, "projects", name=name):
             if project.name == name:
                 return project
@@ -131,7 +131,7 @@ class Projects(Group):
         return self._make(Project, self._http.post(f"{self.path(project)}/archive"))
 
     def unarchive(self, project: ProjectLike) -> Project:
-        """Make an archived project writable again; its tasks and deployments stay stopped."""
+        """Make an archived project writable again; its tasks and deployments remain stopped."""
         return self._make(Project, self._http.post(f"{self.path(project)}/unarchive"))
 
     def usage(self, project: ProjectLike | None = None) -> Usage:
@@ -142,7 +142,7 @@ class Projects(Group):
         """Return the retention policy of a project, and what the next cleanup will delete.
 
         The policy is ``config["retention"]`` of the project: ``log_days``, ``telemetry_days``,
-        ``checkpoint_days`` (None keeps the data for good), ``checkpoints_last`` and
+        ``checkpoint_days`` (None keeps the data forever), ``checkpoints_last`` and
         ``checkpoints_best``.
         """
         return self._make(Retention, self._http.get(f"{self.path(project)}/retention"))
@@ -158,8 +158,8 @@ class Projects(Group):
     ) -> Usage:
         """Replace the limits of a project; for administrators.
 
-        Arguments that are left out are set to the platform's defaults. ``max_priority``, from 5 to
-        10, is the highest priority of the project's tasks.
+        Omitted limits are set to the platform's defaults. ``max_priority``, from 5 to 10, is the
+        highest priority of the project's tasks.
         """
         body = {
             "storage_bytes": storage_bytes,
@@ -188,7 +188,8 @@ class Projects(Group):
         """Give a user, named by uuid or username, a role in the project.
 
         Returns:
-            The invitation if the user has to accept it first; None if the role is effective now.
+            The invitation if the user has to accept it first; None if the role is already
+            effective.
         """
         path = f"{self.path(project)}/members/{segment(user)}"
         response = self._http.request("PUT", path, json={"role": role})
@@ -204,7 +205,7 @@ class Projects(Group):
         return self._pages(ProjectInvitation, path, limit=limit)
 
     def accept(self, invitation: ProjectInvitation | UUID | str) -> None:
-        """Accept an invitation, given by itself, its uuid, or the name of the project.
+        """Accept an invitation, given as an object, by its uuid, or by the name of the project.
 
         Raises:
             NotFound: if you have no such invitation.
@@ -212,7 +213,7 @@ class Projects(Group):
         self._http.post(f"{MY_INVITATIONS_PATH}/{self._invitation(invitation)}/accept")
 
     def decline(self, invitation: ProjectInvitation | UUID | str) -> None:
-        """Decline an invitation, given by itself, its uuid, or the name of the project.
+        """Decline an invitation, given as an object, by its uuid, or by the name of the project.
 
         Raises:
             NotFound: if you have no such invitation.
@@ -272,7 +273,7 @@ class Projects(Group):
 
         Raises:
             NotFound: if no project has this name.
-            AmbiguousName: if none is named, and you have several projects or none.
+            AmbiguousName: if none is named and you have several projects, or none.
         """
         meant = project if project is not None else self._client.project
         if isinstance(meant, ProjectOut):

@@ -1,4 +1,4 @@
-"""Functions with which a script that the platform runs reports its progress.
+"""Functions through which a script run by the platform reports its progress.
 
     from aiplatform.client import reporting
 
@@ -44,7 +44,7 @@ def event(name: str, **data: Any) -> None:
 
 
 def checkpoint(step: int, directory: str | os.PathLike[str]) -> None:
-    """Report a complete checkpoint directory, from which the next attempt can continue.
+    """Report a complete checkpoint directory, from which the next attempt can resume.
 
     The path is relative to the directory of :func:`checkpoints`.
     """

@@ -1,4 +1,4 @@
-"""Resumable uploads: they continue after a connection error, a restart, or a new login."""
+"""Resumable uploads, which continue after a connection error, a restart, or a new login."""
 
 import base64
 import hashlib
@@ -21,13 +21,13 @@ PIECE_BYTES = 32 << 20
 READ_BYTES = 1 << 20
 RESUMABLE_BYTES = 64 << 20
 MAX_FAILURES = 8
-"""Largest number of failures in a row, without progress, before an upload is given up."""
+"""Largest number of consecutive failures without progress before an upload is given up."""
 
 GONE, LOCKED = 410, 423
 
 
 class ResumableUploads(Group):
-    """A client of the tus protocol for resumable uploads."""
+    """A client for the tus protocol for resumable uploads."""
 
     def send_file(
         self,
@@ -43,8 +43,8 @@ class ResumableUploads(Group):
         Args:
             project_path: the path of the project in the API.
             path: the file; it must not change during the upload.
-            facts: the parameters of the request, the same as for an upload in one piece.
-            progress: called with the bytes that are sent and the bytes in total.
+            facts: the request parameters, the same as for an upload in one piece.
+            progress: called with the bytes sent and the total bytes.
             piece_bytes: the size of the pieces in bytes.
 
         Returns:
@@ -72,14 +72,14 @@ class ResumableUploads(Group):
                 if shown["status"] == "committed":
                     note.unlink(missing_ok=True)
                     return dict(shown["result"])
-                # Everything is stored, but the server stopped before it had processed the file.
+                # Everything has been received, but the server stopped before it processed the file.
                 if shown["offset"] == size:
                     self._send(upload_path, path, size, size, piece_bytes, None)
                 failures = 0
             except ApiError as error:
                 failures += 1
                 if not is_temporary(error) or failures > MAX_FAILURES:
-                    # Keep the note: after a new login, or when there is space again, the same call
+                    # Keep the note: after a new login, or once there is space again, the same call
                     # continues the upload. If the file was refused, the next call starts a new one.
                     raise
                 time.sleep(min(0.2 * 2**failures, 10))
@@ -172,7 +172,7 @@ def _metadata(facts: Mapping[str, Any]) -> str:
 
 
 def _note_path(url: str, project_path: str, path: Path, facts: Mapping[str, Any]) -> Path:
-    """Return the path of the note that stores the uuid of this file's upload until it has ended."""
+    """Return the path of the note that stores the uuid of a file's upload until the upload ends."""
     status = path.stat()
     about = [
         url,
@@ -187,7 +187,7 @@ def _note_path(url: str, project_path: str, path: Path, facts: Mapping[str, Any]
 
 
 def is_temporary(error: ApiError) -> bool:
-    """Return True if a retry may help: a lost connection, another writer, a wrong offset."""
+    """Return True if a retry may help: after a lost connection, another writer, a wrong offset."""
     return (
         isinstance(error, ServerUnavailable)
         or error.status in {LOCKED, 460, 502, 503, 504}

@@ -22,7 +22,7 @@ class Role(Resource, RoleOut):
         return Roles(self._client).update(self, **changes)
 
     def delete(self) -> None:
-        """Delete the role; refused while it is in use."""
+        """Delete the role; refused while the role is in use."""
         Roles(self._client).delete(self)
 
 
@@ -63,5 +63,5 @@ class Roles(Group):
         self._http.request("DELETE", _path(role))
 
     def list(self, *, limit: int | None = None) -> Pages[Role]:
-        """List all roles, with those of the system first."""
+        """List all roles, system roles first."""
         return self._pages(Role, "roles", limit=limit)

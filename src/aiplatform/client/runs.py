@@ -1,4 +1,4 @@
-"""Runs: trainings, and external runs of ``client.run()``."""
+"""Runs: training runs, and external runs from ``client.run()``."""
 
 import subprocess
 from collections.abc import Sequence
@@ -26,7 +26,7 @@ class Record(RecordOut):
 
 
 class Run(Resource, RunOut):
-    """A training, or an external run. ``record`` is set only by :meth:`Runs.get`."""
+    """A training run or an external run. ``record`` is set only by :meth:`Runs.get`."""
 
     record: Record | None = None
 
@@ -48,10 +48,10 @@ class Run(Resource, RunOut):
 
 
 class Comparison(Resource, ComparisonOut):
-    """A comparison of experiments and runs; lists are in the order of ``items``."""
+    """A comparison of experiments and runs; its lists follow the order of ``items``."""
 
     def curve(self, key: str) -> dict[str, list[MetricPoint]]:
-        """Return the points of a metric for each run that has it, by the run's name."""
+        """Return the points of a metric for each run that has it, keyed by the run's name."""
         found = {}
         for item in self.items:
             if item.run is not None:
@@ -104,7 +104,8 @@ class Runs(Group):
             run: the run.
             name: the name of the new run.
             priority: 1 to 10; higher priorities start first.
-            override_gate: the reason to train although the data fails the project's quality gate.
+            override_gate: the reason for training although the data fails the project's quality
+                gate.
             project: the project in which to look up a name.
 
         Raises:
@@ -147,7 +148,8 @@ class Runs(Group):
 def git_state(directory: Path | None = None) -> dict[str, Any] | None:
     """Return commit, branch and state of the git checkout in ``directory``, or None.
 
-    ``directory`` is by default the current one. ``dirty`` is true if there are uncommitted changes.
+    ``directory`` defaults to the current directory. ``dirty`` is true if there are uncommitted
+    changes.
     """
 
     def git(*arguments: str) -> str | None:

@@ -41,7 +41,7 @@ class Schedule(Resource, ScheduleOut):
         return Schedules(self._client).firings(self, limit=limit)
 
     def delete(self) -> None:
-        """Delete the schedule; the tasks that it has submitted stay."""
+        """Delete the schedule; tasks that it has submitted are kept."""
         Schedules(self._client).delete(self)
 
 
@@ -124,7 +124,7 @@ class Schedules(Group):
         return self._patch(Schedule, self.path(schedule, project), schedule, changes)
 
     def delete(self, schedule: ScheduleLike, *, project: ProjectLike | None = None) -> None:
-        """Delete a schedule; the tasks that it has submitted stay."""
+        """Delete a schedule; tasks that it has submitted are kept."""
         self._http.request("DELETE", self.path(schedule, project))
 
     def firings(

@@ -19,7 +19,7 @@ from aiplatform.protocol.specs import ScriptSpec
 
 
 class Scripts(Group):
-    """The operations on scripts (``client.scripts``): run your own code as tasks.
+    """The operations on scripts (``client.scripts``), which run your own code as tasks.
 
     For example::
 
@@ -37,9 +37,9 @@ class Scripts(Group):
         project: ProjectLike | None = None,
         on_progress: Progress | None = None,
     ) -> Bundle:
-        """Upload code: the files of a directory, or with ``commit`` those of a git commit.
+        """Upload code: the files in a directory or, with ``commit``, those in a git commit.
 
-        Files that ``.gitignore`` names and virtual environments are left out. ``on_progress`` is
+        Files matched by ``.gitignore`` and virtual environments are left out. ``on_progress`` is
         called while a directory is packed, see :func:`pack_directory`.
 
         Raises:
@@ -80,8 +80,8 @@ class Scripts(Group):
             bundle: code that was uploaded before.
             name: the name of the task; by default the command.
             environment: the name of an environment that workers offer.
-            datasets: ``NAME`` or ``NAME@VERSION`` by the name under which the script finds the
-                file, ``$AIPLATFORM_INPUTS/datasets/….parquet``.
+            datasets: ``NAME`` or ``NAME@VERSION``, keyed by the name under which the script finds
+                the file, ``$AIPLATFORM_INPUTS/datasets/….parquet``.
             models: the same for models, as ``$AIPLATFORM_INPUTS/models/…/``.
             variables: environment variables. For secrets, use ``secrets`` instead.
             priority: 1 to 10; higher priorities start first.

@@ -9,7 +9,7 @@ from aiplatform.protocol.shapes.identity import SecretOut
 
 
 class Secret(Resource, SecretOut):
-    """The facts about a stored secret, without its value."""
+    """Facts about a stored secret, without its value."""
 
 
 class Secrets(Group):
@@ -23,7 +23,7 @@ class Secrets(Group):
         kind: SecretKind | str = SecretKind.GENERIC,
         project: ProjectLike | None = None,
     ) -> Secret:
-        """Store a secret under a name, or replace the secret of this name."""
+        """Store a secret under a name, replacing an existing one."""
         body = {"value": value, "kind": str(kind)}
         path = f"{self._place(project)}/{segment(name)}"
         return self._make(Secret, decoded(self._http.request("PUT", path, json=body)))

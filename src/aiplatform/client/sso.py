@@ -1,4 +1,4 @@
-"""Single sign-on for programs: the browser is redirected to a port of this machine (RFC 8252)."""
+"""Single sign-on for programs: the browser is redirected to a port on this machine (RFC 8252)."""
 
 import base64
 import hashlib

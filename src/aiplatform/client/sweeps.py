@@ -20,7 +20,7 @@ from aiplatform.protocol.sweeps import SweepSpec, SweepStatus
 
 
 class Trial(TrialOut):
-    """One trial of a sweep: the chosen parameters, and the result of the run with them."""
+    """A trial of a sweep: the chosen parameters and the result of the run with them."""
 
 
 class Sweep(Resource, SweepOut):
@@ -49,7 +49,7 @@ class Sweep(Resource, SweepOut):
         on_event: Callable[[TaskEvent], None] | None = None,
         on_change: "Callable[[Sweep], None] | None" = None,
     ) -> "Sweep":
-        """Wait until the sweep has ended, with any result; times are in seconds.
+        """Wait until the sweep has ended, with any outcome; times are in seconds.
 
         Args:
             timeout: how long to wait at most.
@@ -109,8 +109,8 @@ class Sweeps(Group):
         Args:
             name: the name of the sweep.
             experiment: the experiment.
-            parameters: the searched parameters, by their path in the config; a list is a choice of
-                its values.
+            parameters: the parameters to search, keyed by their path in the config; a list is a
+                choice of its values.
             project: the project in which to look up a name.
             options: other fields of :class:`~aiplatform.protocol.sweeps.SweepSpec`.
 
@@ -155,7 +155,7 @@ class Sweeps(Group):
         If this model is already a version of ``name``, that version is returned.
 
         Raises:
-            Conflict: if no trial has succeeded, or the model of the best trial was deleted.
+            Conflict: if no trial has succeeded, or the best trial's model was deleted.
         """
         answer = self._http.post(f"{self.path(sweep, project)}/register", {"name": name})
         return Models(self._client).get(str(answer["model"]))

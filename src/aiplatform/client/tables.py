@@ -1,4 +1,4 @@
-"""Conversion of other libraries' tables to Parquet, for uploads.
+"""Conversion of other libraries' tables to Parquet for uploads.
 
 None of these libraries is imported unless the table belongs to it.
 """
@@ -63,7 +63,7 @@ def _library(data: object) -> str:
 def _write(table: Any, file: BinaryIO) -> None:
     match _library(table), type(table).__name__:
         case "pandas", "DataFrame":
-            # An index without a name usually contains only row numbers that filters left.
+            # An unnamed index usually contains only row numbers left over from filtering.
             named = any(name is not None for name in table.index.names)
             table.to_parquet(file, index=named)
         case "polars", "LazyFrame":

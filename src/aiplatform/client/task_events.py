@@ -62,7 +62,7 @@ class TaskEvents(TaskPaths):
             if event is None:
                 yield None
                 continue
-            # Each connection starts with the current state; skip it if it was yielded before.
+            # Each connection starts with the current state; skip it if it has already been yielded.
             if event.event not in _STATES or shown.get(event.event) != event.data:
                 shown[event.event] = event.data
                 yield TaskEvent(event.event, data_of(event.data), event.id)

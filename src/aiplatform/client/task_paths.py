@@ -1,4 +1,4 @@
-"""Paths of tasks in the API, from the names, uuids or objects that callers give."""
+"""API paths of tasks, from the names, uuids or objects that callers pass."""
 
 import re
 from itertools import islice
@@ -13,16 +13,16 @@ from aiplatform.language import tr
 from aiplatform.protocol.shapes.tasks import TaskOut
 
 _TASKS_SEARCHED = 500
-"""Number of recent tasks that are searched for the start of a uuid."""
+"""Number of recent tasks searched for a uuid prefix."""
 
 _UUID_PREFIX = re.compile(r"[0-9a-f-]{6,36}")
 
 TaskLike = TaskOut | UUID | str
-"""A task, its uuid, the start of its uuid, or a name (then the newest task with that name)."""
+"""A task, its uuid, a prefix of its uuid, or a name (meaning the newest task with that name)."""
 
 
 class TaskPaths(Group):
-    """The methods of ``client.tasks`` that find a task."""
+    """The methods of ``client.tasks`` that look up a task."""
 
     def path(self, task: TaskLike, project: ProjectLike | None = None) -> str:
         """Return the path of the task in the API."""
@@ -32,8 +32,8 @@ class TaskPaths(Group):
         """Return the uuid of a task.
 
         Raises:
-            NotFound: if the project has no task with this name, and no recent task whose uuid
-                starts with it.
+            NotFound: if the project has no task with this name and no recent task whose uuid starts
+                with it.
         """
         if isinstance(task, TaskOut):
             return task.uuid

@@ -12,7 +12,7 @@ from aiplatform.protocol.shapes.tasks import TaskEventOut, TaskUsageOut, Telemet
 
 
 class TelemetryPoint(NamedTuple):
-    """The mean, least and largest value in an interval.
+    """The mean, smallest and largest value in an interval.
 
     ``time`` is the start of the interval, in seconds since the epoch.
     """

@@ -11,7 +11,7 @@ from aiplatform.client.errors import Unauthenticated
 from aiplatform.language import tr
 
 RefreshCall = Callable[[str], dict[str, Any]]
-"""A function that exchanges a refresh token for the response of ``auth/refresh``."""
+"""A function that exchanges a refresh token for the response from ``auth/refresh``."""
 
 
 class TokenSource(Protocol):
@@ -78,18 +78,18 @@ class SessionTokens:
 
     @property
     def session(self) -> Session:
-        """The session, as this process has read or renewed it last."""
+        """The session as this process last read or renewed it."""
         return self._session
 
     def current(self) -> str:
-        """Return the access token; renew it if it is about to expire."""
+        """Return the access token, renewing it if it is about to expire."""
         session = self._session
         if session.is_fresh():
             return session.access_token
         return self.renew(session.access_token)
 
     def renew(self, rejected: str) -> str:
-        """Renew the access token, unless another thread or process has done so already."""
+        """Renew the access token, unless another thread or process has already done so."""
         with self._lock:
             if self._session.access_token != rejected:
                 return self._session.access_token
@@ -113,8 +113,8 @@ class SessionTokens:
     def _renew_shared(self, rejected: str, store: CredentialStore) -> Session:
         kept = store.read(self._session.url)
         if kept is None or kept.username != self._session.username:
-            # The stored session was ended, or belongs to another user now. This client keeps its
-            # own session without sharing it.
+            # The stored session was ended or now belongs to another user. This client keeps its own
+            # session without sharing it.
             self._store = None
             return self._exchange(self._session)
         if kept.access_token != rejected and kept.is_fresh():

@@ -1,4 +1,4 @@
-"""Bodies of uploads, and files that are either written completely or not at all."""
+"""Bodies of uploads, and files that are written either completely or not at all."""
 
 import json
 import os
@@ -19,7 +19,7 @@ _ROWS_CHUNK_BYTES = 256 * 1024
 _MAX_STEM_BYTES = 200
 
 ProgressCallback = Callable[[int, int | None], None]
-"""A function that is called with the bytes done and the bytes in total (None if unknown)."""
+"""A function called with the bytes done and the total bytes (None if unknown)."""
 
 UploadData = str | os.PathLike[str] | bytes | BinaryIO | ArrowTable | Iterable[Mapping[str, Any]]
 """The data of an upload.
@@ -153,7 +153,7 @@ def _line(row: Mapping[str, Any]) -> bytes:
 
 
 class AtomicFile:
-    """A file that appears under its name only when it is complete.
+    """A file that appears under its name only once it is complete.
 
     It is written in the same directory, so that the last step is a rename within one filesystem.
     """
@@ -181,12 +181,12 @@ class AtomicFile:
         self._file.write(chunk)
 
     def restart(self) -> None:
-        """Discard the bytes that were written so far."""
+        """Discard the bytes written so far."""
         self._file.seek(0)
         self._file.truncate()
 
     def commit(self) -> Path:
-        """Move the file to its final path, and replace an existing file there."""
+        """Move the file to its final path, replacing an existing file there."""
         self._file.flush()
         os.fsync(self._file.fileno())
         self._file.close()

@@ -31,7 +31,7 @@ _SAFE = {"GET", "HEAD"}
 
 
 def normalised(url: str) -> str:
-    """Return an address in its stored form: with a scheme, without API path and final slash."""
+    """Return an address in its stored form: with a scheme, without API path and trailing slash."""
     url = url.strip().rstrip("/")
     if "://" not in url:
         url = f"http://{url}"
@@ -48,7 +48,7 @@ def segment(value: object) -> str:
 def back_off(attempt: int, response: httpx.Response | None = None) -> float:
     """Return the seconds to wait after the ``attempt``-th failure (from 0), with jitter.
 
-    A time that the server asks for (``Retry-After``, in seconds) is used, up to a limit.
+    A time requested by the server (``Retry-After``, in seconds) is used, up to a limit.
     """
     asked = response.headers.get("retry-after", "") if response is not None else ""
     if asked.isdigit():
@@ -86,7 +86,7 @@ class Transport:
             timeout=httpx.Timeout(timeout, connect=10.0),
             # A server closes idle connections after some seconds (uvicorn: 5). A POST on a
             # connection that is just being closed fails and must not be repeated, so the client
-            # closes its own earlier.
+            # closes idle connections earlier.
             limits=httpx.Limits(keepalive_expiry=2.0),
             transport=transport,
             # A proxy from the environment can't reach the loopback address of this machine.
@@ -111,10 +111,10 @@ class Transport:
         accept_errors: bool = False,
         read_timeout: float | None = None,
     ) -> httpx.Response:
-        """Send a request and return the response with its whole body.
+        """Send a request and return the response with its complete body.
 
-        ``json`` is encoded; ``content`` is JSON already. ``read_timeout`` is the number of seconds
-        without a byte after which the request fails, if it differs from that of the transport.
+        ``json`` is encoded; ``content`` is already JSON. ``read_timeout`` is the number of seconds
+        without a byte after which the request fails, if it differs from the transport's.
 
         Raises:
             ApiError: if the server can't be reached, or, unless ``accept_errors`` is set, if it
@@ -169,8 +169,8 @@ class Transport:
     ) -> Any:
         """Stream ``body`` to the server, and return the JSON of the response.
 
-        The server reads and converts the whole file before it answers, which may take long. A PUT
-        whose body can be read again is repeated if the connection is lost.
+        The server reads and converts the whole file before it responds, which may take a long time.
+        A PUT whose body can be read again is repeated if the connection is lost.
         """
         headers = {"Content-Type": "application/octet-stream", **(headers or {})}
         if body.length is not None:
@@ -215,11 +215,11 @@ class Transport:
     ) -> Iterator[httpx.Response]:
         """Send a request and yield the response, whose status is checked but whose body is unread.
 
-        A connection error during reading is raised as ``httpx.TransportError``, because only the
-        reader knows if and where to resume.
+        A connection error while reading is raised as ``httpx.TransportError``, because only the
+        reader knows whether and where to resume.
         """
         content = None if json is None else dumps(json).encode()
-        # With compression, hash and length would not be those of the file.
+        # With compression, hash and length would not be the file's.
         headers = {"Accept": "*/*", "Accept-Encoding": "identity", **(headers or {})}
         if content is not None:
             headers["Content-Type"] = "application/json"

@@ -71,16 +71,16 @@ class Users(Group):
         return self._make(User, self._http.post(f"{_path(user)}/deactivate"))
 
     def activate(self, user: "UserLike") -> User:
-        """Activate an account again; its former sessions stay ended."""
+        """Activate an account again; its former sessions remain ended."""
         return self._make(User, self._http.post(f"{_path(user)}/activate"))
 
     def delete(self, user: "UserLike", *, transfer_to: "UserLike | None" = None) -> None:
-        """Delete an account. Its work stays; ``transfer_to`` becomes the owner of its projects."""
+        """Delete an account. Its work is kept; ``transfer_to`` will own its projects."""
         params = {} if transfer_to is None else {"transfer_to": _key(transfer_to)}
         self._http.request("DELETE", _path(user), params=params)
 
     def reset_password(self, user: "UserLike") -> Link:
-        """Create a single-use link with which the user can set a new password."""
+        """Create a single-use link for the user to set a new password."""
         return self._make(Link, self._http.post(f"{_path(user)}/password-reset"))
 
     def end_sessions(self, user: "UserLike") -> int:

@@ -35,7 +35,7 @@ class Webhook(Resource, WebhookOut):
         return Webhooks(self._client).test(self, timeout=timeout)
 
     def deliveries(self, *, limit: int | None = None) -> Pages["Delivery"]:
-        """List the webhook's deliveries, newest first, including those that are not sent yet."""
+        """List the webhook's deliveries, newest first, including those not yet sent."""
         return Webhooks(self._client).deliveries(self, limit=limit)
 
     def delete(self) -> None:
@@ -104,13 +104,13 @@ class Webhooks(Group):
         return self._make(Webhook, self._http.post(path, {"overlap_hours": overlap_hours}))
 
     def delete(self, webhook: WebhookLike, *, project: ProjectLike | None = None) -> None:
-        """Delete a webhook with its deliveries; events that were not sent yet are dropped."""
+        """Delete a webhook with its deliveries; unsent events are dropped."""
         self._http.request("DELETE", self.path(webhook, project))
 
     def test(
         self, webhook: WebhookLike, *, timeout: float = 20, project: ProjectLike | None = None
     ) -> Delivery:
-        """Send a ping to a webhook, and return the delivery after the first call or ``timeout``.
+        """Send a ping to a webhook; return the delivery after the first call or ``timeout``.
 
         ``timeout`` is in seconds.
         """
@@ -127,7 +127,7 @@ class Webhooks(Group):
     def deliveries(
         self, webhook: WebhookLike, *, project: ProjectLike | None = None, limit: int | None = None
     ) -> Pages[Delivery]:
-        """List a webhook's deliveries, newest first, including those that are not sent yet."""
+        """List a webhook's deliveries, newest first, including those not yet sent."""
         return self._pages(Delivery, f"{self.path(webhook, project)}/deliveries", limit=limit)
 
     def delivery(

@@ -15,7 +15,7 @@ from aiplatform.protocol.shapes.tasks import WorkerOut
 class Worker(Resource, WorkerOut):
     """A worker, as it was when read; memory is in MiB."""
 
-    # The SDK shows the parts of these as plain JSON.
+    # The SDK shows the parts of these fields as plain JSON.
     devices: list[dict[str, Any]] = []  # type: ignore[assignment]
     running: list[dict[str, Any]] = []  # type: ignore[assignment]
 
@@ -33,7 +33,7 @@ class Workers(Group):
     """The operations on workers (``client.workers``)."""
 
     def list(self, *, limit: int | None = None) -> Pages[Worker]:
-        """List all workers that ever registered, newest first."""
+        """List all workers that have ever registered, newest first."""
         return self._pages(Worker, "workers", limit=limit)
 
     def get(self, worker: WorkerLike) -> Worker:
@@ -41,18 +41,18 @@ class Workers(Group):
         return self._get(Worker, self.path(worker))
 
     def cordon(self, worker: WorkerLike) -> Worker:
-        """Let a worker accept no new tasks; its running tasks continue."""
+        """Make a worker accept no new tasks; its running tasks continue."""
         return self._make(Worker, self._http.post(f"{self.path(worker)}/cordon"))
 
     def drain(self, worker: WorkerLike) -> Worker:
-        """Empty a worker: preemptible tasks move to other workers, the others run to their end.
+        """Empty a worker: preemptible tasks move to other workers, the others run to completion.
 
         Preemptible tasks save a checkpoint first.
         """
         return self._make(Worker, self._http.post(f"{self.path(worker)}/drain"))
 
     def resume(self, worker: WorkerLike) -> Worker:
-        """Let a worker accept tasks again."""
+        """Make a worker accept tasks again."""
         return self._make(Worker, self._http.post(f"{self.path(worker)}/resume"))
 
     def telemetry(

@@ -11,7 +11,7 @@ Write = Callable[[str, LogStream], None]
 
 
 class Tee:
-    """A stream that writes all text to the one that it replaces, and whole lines to ``write``.
+    """A stream that writes all text to the one it replaces, and whole lines to ``write``.
 
     If a line was overwritten by carriage returns, as progress bars do, only its last state is
     passed to ``write``.
@@ -32,8 +32,8 @@ class Tee:
             if self._finished:
                 return written
             *lines, self._rest = (self._rest + text).split("\n")
-            # Forget overwritten text: a progress bar that never ends its line would grow without
-            # limit.
+            # Forget overwritten text: a progress bar that never ends its line would make it grow
+            # without limit.
             ending = "\r" if self._rest.endswith("\r") else ""
             self._rest = _shown(self._rest) + ending
         if lines:

@@ -1,4 +1,4 @@
-"""Artifacts of an external run: files are copied to its directory, and deleted after upload."""
+"""Artifacts of an external run: files are copied to its directory and deleted after upload."""
 
 import contextlib
 import os
@@ -14,7 +14,7 @@ WAITING, REFUSED, NEW = "artifacts", "refused", ".new-"
 
 
 class Files:
-    """The files of one run that are not uploaded yet; safe to use from several threads."""
+    """The files of a run that are not yet uploaded; safe to use from several threads."""
 
     def __init__(self, directory: Path) -> None:
         self.waiting = directory / WAITING
@@ -22,7 +22,7 @@ class Files:
         self._lock = threading.Lock()
 
     def add(self, source: Path, path: str) -> None:
-        """Copy a file, and replace an unsent one with the same path.
+        """Copy a file, replacing an unsent one with the same path.
 
         Raises:
             OSError: if the file can't be read or copied.
@@ -56,7 +56,7 @@ class Files:
                 file.unlink(missing_ok=True)
 
     def refuse(self, path: str, file: Path, was: os.stat_result) -> Path:
-        """Move a file that the server rejected out of the queue, and return its new path."""
+        """Move a file that the server rejected out of the queue and return its new path."""
         target = self.refused / path
         with self._lock:
             if self._is(file, was):
@@ -66,7 +66,7 @@ class Files:
         return target
 
     def remove(self) -> None:
-        """Delete the files that wait; refused files stay."""
+        """Delete the files that are waiting to be sent; rejected files are kept."""
         shutil.rmtree(self.waiting, ignore_errors=True)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Operations on external runs: start a run, and send later what a run could not send."""
+"""Operations on external runs: starting a run, and sending later what a run could not send."""
 
 import platform
 import sys
@@ -26,7 +26,7 @@ class Synced:
     """The result of :meth:`ExternalRuns.sync` for one directory.
 
     ``points`` and ``lines`` are the numbers of sent metric points and log lines. ``complete`` is
-    true if everything was sent, and so the directory was deleted.
+    true if everything was sent and the directory was therefore deleted.
     """
 
     directory: Path
@@ -75,7 +75,7 @@ class ExternalRuns(Group):
         except ServerUnavailable:
             pass  # the thread keeps trying, and warns
         except ClientError:
-            # Such an error is permanent, and should be reported before the training, not after it.
+            # Such an error is permanent and should be reported before training, not after it.
             journal.remove()
             raise
         return ExternalRun(
@@ -93,21 +93,21 @@ class ExternalRuns(Group):
         ended: TaskStatus | str | None = None,
         project: ProjectLike | None = None,
     ) -> Synced:
-        """Send the records in a run's directory that are not sent yet; nothing is stored twice.
+        """Send the records in a run's directory that have not been sent; nothing is stored twice.
 
         Args:
             directory: the directory of one run.
             ended: how the run ended, if its process died before it could record that. The time of
                 its last record is then used as its end.
-            project: replaces the project that the run named.
+            project: the project to use instead of the one named by the run.
 
         Raises:
             JournalNotFound: if the directory contains no run.
-            ValueError: if ``ended`` is not a final status; nothing is sent or written then.
+            ValueError: if ``ended`` is not a final status; nothing is sent or written in that case.
             ApiError: if the server rejects a request or can't be reached; nothing is lost, and the
                 call can be repeated.
         """
-        # Check this first: the end can't be changed after it is written to the journal.
+        # Check this first: the end can't be changed once it is written to the journal.
         status = None if ended is None else parse_final_status(ended)
         journal = Journal(Path(directory))
         if project is not None and journal.about.get("task") is None:
@@ -145,13 +145,13 @@ def machine_facts() -> dict[str, Any]:
         "host": platform.node(),
         "system": platform.platform(),
         "python": platform.python_version(),
-        # The arguments are left out, since they may contain passwords.
+        # The arguments are left out, because they may contain passwords.
         "program": sys.argv[0][:500] if sys.argv else "",
     }
 
 
 def _reference(thing: ProjectOut | Experiment | UUID | str | None) -> str | None:
-    """Return a project or experiment as text; a name is looked up when the run is sent."""
+    """Return a project or experiment as text; names are looked up when the run is sent."""
     if isinstance(thing, ProjectOut | Experiment):
         return str(thing.uuid)
     return None if thing is None else str(as_uuid(thing) or thing)

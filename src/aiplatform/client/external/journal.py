@@ -25,7 +25,7 @@ from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.enums import TaskStatus
 
 LONGEST_RECORD = 1 << 20
-"""Bytes of the longest line in a journal's file."""
+"""Length in bytes of the longest line in a journal's file."""
 
 ABOUT, POINTS, LOG, END = "run.json", "points.jsonl", "log.jsonl", "end.json"
 
@@ -67,7 +67,7 @@ class Records:
         """Append lines with one system call, so that lines of forked processes do not mix.
 
         Raises:
-            OSError: if they can't be written; none of them is in the file then.
+            OSError: if they can't be written; none of them is in the file in that case.
         """
         data = "".join(f"{line}\n" for line in lines).encode()
         with self._lock:
@@ -88,7 +88,7 @@ class Records:
 
 
 class Reader:
-    """A reader of a file of lines that can start at any line."""
+    """A reader for a file of lines that can start at any line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -96,7 +96,7 @@ class Reader:
         self._offset = 0
 
     def read(self, *, lines: int, size: int) -> list[bytes]:
-        """Return the next lines (at most ``lines``, about ``size`` bytes) without moving on.
+        """Return the next lines (at most ``lines``, about ``size`` bytes) without advancing.
 
         A single line that is longer than ``size`` is returned whole.
         """
@@ -112,7 +112,7 @@ class Reader:
         return whole.splitlines(keepends=True)[:lines]
 
     def skip(self, lines: list[bytes]) -> None:
-        """Move on past these lines."""
+        """Advance past these lines."""
         self._offset += sum(map(len, lines))
         self.number += len(lines)
 
@@ -164,7 +164,7 @@ class Journal:
         return found
 
     def last_record_time(self) -> str | None:
-        """Return the time of the run's last metric point or log line, else of its start.
+        """Return the time of the run's last metric point or log line, or else of its start.
 
         Times are ISO 8601 in UTC.
         """
@@ -209,7 +209,7 @@ def _last_time(path: Path) -> float | None:
 
 
 def _write(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON file atomically, so that a crash never leaves half of it."""
+    """Write a JSON file atomically, so that a crash never leaves an incomplete file."""
     new = path.with_name(f".{path.name}.{os.getpid()}")
     new.write_text(dumps(value), encoding="utf-8")
     new.replace(path)

@@ -65,7 +65,7 @@ class ExternalRun:
 
     @property
     def task(self) -> UUID | None:
-        """The uuid of the run on the platform; None until the server knows of it."""
+        """The run's uuid on the platform; None until the server knows about it."""
         found = self.journal.about.get("task")
         return None if found is None else UUID(found)
 
@@ -81,7 +81,7 @@ class ExternalRun:
         step: int | None = None,
         timestamp: float | None = None,
     ) -> None:
-        """Record metric values of a step; by default, of the step after the previous one.
+        """Record metric values for a step, by default the step after the previous one.
 
         This method returns within microseconds: it only writes to the journal, and a thread sends
         the records. Numbers of numpy and torch are accepted. Values in nested mappings are named
@@ -125,7 +125,7 @@ class ExternalRun:
             self._add(self._log, lines)
 
     def log_artifact(self, path: Path | str, name: str | None = None) -> None:
-        """Store a file, or all files of a directory, as artifacts of the run.
+        """Store a file, or all files in a directory, as artifacts of the run.
 
         They are copied to the journal before this method returns, so they may be changed or deleted
         afterwards. A file that was stored before under the same name is replaced.
@@ -155,8 +155,8 @@ class ExternalRun:
     ) -> bool:
         """End the run; a second call does nothing. Return True if everything was sent.
 
-        The method waits for the server for at most ``end_timeout`` seconds. Records that are not
-        sent by then stay in the journal's directory; ``aiplatform runs sync`` sends them.
+        The method waits for the server for at most ``end_timeout`` seconds. Records that have not
+        been sent by then stay in the journal's directory; ``aiplatform runs sync`` sends them.
 
         Raises:
             ValueError: for a status that is not final; the run then continues.
@@ -198,7 +198,7 @@ class ExternalRun:
         error: BaseException | None,
         where: TracebackType | None,
     ) -> None:
-        """End the run: completed, cancelled or failed, depending on the exception of the block."""
+        """End the run as completed, cancelled or failed, depending on the block's exception."""
         if error is None:
             self.end(TaskStatus.CANCELLED if self.cancelled else TaskStatus.COMPLETED)
         elif isinstance(error, KeyboardInterrupt | RunCancelled):
@@ -238,7 +238,7 @@ class ExternalRun:
                 yield key, number
 
     def _key_as_json(self, key: str) -> str:
-        """Return the key as JSON. It is cached, because few keys occur very often."""
+        """Return the key as JSON. This is cached, because a few keys occur very often."""
         found = self._keys.get(key)
         if found is None:
             found = self._keys[key] = dumps(clean_text(key))

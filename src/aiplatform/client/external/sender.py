@@ -1,4 +1,4 @@
-"""The sender of a run's journal: in a thread during the run, or after it.
+"""The sender of a run's journal: in a thread during the run, or afterwards.
 
 No exception is raised in the user's training loop. Records that can't be sent stay in the journal.
 """
@@ -109,7 +109,7 @@ class Sender:
         self.begin()
         more = self._send(self.points, "metrics", "points", POINTS_AT_ONCE)
         more |= self._send(self.log, "logs", "lines", LINES_AT_ONCE)
-        # Files come last: they may be large, and people who watch the run want to see its points.
+        # Files come last: they may be large, and people watching the run want to see its points.
         if not more:
             more = self._send_file()
         silent = time.monotonic() - self.last_answer_at >= HEARTBEAT_SECONDS
@@ -245,9 +245,9 @@ class Sender:
 
 
 def is_temporary(error: ClientError | OSError) -> bool:
-    """Return True if a retry may succeed, by itself or after the user has logged in again.
+    """Return True if a retry may succeed, perhaps after the user has logged in again.
 
-    An error of the operating system, such as a full disk or too many open files, may pass, too.
+    Operating system errors, such as a full disk or too many open files, may also go away.
     """
     if not isinstance(error, ClientError):
         return True
@@ -263,7 +263,7 @@ def is_temporary(error: ClientError | OSError) -> bool:
 
 
 class SendingThread:
-    """A thread that runs a sender as long as the run lasts."""
+    """A thread that runs a sender for as long as the run lasts."""
 
     def __init__(self, sender: Sender) -> None:
         self.sender = sender
@@ -320,7 +320,7 @@ class SendingThread:
                 self._pause(min(SLOW_SECONDS, back_off(failures) if failures < 8 else SLOW_SECONDS))
             except Exception as error:
                 # An unexpected error must not end the thread silently: ``close`` would wait for it
-                # in vain. What is not sent stays in the journal.
+                # in vain. What has not been sent stays in the journal.
                 self.failure = error
                 log.exception("the run is not reported any more")
                 self._done.set()
