@@ -1,5 +1,5 @@
-"""The command line: it parses arguments, calls the SDK, and prints results.
+"""The command line: parses arguments, calls the SDK, and prints results.
 
-Modules in this package import no large packages at the top. A command imports what it needs when it
-runs, so that ``--help`` and shell completion answer at once.
+Modules in this package don't import large packages at the top. A command imports what it needs when
+it runs, so that ``--help`` and shell completion respond at once.
 """

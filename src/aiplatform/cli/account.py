@@ -225,7 +225,7 @@ def disable(
 
 
 def token_of(link: str) -> str:
-    """Return the token of a link; a text that is not a link is returned as it is."""
+    """Return the token in a link; text that is not a link is returned unchanged."""
     return link.rpartition("#")[2]
 
 

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from aiplatform.server.audit.rules.findings import Verdict
 
 MAX_LOOKUPS = 25
-"""Largest number of resources whose names one list requests from the server."""
+"""Largest number of resources that one listing looks up by name on the server."""
 
 app = group("The audit trail; for administrators.")
 
@@ -102,8 +102,8 @@ def ls(
 def _names_of(client: "Client", entries: Iterable["AuditEntry"]) -> dict[str, str]:
     """Return the names of resources that entries mention only by uuid.
 
-    The names come from other entries, or else from the server, as far as the resources still exist
-    and the caller may read them.
+    The names come from other entries, or else from the server, if the resources still exist and the
+    caller may read them.
     """
     from aiplatform.client import ClientError
 
@@ -123,13 +123,13 @@ def _names_of(client: "Client", entries: Iterable["AuditEntry"]) -> dict[str, st
 
 
 def _recorded_name(entry: "AuditEntry") -> str:
-    """Return the name of the resource that the entry recorded, or an empty text."""
+    """Return the resource name that the entry recorded, or an empty string."""
     name = (entry.details or {}).get("name") or (entry.details or {}).get("username")
     return name if isinstance(name, str) else ""
 
 
 def _resource_text(entry: "AuditEntry", names: Mapping[str, str]) -> str:
-    """Return the kind and the name of an entry's resource."""
+    """Return the kind and name of an entry's resource."""
     meant = str(entry.resource_id or "")
     name = _recorded_name(entry)
     version = (entry.details or {}).get("version")
@@ -194,7 +194,7 @@ def verify(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Check whether audit rows were altered, removed or inserted since they were sealed.
+    """Check whether audit rows were altered, removed or inserted after they were sealed.
 
     Works without a server: reads a file, or the database in AIPLATFORM_DATABASE_URL, and computes
     everything itself. From time to time, store a head in another place: only that shows whether the
@@ -275,10 +275,10 @@ def prune(
     ],
     json: Json = False,
 ) -> None:
-    """Delete archived rows from the table, after each archive was read back and verified.
+    """Delete archived rows from the table after reading back and verifying each archive.
 
-    The rows are then only in the store, where `audit verify` finds them. Lists and exports don't
-    show them any more. Runs as the owner of the tables, AIPLATFORM_MIGRATION_DATABASE_URL.
+    The rows are then only in the store, where `audit verify` finds them. Lists and exports no
+    longer show them. Runs as the owner of the tables, AIPLATFORM_MIGRATION_DATABASE_URL.
     """
     use_local_platform()
     run = import_server_function("aiplatform.server.audit.service.archives", "prune")
@@ -373,7 +373,7 @@ def _key(path: Path, reader: str) -> Any:
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
-    """Write a new file; an existing key is never overwritten."""
+    """Write a new file; never overwrite an existing key."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)

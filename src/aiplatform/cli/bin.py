@@ -71,7 +71,7 @@ def purge(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Delete something in the bin for good."""
+    """Permanently delete something in the bin."""
     client = connect(project)
     confirm(tr("Delete {item} for good? It can't be restored then.", item=item), yes=yes)
     if projects:

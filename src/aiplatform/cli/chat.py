@@ -102,7 +102,7 @@ def _converse(
         try:
             text = _answer(deployment, messages, parameters, may_stop=True)
         except ApiError as error:
-            # Remove the question without an answer, so that the conversation can continue.
+            # Remove the unanswered question, so that the conversation can continue.
             messages.pop()
             say(tr("Error: {error}", error=error))
         else:

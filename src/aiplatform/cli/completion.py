@@ -1,4 +1,4 @@
-"""Shell completion of names of projects, datasets, models and other things.
+"""Shell completion of the names of projects, datasets, models and other things.
 
 To complete a command line, a shell calls ``aiplatform`` with ``_AIPLATFORM_COMPLETE`` set. The
 program then prints completions or nothing: no errors, no questions, no long waits. The names come
@@ -24,7 +24,7 @@ VARIABLE = "_AIPLATFORM_COMPLETE"
 TIMEOUT_VARIABLE = "AIPLATFORM_COMPLETION_TIMEOUT"
 TIMEOUT_SECONDS = 3.0
 MAX_ITEMS = 500
-"""Largest number of items of a list, newest first, in which names are searched."""
+"""Largest number of items of a list that are searched for names; the newest come first."""
 
 BREAKS = "@:="
 """Characters at which bash splits words, but which are part of words of this program."""
@@ -36,7 +36,7 @@ SAFE = re.compile(r"[\w@+=:,./-]+")
 """Text that every shell reads as one word."""
 
 Lookup = Callable[["Client", str], Iterable[str]]
-"""Function from a client and the start of a word to possible completions."""
+"""Function that returns possible completions, given a client and the start of a word."""
 
 
 class BashWord(NamedTuple):
@@ -44,7 +44,7 @@ class BashWord(NamedTuple):
 
     Attributes:
         quote: the quotation mark at its start, or empty.
-        before: the start of the word that bash keeps, because it splits the word there.
+        before: the part of the word that bash keeps because it splits the word after it.
     """
 
     quote: str
@@ -110,7 +110,7 @@ LOOKUPS: Mapping[str, Lookup] = {
     "WORKER": lambda client, _: (found.name for found in client.workers.list()),
     "ROLE": lambda client, _: (found.name for found in client.roles.list()),
 }
-"""Lookups of values, by the metavar that the help shows for a parameter."""
+"""Lookups for values, by the metavar that the help shows for a parameter."""
 
 MEANINGS: Mapping[str, str] = {
     "project": "PROJECT",
@@ -120,7 +120,7 @@ MEANINGS: Mapping[str, str] = {
     "experiment": "EXPERIMENT",
     "role": "ROLE",
 }
-"""Keys of :data:`LOOKUPS`, by the names of parameters without a metavar."""
+"""Keys in :data:`LOOKUPS`, by the names of parameters without a metavar."""
 
 
 def is_completing() -> bool:
@@ -129,14 +129,14 @@ def is_completing() -> bool:
 
 
 def complete(app: typer.Typer, run: Callable[[], int]) -> int:
-    """Answer a shell that completes a command line, and print nothing else.
+    """Answer a shell that is completing a command line, and print nothing else.
 
     Args:
         app: the commands.
-        run: runs the command line; typer answers from the environment of the shell.
+        run: runs the command line; typer reads the shell's request from the environment.
 
     Returns:
-        The exit code, which tells fish if there are completions.
+        The exit code, which tells fish whether there are completions.
     """
     out = io.StringIO()
     code: object = 1
@@ -158,7 +158,7 @@ def complete(app: typer.Typer, run: Callable[[], int]) -> int:
 
 
 def attach(app: typer.Typer) -> None:
-    """Let the parameters of all commands complete from :data:`LOOKUPS`."""
+    """Give the parameters of all commands completion from :data:`LOOKUPS`."""
     for group in app.registered_groups:
         if group.typer_instance is not None:
             attach(group.typer_instance)
@@ -201,8 +201,8 @@ def completer(lookup: Lookup) -> Callable[[typer.Context, str], list[str]]:
                     if name.startswith(incomplete) and is_offered(name, _shell())
                 )
 
-        # Use a thread, because neither a slow name server nor a slow platform respects the timeout
-        # of requests. The thread ends with the process.
+        # Use a thread, because neither slow name resolution nor a slow platform respects the
+        # request timeout. The thread ends with the process.
         looking = Thread(target=look, daemon=True)
         looking.start()
         looking.join(_timeout())
@@ -226,8 +226,8 @@ def is_offered(name: str, shell: str) -> bool:
 def join_bash_words() -> BashWord:
     """Join the words that bash has split, such as ``faq@v1``, and return the current one.
 
-    This changes the environment that typer reads. Bash replaces the text after the last of its word
-    breaks, and a final ``@``, too.
+    This changes the environment that typer reads. Bash replaces the text after its last word break,
+    including a final ``@``.
     """
     words = os.environ.get("COMP_WORDS", "").split("\n")
     place = int(os.environ.get("COMP_CWORD", len(words) - 1))

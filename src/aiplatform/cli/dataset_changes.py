@@ -217,11 +217,11 @@ def split(
 ) -> None:
     """Split a version into new datasets named DATASET-PART.
 
-    All rows of a question stay in one part.
+    All rows with the same question stay in one part.
     """
     fractions: dict[str, float] = {}
     for text in part:
-        # Split at the last equals sign: the name may contain one, the fraction can't.
+        # Split at the last equals sign: the name may contain one, the fraction cannot.
         label, _, share = text.rpartition("=")
         try:
             fractions[label] = float(share)
@@ -390,7 +390,8 @@ def _versions_to_compare(dataset: str, versions: list[str]) -> tuple[str, str, s
     """Return the dataset and the versions to compare; the second is None for the current one.
 
     Raises:
-        typer.BadParameter: if the versions are missing, too many, or of different datasets.
+        typer.BadParameter: if versions are missing, there are too many, or they belong to different
+            datasets.
     """
     name, _, before = dataset.partition("@")
     rest = list(versions)
@@ -506,7 +507,7 @@ def print_new_version(made: "DatasetVersion", json: bool, *, detach: bool = Fals
 
     Raises:
         NotReady: if the report could not be made.
-        CommandError: on Ctrl-C; the version is committed, and the report continues.
+        CommandError: on Ctrl-C; the version is committed, and the report is still being made.
     """
     if json:
         if not detach:
@@ -537,11 +538,11 @@ def print_new_version(made: "DatasetVersion", json: bool, *, detach: bool = Fals
 
 
 def await_report(client: "Client", dataset: "UUID | Dataset", *, quiet: bool = False) -> "Dataset":
-    """Return the dataset after the report of its current version is made; print why it waits.
+    """Wait for the report of a dataset's current version, printing why; return the dataset.
 
     Raises:
         NotReady: if the report could not be made.
-        CommandError: on Ctrl-C; the report continues.
+        CommandError: on Ctrl-C; the report is still being made.
     """
     try:
         return client.datasets.wait_ready(

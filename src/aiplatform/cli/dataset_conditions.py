@@ -1,4 +1,4 @@
-"""Values and row filters as users type them."""
+"""Values and row filters in the form in which users type them."""
 
 import json as jsonlib
 from typing import Any
@@ -10,7 +10,7 @@ WHERE_HELP = (
 
 
 def json_or_text(text: str) -> Any:
-    """Return the value of a typed text: decoded if it is JSON, else the text itself."""
+    """Return the value of typed text: decoded if it is JSON, otherwise the text itself."""
     try:
         return jsonlib.loads(text)
     except ValueError:

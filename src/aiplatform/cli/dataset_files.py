@@ -61,7 +61,7 @@ def pull(
 ) -> None:
     """Download a version as Parquet into the cache, and print its path.
 
-    Only parts that this machine lacks are transferred. An interrupted pull continues.
+    Only parts that this machine lacks are transferred. An interrupted pull can be continued.
     """
     client = connect(project)
     with bar(tr("pull {dataset}", dataset=dataset), hidden=json) as progress:
@@ -140,9 +140,9 @@ def gc(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Delete contents of the store that nothing has referred to for a day; for administrators.
+    """Delete stored content that nothing has referred to for a day; for administrators.
 
-    They are marked first, and deleted an hour later, by this command or by a worker.
+    It is marked first, and deleted an hour later, by this command or by a worker.
     """
     found = connect(None).datasets.gc(dry_run=dry_run)
     if json:

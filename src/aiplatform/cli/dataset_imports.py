@@ -105,7 +105,7 @@ def import_rows(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Let the platform fetch a dataset: from the web, S3, or a hub."""
+    """Import a dataset on the platform: from the web, S3, or a hub."""
     from aiplatform.client import NotFound
 
     place, default_name = _parse_source(source, file, split, subset, region, endpoint)
@@ -164,7 +164,7 @@ def _parse_source(
     """Return the source that the user named, and a default name for the dataset.
 
     Raises:
-        typer.BadParameter: for an unknown kind of source, or options that do not fit it.
+        typer.BadParameter: if the kind of source is unknown, or the options don't apply to it.
     """
     of_hub = {"file": file, "split": split, "subset": subset}
     of_s3 = {"region": region, "endpoint": endpoint}

@@ -40,7 +40,7 @@ def fix(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Fix findings of the quality report, and commit a version."""
+    """Fix findings of the quality report, and commit a new version."""
     client = connect(project)
     chosen: dict[str, str] = {}
     if gentle:

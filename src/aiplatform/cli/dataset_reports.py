@@ -136,7 +136,7 @@ def check(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Make a new quality report of a version, and show it.
+    """Make a new quality report for a version, and show it.
 
     Use it to change the base model or the length, or to compare with other data. Without --against
     and --benchmark, the version is compared with the same data as before.
@@ -164,14 +164,14 @@ def check(
 
 
 def _show_report(datasets: "Datasets", dataset: str, made: UUID | None, *, as_json: bool) -> None:
-    """Print a report, with the gate's verdict if it is the newest one.
+    """Print a report, with the gate's verdict if it is the latest one.
 
-    The gate always judges by the newest report.
+    The gate always judges by the latest report.
     """
     if as_json:
         print_json(datasets.report(dataset, made=made))
         return
-    # Use the same version for both, even if somebody commits another one meanwhile.
+    # Use the same version for both, even if somebody commits another one in between.
     version = datasets.version(dataset)
     found = datasets.report(version, made=made)
     print_report(found, None if made is not None else datasets.verdict(version))

@@ -66,7 +66,7 @@ def upload(
     project: Project = None,
     wait: Annotated[
         bool,
-        # The space keeps click from reading the slash as the start of an option name.
+        # The space keeps click from taking the slash for the start of an option name.
         typer.Option("--wait/--detach", " /--no-wait", help="Wait for the quality report."),
     ] = True,
     json: Json = False,
@@ -113,7 +113,7 @@ def upload(
 def _send_file(
     client: "Client", name: str, file: str, options: dict[str, Any], adding: dict[str, Any]
 ) -> "Dataset":
-    """Commit the file to the dataset, create the dataset if missing, and return it."""
+    """Commit the file to the dataset, creating it if necessary, and return the dataset."""
     from aiplatform.client import NotFound
 
     data: Any = sys.stdin.buffer if file == "-" else Path(file)
@@ -132,7 +132,7 @@ def _wait_and_show(client: "Client", dataset: "Dataset", *, as_json: bool) -> No
 
     Raises:
         NotReady: if the report could not be made.
-        CommandError: on Ctrl-C; the report continues.
+        CommandError: on Ctrl-C; the report is still being made.
     """
     label = f"{dataset.name}@{dataset.version}"
     try:

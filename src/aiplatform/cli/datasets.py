@@ -142,7 +142,7 @@ def rows(
 ) -> None:
     """Print rows, one JSON object per line; with --json, one list.
 
-    In a terminal the number of each row is shown in front of it, counted from 0; `patch` takes it.
+    In a terminal, each row is preceded by its number, counted from 0, which `patch` accepts.
     """
     if sample is not None and (search is not None or where or offset):
         raise typer.BadParameter(tr("--sample can't be used with --search, --where or --offset"))

@@ -21,7 +21,7 @@ app = group("Deployments: models that are served and answer requests.")
 DeploymentArgument = Annotated[
     str, typer.Argument(metavar="DEPLOYMENT", help="Deployment: name or uuid.")
 ]
-# The space keeps click from reading the slash as the start of an option name.
+# The space keeps click from taking the slash for the start of an option name.
 Wait = Annotated[
     bool, typer.Option("--wait/--detach", " /--no-wait", help="Wait until it is done.")
 ]
@@ -64,8 +64,8 @@ def create(
 ) -> None:
     """Serve a model.
 
-    With task:TASK, waits for that training and serves the model that it makes. With --after, waits
-    until these tasks have succeeded. If one of them fails, the deployment is stopped.
+    With task:TASK, waits for that training run and serves the model that it produces. With --after,
+    waits until these tasks have succeeded. If one of them fails, the deployment is stopped.
     """
     from aiplatform.client import Task
 
@@ -114,8 +114,8 @@ def _options(fields: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
     """Return the options of ``Deployments.create``: the fields with assignments applied.
 
     Raises:
-        CommandError: for a field that a deployment does not have.
-        pydantic.ValidationError: for invalid resources.
+        CommandError: if a deployment has no such field.
+        pydantic.ValidationError: if the resources are invalid.
     """
     from aiplatform.protocol.specs import Resources
 
@@ -172,7 +172,7 @@ def start(
 def stop(
     deployment: DeploymentArgument, wait: Wait = True, project: Project = None, json: Json = False
 ) -> None:
-    """Stop a deployment. Requests in progress are answered first."""
+    """Stop a deployment. Requests in progress are completed first."""
     found = connect(project).deployments.stop(deployment)
     _finish(found.wait_stopped() if wait else found, json=json)
 
@@ -244,7 +244,7 @@ def rm(
 
 
 def _ready(deployment: "Deployment", *, json: bool) -> "Deployment":
-    """Wait until the deployment answers, and print meanwhile why its server does not start."""
+    """Wait until the deployment responds; in the meantime, print why its server hasn't started."""
     return deployment.wait_ready(on_event=None if json else waiting_printer(deployment.name))
 
 

@@ -1,4 +1,4 @@
-"""Errors of commands: one line of text, a hint, and an exit code."""
+"""Errors from commands: one line of text, a hint, and an exit code."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from aiplatform.language import tr
 
 
 class ExitCode(IntEnum):
-    """The exit code of the program. It is part of the interface: programs test it."""
+    """The exit code of the program. It is part of the interface: programs rely on it."""
 
     OK = 0
     FAILED = 1
@@ -31,7 +31,7 @@ EXIT_CODES = (
 
 
 class CommandError(Exception):
-    """A command cannot be run, for a reason on this machine."""
+    """A command cannot be run for a reason that lies on this machine."""
 
     def __init__(self, message: str, hint: str = "", exit_code: ExitCode = ExitCode.FAILED) -> None:
         super().__init__(message)
@@ -74,7 +74,7 @@ def report(error: Exception) -> ExitCode:
         case ValidationError():
             return _print_error(_fields(error), "", ExitCode.USAGE)
         case ValueError() if type(error).__name__ == "SettingsError":
-            # The class belongs to a package that a client need not have.
+            # The class belongs to a package that a client need not have installed.
             return _print_error(str(error), "", ExitCode.USAGE)
         case OSError():
             where = f"{error.filename}: " if error.filename else ""
@@ -89,13 +89,13 @@ def report(error: Exception) -> ExitCode:
 
 
 def quiet_stdout() -> None:
-    """Prevent an error message of the interpreter, at its exit, about a closed pipe."""
+    """Prevent the interpreter from printing an error about a closed pipe when it exits."""
     null = os.open(os.devnull, os.O_WRONLY)
     os.dup2(null, sys.stdout.fileno())
 
 
 def _explain_remembered_project(error: Any) -> None:
-    """Explain that the project was chosen by `projects use`, if it is gone."""
+    """If the project is gone, explain that it was chosen by `projects use`."""
     from aiplatform.cli.session import remembered_project
 
     name = remembered_project()
@@ -134,7 +134,7 @@ def _print_error(
 
 
 def _fields(error: Any) -> str:
-    """Return the errors that pydantic found, on one line."""
+    """Return the errors found by pydantic, on one line."""
     from aiplatform.protocol.validation_errors import error_text
 
     faults = error.errors(include_url=False)

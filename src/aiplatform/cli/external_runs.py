@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def unsent(json: Json = False) -> None:
-    """List runs of this machine that are not completely sent to the platform."""
+    """List runs on this machine that have not been sent to the platform completely."""
     from aiplatform.client.external.journal import Journal, runs_directory
 
     found: list[dict[str, Any]] = []

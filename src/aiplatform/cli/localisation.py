@@ -1,4 +1,4 @@
-"""Help and usage errors in Chinese, since typer's own texts are only in English."""
+"""Help and usage errors in Chinese, because typer's own texts are only in English."""
 
 import re
 from typing import Any
@@ -17,7 +17,7 @@ FIXED = (
     "ABORTED_TEXT",
     "RICH_HELP",
 )
-"""Constants of ``typer.rich_utils`` that contain texts of the help pages."""
+"""Constants in ``typer.rich_utils`` that contain texts of the help pages."""
 
 LIBRARY_MESSAGES = (
     "Got unexpected extra argument(s) ({0})",
@@ -48,7 +48,7 @@ LIBRARY_MESSAGES = (
     "file {0} is a directory.",
     "directory {0} is a file.",
 )
-"""Usage errors of typer, as templates, in the order in which they are tried.
+"""Usage errors from typer, as templates, in the order in which they are tried.
 
 Typer only returns the complete English sentence, so it is matched against these templates. A
 sentence that matches none is shown unchanged.
@@ -79,10 +79,10 @@ def localise_error(error: Any) -> None:
 
 
 def _with_folding(make_text: Any) -> Any:
-    """Return a ``make_text`` whose texts are wrapped at the width of their column.
+    """Return a ``make_text`` whose texts are wrapped to the width of their column.
 
-    Chinese has no spaces at which lines could be broken, and rich by default cuts words that are
-    too long.
+    Chinese has no spaces at which lines could be broken, and by default rich truncates words that
+    are too long.
     """
 
     def make(**options: Any) -> Any:
@@ -113,7 +113,7 @@ def _translate(command: Any) -> None:
 
 
 def _translate_sentence(sentence: str) -> str:
-    """Return the translation of a sentence of typer, including its parts."""
+    """Return the translation of a sentence from typer, including its parts."""
     if sentence in catalogue():
         return tr(sentence)
     for template in LIBRARY_MESSAGES:

@@ -77,7 +77,7 @@ def _root(
         typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
     ] = False,
 ) -> None:
-    """Manage the life of a language model: data, fine-tuning, evaluation, registry, serving."""
+    """Manage the life cycle of a language model: data, tuning, evaluation, registry, serving."""
     if url:
         os.environ["AIPLATFORM_URL"] = url
 
@@ -150,15 +150,15 @@ def _run() -> int:
 
 def main() -> None:
     """Run a command and exit."""
-    # Imports create hundreds of thousands of objects that stay, and examining the oldest generation
-    # again and again takes a fifth of their time. Processes that run for weeks set their own
+    # Imports create hundreds of thousands of long-lived objects, and scanning the oldest generation
+    # over and over takes a fifth of the import time. Processes that run for weeks set their own
     # thresholds when they are ready.
     gc.set_threshold(*gc.get_threshold()[:2], 100)
     if completion.is_completing():
         sys.exit(completion.complete(app, _run))
     code: int | str | None
     for stream in (sys.stdout, sys.stderr):
-        # A terminal whose encoding lacks Chinese shows replacements instead of failing.
+        # A terminal whose encoding lacks Chinese characters shows replacements instead of failing.
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:

@@ -192,7 +192,7 @@ def download(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Download the files of a model, and verify each."""
+    """Download the files of a model, and verify each one."""
     client = connect(project)
     found = client.models.get(model)
     target = output or Path(f"{found.name}-{found.version}")
@@ -236,7 +236,7 @@ def rm(model: ModelArgument, project: Project = None, yes: Yes = False, json: Js
 
 
 def model_or_task(client: "Client", model: str) -> "str | Task":
-    """Return the model's name, or for ``task:TASK`` the task of the training that makes it."""
+    """Return the model's name or, for ``task:TASK``, the training task that produces it."""
     kind, colon, task = model.partition(":")
     return client.tasks.get(task) if colon and kind == "task" else model
 
@@ -274,7 +274,7 @@ def evaluate(
 ) -> None:
     """Compare a model with its base model: loss, perplexity and answers on held-out rows.
 
-    With task:TASK, waits for that training and evaluates the model that it makes.
+    With task:TASK, waits for that training run and evaluates the model that it produces.
     """
     from aiplatform.client import TaskFailed
 
@@ -294,7 +294,7 @@ def evaluate(
         try:
             task = follow(client, task, as_json=json)
         except TaskFailed as failed:
-            # An evaluation whose condition was not met has results all the same.
+            # An evaluation whose condition was not met still has results.
             if failed.task.result and not json:
                 print_evaluation(failed.task.result)
             raise
@@ -345,7 +345,7 @@ def _parse_source(text: str) -> tuple[str, str]:
     """Return the kind of source that the user named, and its name or path.
 
     Raises:
-        typer.BadParameter: for an unknown source.
+        typer.BadParameter: if the source is unknown.
     """
     kind, colon, rest = text.partition(":")
     if colon and kind in ("package", "hub"):

@@ -1,4 +1,4 @@
-"""Names for the uuids that a resource contains."""
+"""Names for the uuids in a resource."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from aiplatform.client import Client
 
 MIN_PREFIX_LENGTH = 6
-"""Fewest characters of a uuid that commands accept instead of the whole uuid."""
+"""Minimum length of a uuid prefix that commands accept instead of the whole uuid."""
 
 
 class HasUuid(Protocol):
@@ -30,7 +30,7 @@ NAMES: Mapping[str, Callable[["Client", UUID], str]] = {
     "user": lambda client, uuid: client.users.get(uuid).username,
     "dataset": lambda client, uuid: client.datasets.get(uuid).name,
 }
-"""Fields that contain uuids, and functions that return the names."""
+"""Fields that contain uuids, and the functions that return the names."""
 
 
 def with_names(client: "Client", fields: Mapping[str, Any]) -> dict[str, Any]:

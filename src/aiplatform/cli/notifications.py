@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from aiplatform.client.notifications import Notifications
 
 SEARCHED = 500
-"""Number of the newest notifications that are searched for the start of a uuid."""
+"""Number of recent notifications that are searched for the start of a uuid."""
 
 app = group("Your inbox, and how you want to be notified.")
 
@@ -91,7 +91,7 @@ def read(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Mark one notification as read, or all."""
+    """Mark one notification, or all, as read."""
     notifications = connect().notifications
     if notification is None:
         changed = notifications.mark_all_read()
@@ -130,7 +130,7 @@ def rm(
 
 
 def _meant(notifications: "Notifications", beginning: str) -> "UUID":
-    """Return the uuid of the notification, given by its start."""
+    """Return the uuid of a notification, given the start of the uuid."""
     return complete_uuid(
         beginning,
         islice(notifications.list(), SEARCHED),
@@ -162,7 +162,7 @@ def preferences(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show how you are notified, and change it with the options."""
+    """Show how you are notified, or change it with the options."""
     types: dict[str, dict[str, bool]] = {}
     for names, channel, wanted in (
         (mail, "email", True), (no_mail, "email", False),

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from aiplatform.client import Client
 
 Columns = Mapping[str, Callable[[Any], object]]
-"""Functions that return the cells of a column, by its heading."""
+"""Functions that return the cells of a column, keyed by its heading."""
 
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _PIPED_WIDTH = 240
@@ -32,23 +32,23 @@ _HASH = re.compile("[0-9a-f]{64}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
 UUID_LENGTH = 36
 SHORT_UUID = 8
-"""Characters shown of a uuid if there is no room, or its name is not known."""
+"""Number of characters of a uuid shown if space is short or its name is not known."""
 
 SHORT_HASH = 12
 GAP = 3
-"""Columns of the terminal between two cells."""
+"""Number of terminal columns between two cells."""
 
 MIN_NAME_WIDTH, MIN_CELL_WIDTH = 20, 10
-"""Fewest characters of names, and of other cells, in a table that is too wide."""
+"""Minimum width of names, and of other cells, in a table that is too wide."""
 
 READABLE_CELL_WIDTH = 16
-"""Fewest characters of other cells before uuids are shortened."""
+"""Minimum width of other cells before uuids are shortened."""
 
 NAME_HEADINGS = frozenset({"NAME", "USERNAME", "TASK", "RUN"})
 """Headings of columns that name the subject of a row."""
 
 SIZES = frozenset({"size", "bytes", "file_size"})
-"""Fields with a number of bytes."""
+"""Fields that hold a number of bytes."""
 
 
 def print_json(value: Any) -> None:
@@ -60,7 +60,7 @@ def print_json(value: Any) -> None:
 
 
 def print_json_line(value: Any) -> None:
-    """Print one value of a stream as a line of JSON, and flush it."""
+    """Print one value of a stream as a line of JSON, and flush the output."""
     from aiplatform.protocol.encoding import dumps
 
     sys.stdout.write(dumps(to_json(value)) + "\n")
@@ -94,7 +94,7 @@ def print_table(
 
 
 def print_rows(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table for people; without rules if the output is piped.
+    """Print a table for people; without lines between rows if the output is piped.
 
     Lines are never wrapped. In a terminal that is too narrow, cells are shortened in this order:
     first hashes; then uuids are left out if another column names the same thing; then the widest
@@ -167,7 +167,7 @@ def _fit_columns(columns: list[list[str]], width: int) -> list[list[str]]:
 
 
 def _widths(columns: list[list[str]], width: int) -> list[int]:
-    """Return the widths of columns, reduced from the widest on until all fit, where possible."""
+    """Return the column widths, reduced from the widest down until all fit, if possible."""
     from rich.cells import cell_len
 
     widths = [max(map(cell_len, column)) for column in columns]
@@ -184,7 +184,7 @@ def _widths(columns: list[list[str]], width: int) -> list[int]:
 
 
 def _least_width(column: Sequence[str], least_cell: int = MIN_CELL_WIDTH) -> int:
-    """Return the smallest width of a column: names and short cells stay readable."""
+    """Return the smallest width for a column at which names and short cells stay readable."""
     from rich.cells import cell_len
 
     whole = max(map(cell_len, column))
@@ -194,13 +194,13 @@ def _least_width(column: Sequence[str], least_cell: int = MIN_CELL_WIDTH) -> int
 
 
 def _all_match(column: Sequence[str], pattern: "re.Pattern[str]") -> bool:
-    """Return True if all cells that are not empty match; the first cell is the heading."""
+    """Return True if all non-empty cells match; the first cell is the heading and is ignored."""
     cells = [cell for cell in column[1:] if cell]
     return bool(cells) and all(pattern.fullmatch(cell) for cell in cells)
 
 
 def _name_headings() -> frozenset[str]:
-    """Return :data:`NAME_HEADINGS` in the current language, as table headings are printed."""
+    """Return :data:`NAME_HEADINGS` in the current language, as printed in table headings."""
     return frozenset(map(tr, NAME_HEADINGS))
 
 
@@ -217,12 +217,12 @@ def print_record(
     skip: Sequence[str] = (),
     client: "Client | None" = None,
 ) -> None:
-    """Print a resource with one field per line, without fields that are empty or in ``skip``.
+    """Print a resource with one field per line, omitting fields that are empty or in ``skip``.
 
     Args:
         resource: the resource; nested values get lines of their own.
         as_json: print all fields as JSON.
-        skip: fields that are left out; ``result.metrics`` is a nested one.
+        skip: fields to leave out; ``result.metrics`` denotes a nested one.
         client: used to show names instead of the uuids of projects, models and other things.
     """
     if as_json:
@@ -254,7 +254,7 @@ def _without_fields(fields: Mapping[str, Any], skip: Sequence[str]) -> dict[str,
 
 
 def _lines_of(fields: Mapping[str, Any], depth: int = 0) -> "Iterator[tuple[str, str]]":
-    """Yield name and text of each field that is not empty; nested fields are indented."""
+    """Yield the name and text of each non-empty field; nested fields are indented."""
     for name, value in fields.items():
         if value in (None, "", [], {}):
             continue
@@ -274,23 +274,23 @@ def _lines_of(fields: Mapping[str, Any], depth: int = 0) -> "Iterator[tuple[str,
 
 
 def label_of(field: object) -> str:
-    """Return the label of a field for people."""
+    """Return the label that people see for a field."""
     return tr(str(field).replace("_", " "))
 
 
 def say(text: str) -> None:
-    """Print a message that is not part of the result, on stderr."""
+    """Print a message that is not part of the result to stderr."""
     console(stderr=True).print(plain(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def print_text(text: str, *, end: str = "\n") -> None:
-    """Print text of the result, without characters that could control the terminal."""
+    """Print text that is part of the result, without terminal control characters."""
     sys.stdout.write(plain(text) + end)
     sys.stdout.flush()
 
 
 def console(*, stderr: bool = False) -> "Console":
-    """Return rich's console. Piped output is wide enough that nothing is wrapped."""
+    """Return rich's console. It is wide enough for piped output never to be wrapped."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -316,7 +316,7 @@ def size_text(count: float | None) -> str:
 
 
 def duration_text(seconds: float | None) -> str:
-    """Return seconds as ``m:ss`` or ``h:mm:ss``."""
+    """Return a duration in seconds as ``m:ss`` or ``h:mm:ss``."""
     if seconds is None:
         return ""
     whole = max(0, round(seconds))
@@ -325,7 +325,7 @@ def duration_text(seconds: float | None) -> str:
 
 
 def age_text(moment: datetime | None) -> str:
-    """Return the time since a moment as text."""
+    """Return the time since the given moment as text."""
     if moment is None:
         return ""
     seconds = max(0.0, (datetime.now(UTC) - moment).total_seconds())
@@ -361,7 +361,7 @@ def number_text(value: object) -> str:
 
 
 def _short(value: Mapping[str, Any]) -> str | None:
-    """Return the short name if ``value`` is a reference to a resource, else None."""
+    """Return the short name if ``value`` is a reference to a resource, otherwise None."""
     if set(value) >= {"uuid", "username"}:
         return str(value["username"])
     if set(value) == {"uuid", "name", "version"}:

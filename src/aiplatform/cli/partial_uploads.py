@@ -44,7 +44,7 @@ def cancel(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Cancel an upload, and delete what was received of it."""
+    """Cancel an upload, and delete the part that was received."""
     datasets = connect(project).datasets
     found = find_by_uuid_prefix(
         upload,

@@ -243,7 +243,7 @@ class _Display:
         if out.is_terminal:
             from rich.live import Live
 
-            # No refresh thread, because processes are forked while this is active.
+            # Don't use a refresh thread, because processes are forked while this is active.
             self._live = Live(console=out, auto_refresh=False)
             self._live.start()
         return self
@@ -253,7 +253,7 @@ class _Display:
             self._live.stop()
 
     def show(self, state: "State") -> None:
-        """Update the display for a state; called often."""
+        """Update the display to reflect a state; called often."""
         out = self._live.console if self._live is not None else console()
         if state.phase == "ready" and not self._printed:
             self._printed = True

@@ -151,17 +151,17 @@ def rotate_keys(
 
 
 def server() -> None:
-    """Run the API. Environment variables configure it, see `docs/settings.md`."""
+    """Run the API. It is configured by environment variables; see `docs/settings.md`."""
     raise typer.Exit(import_server_function("aiplatform.server.app", "serve")())
 
 
 def worker() -> None:
-    """Run a worker. Environment variables configure it, see `docs/settings.md`."""
+    """Run a worker. It is configured by environment variables; see `docs/settings.md`."""
     raise typer.Exit(import_server_function("aiplatform.server.worker", "main")())
 
 
 def use_local_platform() -> None:
-    """Use the database of the platform that `aiplatform up` runs here, unless one is named."""
+    """Use the database of the platform that `aiplatform up` runs here, unless another is set."""
     if any(os.environ.get(f"AIPLATFORM_DATABASE_URL{form}") for form in ("", "_FILE")):
         return
     from aiplatform.embedded.home import Home
@@ -183,8 +183,8 @@ def run_on_database(run: Callable[[], Any]) -> Any:
     """Run a function that uses the database, and return its result.
 
     Raises:
-        CommandError: if the database refuses, or its revision is unknown; the hint says what to
-            check.
+        CommandError: if the database refuses access or its revision is unknown; the hint says what
+            to check.
     """
     import psycopg
     from sqlalchemy.exc import DBAPIError
@@ -219,7 +219,7 @@ def import_server_function(module: str, name: str) -> Callable[..., Any]:
     """Return a function of the server.
 
     Raises:
-        CommandError: if the packages of the server are not installed.
+        CommandError: if the server's packages are not installed.
     """
     try:
         found: Callable[..., Any] = getattr(importlib.import_module(module), name)

@@ -1,4 +1,4 @@
-"""The progress bar of uploads and downloads."""
+"""The progress bar for uploads and downloads."""
 
 import contextlib
 import sys

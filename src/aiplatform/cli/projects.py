@@ -53,14 +53,14 @@ def create(
     tag: Annotated[list[str] | None, typer.Option(help="A tag. Can be repeated.")] = None,
     json: Json = False,
 ) -> None:
-    """Create a project, which you own."""
+    """Create a project. You will own it."""
     project = connect().projects.create(name, description=description, tags=tag or ())
     print_record(project, as_json=json)
 
 
 @app.command()
 def retention(project: Name, json: Json = False) -> None:
-    """Show what a project keeps of ended tasks, and what the next cleanup frees."""
+    """Show what a project keeps from ended tasks, and what the next cleanup will free."""
     found = connect().projects.retention(project)
     if json:
         print_json(found)
@@ -105,7 +105,7 @@ def use(
     none: Annotated[bool, typer.Option("--none", help="Forget the chosen project.")] = False,
     json: Json = False,
 ) -> None:
-    """Choose the project that later commands use on this server.
+    """Choose the project that later commands will use on this server.
 
     `--project` and AIPLATFORM_PROJECT override it. `projects show` shows it.
     """
@@ -137,7 +137,7 @@ def show(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Show a project. By default the one that commands use."""
+    """Show a project; by default, the one that commands use."""
     projects = connect().projects
     print_record(projects.get(projects.resolve(project)), as_json=json)
 
@@ -256,7 +256,7 @@ def grant(
     role: Annotated[str, typer.Argument(help="A role, such as developer or viewer.")],
     json: Json = False,
 ) -> None:
-    """Give a user a role in a project, instead of an earlier one.
+    """Give a user a role in a project, replacing an earlier one.
 
     A user who is not a member yet gets an invitation, and joins with `aiplatform projects accept`.
     """

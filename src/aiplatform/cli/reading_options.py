@@ -74,10 +74,10 @@ def reading(
     bad_rows: str,
     types: list[str] | None = None,
 ) -> dict[str, Any]:
-    """Return the options as ``client.datasets`` takes them.
+    """Return the options in the form that ``client.datasets`` accepts.
 
     Raises:
-        typer.BadParameter: for an invalid value.
+        typer.BadParameter: if a value is invalid.
     """
     from pydantic import ValidationError
 

@@ -24,7 +24,7 @@ INDENT = 4
 
 COPIES = frozenset({"duplicates", "near_duplicates"})
 COPY = re.compile(r"[=≈] ([0-9]+)(?=:|$)")
-"""The start of an example of :data:`COPIES`: the row that it is a copy of."""
+"""The start of an example for one of :data:`COPIES`: the row of which it is a copy."""
 
 
 def print_report(found: Mapping[str, Any], verdict: Mapping[str, Any] | None = None) -> None:
@@ -87,7 +87,7 @@ def print_short(found: Mapping[str, Any], verdict: Mapping[str, Any] | None, lab
 
 
 def _print_finding(out: "Console", finding: Mapping[str, Any]) -> None:
-    """Print a finding; errors and warnings with effect, fixes, examples and similar rows."""
+    """Print a finding; errors and warnings include effect, fixes, examples and similar rows."""
     _print_heading(out, finding)
     bad = finding.get("severity") != "info"
     if bad and finding.get("effect"):
@@ -120,7 +120,7 @@ def _print_heading(out: "Console", finding: Mapping[str, Any]) -> None:
 
 
 def _example(finding: Mapping[str, Any], example: Mapping[str, Any]) -> str:
-    """Return the text of an example row; for a copy, it names the other row."""
+    """Return the text of an example row; for a copy, it names the original row."""
     row, text = example.get("row"), str(example.get("text", ""))
     said = COPY.match(text) if finding.get("code") in COPIES else None
     if said is None:
@@ -230,7 +230,7 @@ def _groups(groups: list[list[int]]) -> str:
 
 
 def _print_line(out: "Console", text: str, *, style: str = "", indent: int = 0) -> None:
-    """Print a paragraph, wrapped at the width of the terminal and indented."""
+    """Print a paragraph, indented and wrapped to the width of the terminal."""
     from rich.text import Text
 
     _print_text(out, Text(plain(text), style=style), indent=indent)
@@ -243,7 +243,7 @@ def _print_text(out: "Console", text: Any, *, indent: int = 0) -> None:
 
 
 def _print_cut(out: "Console", text: str) -> None:
-    """Print a text on one line, shortened to the terminal; wide characters count twice."""
+    """Print text on one line, truncated to the terminal's width; wide characters count twice."""
     from rich.text import Text
 
     line = Text(plain(" ".join(text.split())))

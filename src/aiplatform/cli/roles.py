@@ -62,7 +62,7 @@ def create(
     description: Description = None,
     json: Json = False,
 ) -> None:
-    """Create a role with these permissions."""
+    """Create a role with the given permissions."""
     made = connect().roles.create(name, permission or [], description=description)
     print_record(made, as_json=json)
 

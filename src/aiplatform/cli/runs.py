@@ -127,12 +127,12 @@ def compare(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Compare runs: the differences of their configurations, and their metrics."""
+    """Compare runs: the differences between their configurations, and their metrics."""
     print_comparison(connect(project).runs.compare(runs), as_json=json)
 
 
 def print_comparison(comparison: "Comparison", *, as_json: bool) -> None:
-    """Print a comparison with a column per item: differences of the configs, then metrics."""
+    """Print a comparison with one column per item: first differing configs, then metrics."""
     if as_json:
         print_json(comparison)
         return

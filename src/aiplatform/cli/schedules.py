@@ -78,7 +78,7 @@ def create(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Create a schedule. It acts with the permissions that you have at the time when it is due."""
+    """Create a schedule. It acts with the permissions that you have whenever it is due."""
     if (experiment is None) == (spec is None):
         raise CommandError(tr("Give either --experiment or --spec."), exit_code=ExitCode.USAGE)
     if spec is None and assignments:
@@ -113,7 +113,7 @@ def show(schedule: ScheduleArgument, project: Project = None, json: Json = False
 def firings(
     schedule: ScheduleArgument, project: Project = None, limit: Limit = 20, json: Json = False
 ) -> None:
-    """List the times when a schedule was due, each with its task or the reason for none."""
+    """List the times at which a schedule was due, each with its task or the reason for none."""
     print_table(
         connect(project).schedules.firings(schedule).take(limit),
         {

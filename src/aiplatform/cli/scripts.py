@@ -274,7 +274,7 @@ def pairs(given: list[str] | None, option: str) -> dict[str, str]:
     """Parse ``NAME=VALUE`` options; each name may occur once.
 
     Raises:
-        typer.BadParameter: for another form, or a repeated name.
+        typer.BadParameter: if an option has another form, or a name is repeated.
     """
     found: dict[str, str] = {}
     for text in given or []:

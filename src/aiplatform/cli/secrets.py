@@ -57,7 +57,7 @@ def set_secret(
     project: OfProject = None,
     json: Json = False,
 ) -> None:
-    """Store a secret. You are asked for its value, or it is read from stdin or a file."""
+    """Store a secret. Its value is asked for, or read from stdin or a file."""
     if file is not None:
         value = file.read_text("utf-8")
     elif sys.stdin.isatty():

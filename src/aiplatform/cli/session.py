@@ -1,4 +1,4 @@
-"""The client that commands use, and questions to the user."""
+"""The client that commands use, and prompts for the user."""
 
 import sys
 from typing import TYPE_CHECKING
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 def connect(project: str | None = None) -> "Client":
     """Create a client from the environment and the last login.
 
-    The server answers in the user's language. The project is ``project``, else that of
-    ``AIPLATFORM_PROJECT``, else the one that `aiplatform projects use` has stored.
+    The server answers in the user's language. The project is ``project`` if given, otherwise
+    ``AIPLATFORM_PROJECT`` if set, otherwise the one stored by `aiplatform projects use`.
     """
     from aiplatform.client import Client
     from aiplatform.client.credentials import CredentialStore
@@ -33,7 +33,7 @@ _remembered: list[str] = []
 
 
 def remembered_project() -> str | None:
-    """Return the name of the project that was stored by `projects use`, if this command uses it."""
+    """Return the name of the project stored by `projects use`, if this command uses it."""
     return _remembered[0] if _remembered else None
 
 
@@ -42,7 +42,7 @@ def confirm(question: str, *, yes: bool) -> None:
 
     Raises:
         typer.Abort: if the answer is no.
-        typer.BadParameter: if there is no terminal to ask on.
+        typer.BadParameter: if there is no terminal for the question.
     """
     if yes:
         return

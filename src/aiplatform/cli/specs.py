@@ -1,4 +1,4 @@
-"""Specs of tasks as users write them: a file, options, and ``--set``."""
+"""Task specs as written by users: a file, options, and ``--set``."""
 
 import json
 import tomllib
@@ -36,7 +36,7 @@ def read_spec(path: Path) -> dict[str, Any]:
 def assign(spec: dict[str, Any], assignments: list[str]) -> None:
     """Apply ``key=value`` pairs to a spec; ``lora.rank=8`` sets a nested value.
 
-    Values are decoded if they are JSON, otherwise they are texts.
+    Values are decoded if they are JSON; otherwise they are strings.
     """
     for assignment in assignments:
         key, equals, text = assignment.partition("=")

@@ -159,7 +159,7 @@ def ls(project: Project = None, limit: Limit = 50, json: Json = False) -> None:
 
 @app.command()
 def show(sweep: SweepArgument, project: Project = None, json: Json = False) -> None:
-    """Show a sweep and its trials, the best first."""
+    """Show a sweep and its trials, best first."""
     print_sweep(connect(project).sweeps.get(sweep), as_json=json)
 
 
@@ -258,7 +258,7 @@ def register(
 
 
 def print_sweep(sweep: "Sweep", *, as_json: bool) -> None:
-    """Print the trials in a table, the best first, and those without a value last."""
+    """Print a table of the trials, best first, with those without a value last."""
     if as_json:
         print_json(sweep)
         return

@@ -40,7 +40,7 @@ def follow(client: "Client", task: "Task", *, as_json: bool, show_output: bool =
         show_output: print the output of the task instead of a bar.
 
     Returns:
-        The task in its last state.
+        The task in its final state.
 
     Raises:
         TaskFailed: if the task does not complete.
@@ -66,9 +66,9 @@ def follow(client: "Client", task: "Task", *, as_json: bool, show_output: bool =
 def waiting_printer(
     name: str, print_line: Callable[[str], None] = say
 ) -> Callable[["TaskEvent"], None]:
-    """Return a function that prints why ``name`` waits, for events of kind ``waiting``.
+    """Return a function that prints why ``name`` is waiting, for events of kind ``waiting``.
 
-    If only numbers in the reason have changed, it is printed at most every ten seconds.
+    If only numbers in the reason have changed, it is printed at most once every ten seconds.
     """
     label = plain(name)
     printed, printed_at = "", 0.0
@@ -105,7 +105,7 @@ def _print_event(event: "TaskEvent") -> None:
 class _Display:
     """The progress of a task on stderr; with ``show_output``, also the task's output.
 
-    Lines of output and a bar would overwrite each other, so there is only one of them.
+    Output lines and a bar would overwrite each other, so only one of them is shown.
     """
 
     def __init__(self, name: str, *, show_output: bool = False) -> None:
@@ -140,7 +140,7 @@ class _Display:
             self._bar.stop()
 
     def show(self, event: "TaskEvent") -> None:
-        """Update the display for an event."""
+        """Update the display after an event."""
         data = event.data
         match event.kind:
             case "status" | "end":

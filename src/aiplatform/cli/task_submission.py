@@ -16,7 +16,7 @@ from aiplatform.cli.task_display import say_queued
 from aiplatform.language import tr
 
 BATCH = 500
-"""Largest number of tasks in one request that the API accepts."""
+"""Largest number of tasks that the API accepts in one request."""
 
 
 def submit(
@@ -67,9 +67,10 @@ def submit(
 ) -> None:
     """Queue a task from a spec, such as an evaluation or a quality report; or many with --batch.
 
-    Use `aiplatform train` for trainings. In a batch, each line has a name and a spec, and may have
-    priority, after and idempotency_key. It is sent in requests of at most 500 tasks, each accepted
-    as a whole or not at all. With keys, a file that was accepted in part can be sent again.
+    Use `aiplatform train` to train a model. In a batch, each line has a name and a spec, and may
+    have priority, after and idempotency_key. It is sent in requests of at most 500 tasks, each
+    accepted as a whole or not at all. With keys, a file that was accepted in part can be sent
+    again.
     """
     of_one = (name, priority, assignments, after, after_any, idempotency_key)
     if (spec is None) == (batch is None):
@@ -128,7 +129,7 @@ def _object_of_stdin() -> dict[str, Any]:
 
 
 def read_lines(file: Path) -> list[Any]:
-    """Return the JSON objects in the lines of a file; empty lines are skipped.
+    """Return the JSON objects in a file, one per line; empty lines are skipped.
 
     Raises:
         CommandError: if the file can't be read, or a line is not a JSON object.

@@ -41,7 +41,8 @@ def telemetry(
 ) -> None:
     """Show what a task used: CPU, memory, disk and GPUs; with --json the curves.
 
-    A point of a curve has the time in seconds since 1970, mean, minimum and maximum.
+    Each point of a curve consists of the time in seconds since 1970, the mean, the minimum and the
+    maximum.
     """
     found = connect(project).tasks.telemetry(
         task,

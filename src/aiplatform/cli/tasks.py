@@ -35,7 +35,7 @@ app = group("Tasks: queued and running work. Follow it, read its log, stop it.")
 _LONG = ("nodes", "progress_detail", "result.metrics")
 
 MAX_SHOWN = 5
-"""Largest number of parts that a table lists; more are only counted."""
+"""Largest number of parts that a table lists; any more are only counted."""
 
 
 @app.command()
@@ -129,7 +129,7 @@ def timeline(task: TaskArgument, project: Project = None, json: Json = False) ->
 
 
 def _short_text(value: Any) -> str:
-    """Return a short text for a value of an event; ``--json`` prints the whole value."""
+    """Return short text for a value of an event; ``--json`` prints the whole value."""
     match value:
         case dict() | list() if len(value) > MAX_SHOWN:
             return f"({len(value)})"
@@ -224,7 +224,7 @@ def cancel(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Cancel a task. A training saves a checkpoint first."""
+    """Cancel a task. A training run saves a checkpoint first."""
     client = connect(project)
     stopped = client.tasks.cancel(task)
     if wait:
@@ -237,7 +237,7 @@ def cancel(
 
 @app.command()
 def pause(task: TaskArgument, project: Project = None, json: Json = False) -> None:
-    """Pause a task. A training saves a checkpoint first."""
+    """Pause a task. A training run saves a checkpoint first."""
     paused = connect(project).tasks.pause(task)
     if json:
         print_json(paused)
@@ -284,9 +284,9 @@ def retry(
     if task is not None:
         _print_retried(tasks.retry(task, override_gate=override_gate), json)
         return
-    # Read the whole list first, because tasks that are retried disappear from it. Start with the
-    # oldest: tasks depend on older ones. A retry is a new, younger task, so a task that depends on
-    # a retried one is tried again in the next round.
+    # Read the whole list first, because retried tasks disappear from it. Start with the oldest:
+    # tasks depend on older ones. A retry is a new, younger task, so a task that depends on a
+    # retried one is tried again in the next round.
     due = list(tasks.list(dead=True))[::-1]
     refused: dict[UUID, str] = {}
     while due:
@@ -338,7 +338,7 @@ def run_next(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Move a waiting task before all others of its project."""
+    """Move a waiting task ahead of all others in its project."""
     _print_position(connect(project).tasks.move(task, before), as_json=json)
 
 

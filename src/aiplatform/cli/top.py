@@ -23,7 +23,7 @@ BAR_WIDTH = 12
 
 @dataclass(frozen=True)
 class View:
-    """A snapshot of the platform. ``workers`` is None if the user may not see them."""
+    """A snapshot of the platform. ``workers`` is None if the user may not see the workers."""
 
     running: list["Task"]
     waiting: list["Task"]
@@ -33,7 +33,7 @@ class View:
 
 
 def fetch_view(client: "Client") -> View:
-    """Request everything that is shown, once."""
+    """Request everything on the screen once."""
     from aiplatform.client import PermissionDenied
 
     running = client.tasks.list(status="running").take(MAX_LISTED)
@@ -70,7 +70,7 @@ def screen(view: View, url: str) -> "RenderableType":
 
 
 def bar(share: float) -> str:
-    """Return a share from 0 to 1 as a bar, with its percentage."""
+    """Return a fraction from 0 to 1 as a bar, with its percentage."""
     full = round(max(0.0, min(1.0, share)) * BAR_WIDTH)
     return f"{'█' * full}{'░' * (BAR_WIDTH - full)} {share:4.0%}"
 
@@ -198,9 +198,9 @@ def _with_footer(view: View, url: str, trouble: str, seconds: float) -> "Rendera
 
 @contextlib.contextmanager
 def _keys() -> Iterator[Any]:
-    """Yield a function that waits some seconds and returns True if the user wants to quit.
+    """Yield a function that waits for the given seconds and returns True if the user quits.
 
-    In the meantime, keys are read one by one. Afterwards, the terminal is restored.
+    Inside the context, keys are read one by one. Afterwards, the terminal is restored.
     """
     try:
         import select

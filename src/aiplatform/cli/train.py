@@ -147,7 +147,7 @@ def train(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Fine-tune a base model on a dataset, and follow the training.
+    """Fine-tune a base model on a dataset, and follow the training run.
 
     Creates an experiment, queues a run, and shows its loss. Registers the tuned model.
     """
@@ -206,7 +206,7 @@ def train(
 
 
 def create_experiment(client: "Client", wanted: dict[str, Any], name: str | None) -> "Experiment":
-    """Create an experiment from a spec in which models and datasets are given by name or uuid."""
+    """Create an experiment from a spec that gives models and datasets by name or uuid."""
     about = {key: wanted.pop(key) for key in _ABOUT if key in wanted}
     experiment_name = (
         name or about.get("name") or f"train-{datetime.now().astimezone():%m%d-%H%M%S}"
@@ -217,7 +217,7 @@ def create_experiment(client: "Client", wanted: dict[str, Any], name: str | None
 
 
 def print_training(client: "Client", task: "Task") -> None:
-    """Print the results of a training."""
+    """Print the results of a training run."""
     result = task.result or {}
     labels = {
         "steps": tr("steps"),
@@ -238,7 +238,7 @@ def print_training(client: "Client", task: "Task") -> None:
 
 
 def _with_references(wanted: dict[str, Any]) -> dict[str, Any]:
-    """Convert references in a spec, ``dataset = {dataset, version}``, to those of the SDK."""
+    """Convert references in a spec, ``dataset = {dataset, version}``, to the SDK's references."""
     fields = dict(wanted)
     for key in ("dataset", "eval_dataset"):
         value = fields.get(key)

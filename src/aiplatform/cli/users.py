@@ -95,7 +95,7 @@ def invite(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Invite somebody: create a link with which they get an account. It works once."""
+    """Invite somebody: create a link that lets them create an account. It works once."""
     if (project is None) != (project_role is None):
         raise typer.BadParameter(tr("--project and --project-role go together"))
     invitation = connect().invitations.create(
@@ -157,7 +157,7 @@ def rm(
 
 @app.command("reset-password")
 def reset_password(user: Name, json: Json = False) -> None:
-    """Create a link with which the user sets a new password. It works once."""
+    """Create a link that lets the user set a new password. It works once."""
     link = connect().users.reset_password(user)
     if json:
         print_json(link)
@@ -181,7 +181,7 @@ def end_sessions(user: Name, json: Json = False) -> None:
 
 @app.command("reset-totp")
 def reset_totp(user: Name, yes: Yes = False, json: Json = False) -> None:
-    """Remove the second factor of a user who has lost app and recovery codes."""
+    """Remove the second factor of a user who has lost the app and the recovery codes."""
     client = connect()
     found = client.users.get(user)
     confirm(tr("Let {username} log in with the password alone?", username=found.username), yes=yes)

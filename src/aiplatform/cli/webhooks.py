@@ -189,7 +189,7 @@ def replay(
 
 
 def _delivery(webhooks: "Webhooks", webhook: str, beginning: str) -> "UUID":
-    """Return the uuid of the delivery, given by its start."""
+    """Return the uuid of a delivery, given the start of the uuid."""
     return complete_uuid(
         beginning,
         webhooks.deliveries(webhook),

@@ -59,7 +59,7 @@ def show(worker: Name, json: Json = False) -> None:
 
 @app.command()
 def cordon(worker: Name, json: Json = False) -> None:
-    """Cordon a worker: it takes no more tasks. Running tasks continue."""
+    """Cordon a worker: it accepts no more tasks. Running tasks continue."""
     found = connect().workers.cordon(worker)
     _print_state(
         found,
@@ -70,7 +70,7 @@ def cordon(worker: Name, json: Json = False) -> None:
 
 @app.command()
 def drain(worker: Name, json: Json = False) -> None:
-    """Drain a worker: preemptible tasks continue elsewhere, other tasks end there."""
+    """Drain a worker: preemptible tasks continue elsewhere; other tasks finish there."""
     found = connect().workers.drain(worker)
     _print_state(
         found,
@@ -81,7 +81,7 @@ def drain(worker: Name, json: Json = False) -> None:
 
 @app.command()
 def resume(worker: Name, json: Json = False) -> None:
-    """Let a worker take tasks again."""
+    """Let a worker accept tasks again."""
     found = connect().workers.resume(worker)
     _print_state(
         found,
