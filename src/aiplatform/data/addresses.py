@@ -18,7 +18,7 @@ METADATA = frozenset(
     map(
         ip_address,
         (
-            # AWS and most others, Alibaba, Azure's host; then AWS and Google over IPv6.
+            # AWS and most other providers; Alibaba; Azure's host; then AWS and Google over IPv6.
             "169.254.169.254", "100.100.100.200", "168.63.129.16", "fd00:ec2::254", "fd20:ce::254",
             # AWS for containers: tasks in ECS, pods in EKS.
             "169.254.170.2", "169.254.170.23", "fd00:ec2::23",
@@ -27,8 +27,8 @@ METADATA = frozenset(
 )  # fmt: skip
 """Addresses of cloud metadata services, which issue credentials.
 
-They may be called only if the administrator allows the single address; a larger allowed network
-that contains it is not enough.
+They may be called only if the administrator allows that very address; a larger allowed network that
+contains it is not enough.
 """
 
 _NAT64 = IPv6Network("64:ff9b::/96")
@@ -39,8 +39,8 @@ _CLOSED: tuple[Network, ...] = tuple(
         (
             # Tunnels that carry an IPv4 address (Teredo, 6to4). No public service uses them.
             "2001::/23", "2002::/16",
-            # Documentation, benchmarking and relays: ``is_global`` of some Python versions
-            # is True for them.
+            # Documentation, benchmarking and relays: in some Python versions, ``is_global`` is True
+            # for them.
             "2001:db8::/32", "3fff::/20", "192.0.0.0/24", "192.88.99.0/24", "198.18.0.0/15",
             "100.64.0.0/10", "0.0.0.0/8", "240.0.0.0/4",
         ),
@@ -100,8 +100,8 @@ def literal(host: str) -> Address | None:
     """Return ``host`` as an address if it is written as one; None for a name.
 
     Raises:
-        ValueError: for spellings that resolvers read as addresses but people do not (``127.1``,
-            ``0x7f000001``, ``017700000001``), and for addresses with a zone.
+        ValueError: the host is spelt in a way that resolvers read as an address but people do not
+            (``127.1``, ``0x7f000001``, ``017700000001``), or the address has a zone.
     """
     try:
         address = ip_address(host.strip("[]"))

@@ -1,7 +1,7 @@
 """Stores for blobs: immutable file content named by its SHA-256, in a directory or object store.
 
-A blob is either complete or absent. A directory achieves this by a temporary file, fsync, rename,
-and fsync of the folders; object stores guarantee it themselves.
+A blob is either complete or absent. In a directory, this is achieved by a temporary file, fsync,
+rename, and fsync of the folders; object stores guarantee it themselves.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ class BlobDamagedError(RuntimeError):
 
 
 class StoreUnavailableError(OSError):
-    """The blob store does not answer, or rejects the request."""
+    """The blob store does not respond, or rejects the request."""
 
 
 class BlobEntry(NamedTuple):
@@ -59,12 +59,12 @@ class BlobStore(ABC):
     def put_file(self, path: Path, sha256: str, *, move: bool = False) -> None:
         """Store the content of ``path``, whose hash is ``sha256``.
 
-        A blob that is stored already is left unchanged. With ``move`` the file is gone afterwards;
-        on the same file system it is renamed, and its hash is not checked. The hash of a copy is
-        checked.
+        A blob that is already stored is left unchanged. With ``move``, the file is gone afterwards;
+        on the same file system it is renamed, and its hash is not checked. When the file is copied,
+        its hash is checked.
 
         Raises:
-            BlobDamagedError: the content has another hash.
+            BlobDamagedError: the content has a different hash.
         """
 
     @abstractmethod
@@ -83,7 +83,7 @@ class BlobStore(ABC):
     def read(self, sha256: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
         """Return an iterator over ``length`` bytes of a blob (default: all) from ``offset``.
 
-        Its chunks have at most 1 MiB.
+        Its chunks are at most 1 MiB long.
 
         Raises:
             BlobNotFoundError: there is no such blob; raised by the call itself, before iteration.
@@ -106,7 +106,7 @@ class BlobStore(ABC):
 
     @abstractmethod
     def list(self) -> Iterator[BlobEntry]:
-        """Yield all blobs in the order of their hashes.
+        """Yield all blobs, ordered by hash.
 
         Blobs that are added or deleted during the iteration may be missing.
         """
@@ -123,7 +123,7 @@ class BlobStore(ABC):
     def delete_incomplete(self, older_than_seconds: float) -> int:
         """Delete temporary files that crashed writers left behind, and return their number.
 
-        Files younger than ``older_than_seconds`` stay, because they may still be written.
+        Files younger than ``older_than_seconds`` are kept, because they may still be being written.
         """
 
 
@@ -152,7 +152,7 @@ def blob_key(sha256: str) -> str:
     """Return the key of a blob in its store: ``ab/cd/<sha256>``.
 
     Raises:
-        ValueError: not a SHA-256 in lower-case hexadecimal.
+        ValueError: it is not a SHA-256 in lower-case hexadecimal.
     """
     if SHA256.fullmatch(sha256) is None:
         raise ValueError(f"not a SHA-256: {sha256!r}")
@@ -247,8 +247,9 @@ class LocalBlobStore(BlobStore):
         return self._existing(sha256).stat().st_size
 
     def read(self, sha256: str, offset: int = 0, length: int | None = None) -> Iterator[bytes]:
-        # Opened before the generator starts: a missing blob is reported before an answer has begun,
-        # and a blob that is deleted meanwhile can still be read to its end.
+        # Open the file before the generator starts: a missing blob is then reported before the
+        # response has begun, and a blob that is deleted in the meantime can still be read to its
+        # end.
         try:
             file = self._path(sha256).open("rb", buffering=0)
         except FileNotFoundError:

@@ -28,7 +28,7 @@ No valid bundle requests more, but the headers of a decompression bomb do.
 
 
 class BundleError(ValueError):
-    """An archive is not a valid bundle; the message tells the sender why."""
+    """The archive is not a valid bundle; the message tells the sender why."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 Equal rows in equal columns give equal bytes, so a version is named by the hash of its file. The
 file does not contain its time of creation or the version of the Parquet library. The content of the
 rows decides where a row group ends, within limits for rows and bytes; the sizes of the batches that
-arrive have no influence. So files that share rows share row groups, even if rows were inserted
-before them. Pages are not compressed: the store compresses row groups, and stores each only once
-(see :mod:`~aiplatform.data.parts`).
+arrive have no influence. Therefore files that share rows share row groups, even if rows were
+inserted before them. Pages are not compressed: the store compresses row groups, and stores each
+only once (see :mod:`~aiplatform.data.parts`).
 
 Columns contain text, booleans, 64-bit integers, double precision numbers, or conversations (see
 :mod:`~aiplatform.data.conversations`). Nested and mixed values are JSON text; the metadata key
@@ -44,16 +44,16 @@ To read a page of rows, one row group is decoded, which takes about 10 ms.
 """
 
 ROW_GROUP_LEAST_BYTES = 2 * MIB
-"""Content of a row group, in bytes, from which on the hash of a row may end the group."""
+"""Content of a row group, in bytes, above which the hash of a row may end the group."""
 
 CUT_BYTES = MIB
 """Average number of bytes between rows whose hash ends a row group."""
 
 LOOKED_ROWS = 4096
-"""Rows hashed at a time to find the end of a row group; most rows need no hash."""
+"""Number of rows hashed at a time to find the end of a row group; most rows need no hash."""
 
 FIXED_BYTES = 8
-"""Bytes that are counted for a value other than text."""
+"""Number of bytes counted for any value other than text."""
 
 DICTIONARY_COLUMNS = (
     *(f"{c}.list.element.role" for c in ("messages", "prompt", "completion", "chosen", "rejected")),
@@ -128,7 +128,7 @@ class CanonicalWriter:
             self.sha256 = self._digest.hexdigest()
 
     def write(self, batch: pa.RecordBatch) -> None:
-        """Add the rows of a batch of the writer's schema."""
+        """Add the rows of a batch that has the writer's schema."""
         if not batch.num_rows:
             return
         self.rows += batch.num_rows
@@ -174,7 +174,7 @@ class CanonicalWriter:
         """Hash the bytes that were added to the file.
 
         This happens after each row group, while the bytes are in the page cache and this thread is
-        otherwise idle. Only the footer changes after it was written.
+        otherwise idle. Only the footer changes after it has been written.
         """
         with self.path.open("rb", buffering=0) as file:
             file.seek(self.size)
@@ -189,7 +189,7 @@ class CanonicalWriter:
 
 
 def row_sizes(batch: pa.RecordBatch) -> Sizes:
-    """Return the bytes of content of each row, which do not depend on the layout of the batch."""
+    """Return the bytes of content of each row, regardless of the layout of the batch."""
     total: Sizes = np.zeros(batch.num_rows, np.int64)
     for column in batch.columns:
         if pa.types.is_string(column.type):
@@ -297,7 +297,7 @@ def format_of_schema(schema: pa.Schema) -> DataFormat:
 
 
 def empty_columns(path: Path) -> set[str]:
-    """Return the names of the columns that have no value in any row, except nested columns.
+    """Return the names of the columns that have no value in any row, other than nested columns.
 
     Only the footer is read.
     """
@@ -340,7 +340,7 @@ def iter_rows(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def export_jsonl(path: Path) -> Iterator[bytes]:
-    """Yield the rows as JSON Lines, some hundred KiB at a time; absent values are ``null``."""
+    """Yield the rows as JSON Lines, a few hundred KiB at a time; absent values are ``null``."""
     for batch in iter_batches(path):
         for start in range(0, batch.num_rows, 1024):
             part = batch.slice(start, 1024)

@@ -1,4 +1,4 @@
-"""Chunks, which all readers yield: rows as columns, with the place of each row in its file."""
+"""Chunks, which all readers yield: rows as columns, with the position of each row in its file."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from aiplatform.data.errors import MalformedData
 from aiplatform.data.limits import MAX_COLUMN_NAME, MAX_COLUMNS
 
 Values: TypeAlias = "list[Any] | pa.Array"
-"""A column: Python values as in JSON, or an Arrow array if the reader has one anyway."""
+"""A column: Python values as in JSON, or an Arrow array if the reader already has one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +56,7 @@ class Chunk:
         )
 
     def error(self, row: int, reason: str, **params: Any) -> MalformedData:
-        """Return the error for a row of this chunk, with its place in the file.
+        """Return the error for a row of this chunk, with its position in the file.
 
         Args:
             row: The number of the row in this chunk, from 0.
@@ -80,7 +80,7 @@ def check_names(names: Sequence[str], *, line: int | None = None) -> None:
     """Check the column names of a header.
 
     Raises:
-        MalformedData: there are no columns, too many, repeated ones, or invalid names.
+        MalformedData: there are no columns or too many, or a name is repeated or invalid.
     """
     if not names:
         raise MalformedData("columns_none", line=line)

@@ -67,14 +67,14 @@ def map_columns(base: Path, output: Path, mapped: Mapping[str, str]) -> dict[str
     Args:
         base: The canonical Parquet file to read.
         output: The canonical Parquet file to write.
-        mapped: Names of columns to canonical names.
+        mapped: Canonical names, keyed by column name.
 
     Raises:
         MalformedData: the columns don't fit the mapping.
     """
     schema = pq.read_schema(base)
-    # A CSV file has no types: its numbers were text, and are text again if the mapping makes them
-    # part of the content, such as answers.
+    # A CSV file has no types: its numbers were text, and become text again if the mapping makes
+    # them part of the content, such as answers.
     as_text = [
         name
         for name, target in mapped.items()

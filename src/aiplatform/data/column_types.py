@@ -24,7 +24,7 @@ NULL_WORDS = ("", "NA", "N/A", "n/a", "#N/A", "NULL", "Null", "null", "None", "N
 
 INTEGER = r"^(?:0|-?[1-9][0-9]{0,14})$"
 LONG_INTEGER = r"^(?:0|-?[1-9][0-9]{0,17})$"
-"""Integers that fit into 64 bits; read as numbers only in a column that is known to be numeric."""
+"""Pattern of integers that fit in 64 bits; read as numbers only in a column known to be numeric."""
 
 NUMBER = r"^-?(?:(?:0|[1-9][0-9]{0,14})(?:\.[0-9]{0,25})?|\.[0-9]{1,25})(?:[eE][+-]?[0-9]{1,2})?$"
 BOOLEAN = r"^(?:true|false|True|False|TRUE|FALSE)$"
@@ -170,7 +170,7 @@ def _all_fit(texts: pa.Array, name: str) -> bool:
 
 
 def _moments(texts: pa.Array, name: str) -> pa.Array | None:
-    """Return texts as points in time; None if one of them is not a valid date."""
+    """Return texts as points in time; return None if any is not a valid date."""
     try:
         return texts.cast(_MOMENTS[name])
     except pa.ArrowInvalid:  # For instance 31 February.
@@ -188,7 +188,7 @@ def convert_to_inferred_type(texts: pa.Array, kind: Kind) -> pa.Array:
 
 
 def first_unfit(texts: pa.Array, kind: Kind) -> int | None:
-    """Return the index of the first text that does not fit the uploader's ``kind``; else None."""
+    """Return the index of the first text that does not fit the uploader's ``kind``, or None."""
     if kind is Kind.STRING:
         return None
     values = without_null_words(texts)
@@ -224,7 +224,7 @@ def is_point_or_number(name: str) -> bool:
 def type_changes(
     previous: Mapping[str, str], found: Sequence[Mapping[str, str]]
 ) -> list[dict[str, str]]:
-    """Return name, previous type and new type of each column whose type has changed."""
+    """Return the name, previous type and new type of each column whose type has changed."""
     return [
         {"column": column["name"], "before": previous[column["name"]], "after": column["type"]}
         for column in found

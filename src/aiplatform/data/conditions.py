@@ -45,7 +45,7 @@ def required(conditions: Sequence[Condition | str]) -> Iterator[Condition]:
         node = parsed(condition)
         parts = node.parts if isinstance(node, AllOf) else (node,)
         for part in parts:
-            # Minimum and maximum of a row group do not cover NaN.
+            # The minimum and maximum of a row group do not account for NaN.
             if isinstance(part, Comparison) and not (
                 part.operator in {"!=", "has"} or any(map(_is_nan, part.values))
             ):

@@ -84,8 +84,8 @@ def spelling_of(values: Iterable[Any]) -> Spelling | None:
 def is_clean(column: pa.Array) -> bool:
     """Return True if an Arrow column can be used as it is.
 
-    That is so if every message has only speaker and text, neither is missing, and all speakers are
-    known.
+    That is the case if every message has only a speaker and text, neither is missing, and all
+    speakers are known.
     """
     kind = column.type
     if not pa.types.is_list(kind) or not pa.types.is_struct(kind.value_type):
@@ -132,7 +132,7 @@ class _Parts:
 
 
 def _plain(values: Sequence[Any], spelling: Spelling) -> _Parts | None:
-    """Return the parts if all conversations are valid and have no extras; else None."""
+    """Return the parts if all conversations are valid and have no extras; otherwise None."""
     speakers: list[Any] = []
     texts: list[Any] = []
     offsets: list[int | None] = [0]

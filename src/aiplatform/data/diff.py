@@ -47,7 +47,7 @@ INDEX_GROUP_ROWS = 65_536
 
 HASH_BYTES = 8
 CELLS_BYTES = 256 << 20
-"""Largest size of the cell hashes of both versions that are kept in memory."""
+"""Largest total size of both versions' cell hashes that is kept in memory."""
 
 
 class Job(Strict):
@@ -109,7 +109,7 @@ def _side(path: Path, wide: pa.Schema, key: str | None, *, keep_cells: bool) -> 
     for plain in iter_batches(path):
         rows = frame(convert_batch(plain, wide))
         if key is None:
-            # Nothing but these hashes pairs the rows, so they have 128 bits.
+            # Only these hashes pair the rows, so they have 128 bits.
             hashes.append(rows.hash_rows().to_numpy())
             seconds.append(rows.hash_rows(1).to_numpy())
             continue
@@ -258,7 +258,7 @@ def _column_changes(first: pa.Schema, second: pa.Schema) -> dict[str, Any]:
 
 
 def summary_of(index: Path) -> dict[str, Any]:
-    """Return the summary that :func:`compare` stored in the index."""
+    """Return the summary that :func:`compare` has stored in the index."""
     found: dict[str, Any] = json.loads(pq.read_schema(index).metadata[SUMMARY])
     return found
 

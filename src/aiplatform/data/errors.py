@@ -1,4 +1,4 @@
-"""Errors in the content of files, with messages in English and Chinese that give the place.
+"""Errors in the content of files, with messages in English and Chinese that give the position.
 
 Every reason has one entry in :data:`REASONS`. Code that finds an error raises
 ``MalformedData("reason", line=…, found=…)`` and never writes its own message.
@@ -253,7 +253,7 @@ class MalformedData(ValueError):
     Attributes:
         code: Always :data:`CODE`.
         reason: A key of :data:`REASONS`.
-        message: One English sentence that begins with the place.
+        message: One English sentence that begins with the position.
         message_zh: The same in Chinese.
         line: 1-based line of the unpacked text, if it has lines.
         row: 1-based row, if the format has no lines.
@@ -286,7 +286,7 @@ class MalformedData(ValueError):
         super().__init__(self.message)
 
     def with_file(self, file: str) -> Self:
-        """Add the name of the file to the message, unless it has one, and return the error."""
+        """Add the name of the file to the message, unless it is there already; return the error."""
         if self.file is None:
             self.file = file
             self.message = f"{file}: {self.message}"
@@ -305,7 +305,7 @@ class MalformedData(ValueError):
         return self.line is not None or self.row is not None
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the error as a JSON object; absent places are left out."""
+        """Return the error as a JSON object; absent positions are left out."""
         locations = {"file": self.file, "line": self.line, "row": self.row, "byte": self.byte}
         return {
             "code": self.code,

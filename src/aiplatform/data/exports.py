@@ -14,8 +14,8 @@ ROWS_AT_ONCE = 1024
 def export_csv(path: Path) -> Iterator[bytes]:
     """Yield the rows as CSV (RFC 4180, UTF-8 with a byte order mark, which Excel needs).
 
-    Nested values are JSON text. Texts that a spreadsheet would run as a formula get an apostrophe
-    in front, see :mod:`aiplatform.data.spreadsheets`.
+    Nested values are JSON text. Text that a spreadsheet would run as a formula is preceded by an
+    apostrophe; see :mod:`aiplatform.data.spreadsheets`.
     """
     names: list[str] | None = None
     for batch in iter_batches(path):

@@ -6,11 +6,10 @@
 
 An expression is made of comparisons with ``and``, ``or``, ``not`` and parentheses; ``not`` binds
 tightest, ``or`` loosest. A comparison is ``field operator value`` with ``=``, ``!=``, ``<``,
-``<=``, ``>``, ``>=``, ``contains`` (text, case does not matter), ``in (value, …)``, or ``tags has
-"tag"``; ``field present`` and ``field missing`` take no value. Values are numbers, ``true``,
-``false``, ``nan``, and text in single or double quotes. A part of a path with characters other than
-letters, digits, ``_``, ``-``, ``/``, ``@`` and ``:`` is written in backticks:
-``metrics.`exact match```.
+``<=``, ``>``, ``>=``, ``contains`` (text, ignoring case), ``in (value, …)``, or ``tags has "tag"``;
+``field present`` and ``field missing`` take no value. Values are numbers, ``true``, ``false``,
+``nan``, and text in single or double quotes. A part of a path with characters other than letters,
+digits, ``_``, ``-``, ``/``, ``@`` and ``:`` is written in backticks: ``metrics.`exact match```.
 
 A missing value meets no comparison, not even ``!=``; ``not`` inverts the result. NaN equals itself,
 and is neither greater nor less than any value. The fields depend on where the language is used; see
@@ -27,12 +26,12 @@ from lark import Lark, Token, Transformer, UnexpectedCharacters, UnexpectedInput
 from lark.exceptions import VisitError
 
 MAX_LENGTH = 2000
-"""Largest number of characters of a filter."""
+"""Largest number of characters in a filter."""
 MAX_DEPTH = 20
 """Largest depth of nested parentheses and ``not``."""
 MAX_COMPARISONS = 50
 MAX_VALUES = 100
-"""Largest number of values of one ``in``."""
+"""Largest number of values in a single ``in``."""
 
 EXACT_DIGITS = 19
 """Largest number of digits of an exact integer.

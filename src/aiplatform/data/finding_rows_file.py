@@ -1,4 +1,4 @@
-"""File of the row positions of each finding, written by :mod:`~aiplatform.data.list_finding_rows`.
+"""File with the row positions of each finding, from :mod:`~aiplatform.data.list_finding_rows`.
 
 The server reads it. This module is separate from the quality checks, so that the server does not
 load the large libraries that they need.

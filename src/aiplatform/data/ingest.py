@@ -22,7 +22,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if __name__ == "__main__":
-    # NumPy's threads for linear algebra spin while they wait; this program does not need them.
+    # NumPy's linear algebra threads spin while they wait; this program does not need them.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pyarrow as pa
@@ -85,8 +85,8 @@ def ingest_all(
 ) -> dict[str, Any]:
     """Read files one after another and write their rows to one canonical Parquet file.
 
-    The output is complete or absent. The same is true for rows that are set aside: they are in a
-    file with the name of the output and ``.quarantine`` appended, if there are any.
+    The output is either complete or absent. The same is true of rows that are set aside: if there
+    are any, they are in a file with the name of the output and ``.quarantine`` appended.
 
     Args:
         sources: Each file with the name under which it was uploaded.
@@ -197,7 +197,7 @@ def _convert(
     quarantine: Quarantine | None,
     typing: Typing | None,
 ) -> tuple[CanonicalWriter, Plan]:
-    """Write all rows, and once more from the start if later rows changed the column types."""
+    """Write all rows, and start over if later rows changed the column types."""
     chunks = iter(opened.reader)
     first = next(chunks, None)
     if first is None:
@@ -238,8 +238,8 @@ def _write(
         plan: The plan of the columns.
         chunks: The chunks to write.
         target: The Parquet file to write.
-        quarantine: Takes rows that can't be read; None if these are errors.
-        learned: The number of chunks at the beginning that the plan has learned from already.
+        quarantine: Receives rows that can't be read; None if these are errors.
+        learned: The number of chunks at the beginning from which the plan has already learned.
     """
     opened.reader.hint = plan.hint()
     schema = plan.schema(opened.format)
@@ -347,7 +347,7 @@ def prepare_process() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_AS)
     allowed = current_limits().memory_bytes
     limit = allowed if hard == resource.RLIM_INFINITY else min(allowed, hard)
-    # macOS has no such limit; the limits of the readers remain.
+    # macOS has no such limit; the readers' own limits still apply.
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
     # SIGTERM must unwind the stack, which removes the partial output.
@@ -361,7 +361,7 @@ def prepare_process() -> None:
 
 
 def limit_cpu(seconds: int) -> None:
-    """Let the kernel end this process by SIGXCPU after ``seconds`` of CPU time.
+    """Make the kernel end this process with SIGXCPU after ``seconds`` of CPU time.
 
     There is no signal handler: Python could not run it during a library call that takes minutes.
     """
@@ -379,7 +379,7 @@ class NoPandas:
     """
 
     def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
-        """Return a spec that fails to load for pandas; None for any other module."""
+        """For pandas, return a spec that fails to load; for any other module, return None."""
         return ModuleSpec(name, self) if name == "pandas" else None  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
@@ -387,7 +387,7 @@ class NoPandas:
         raise ModuleNotFoundError(name=spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """Do nothing: ``create_module`` always raises before."""
+        """Do nothing: ``create_module`` has always raised an exception by then."""
 
 
 def run_program(program: Callable[[], int]) -> NoReturn:

@@ -30,7 +30,7 @@ class NoJsonFormError(ValueError):
 def json_text(value: Any) -> str:
     """Return ``value`` as compact JSON text; equal values give equal text.
 
-    Integers of any size stay exact. NaN and the infinities become strings, see
+    Integers of any size stay exact. NaN and the infinities become strings; see
     :mod:`aiplatform.protocol.encoding`.
 
     Raises:
@@ -62,7 +62,7 @@ def _exactly(value: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Convert scalars of Parquet that JSON does not have."""
+    """Convert Parquet scalars that JSON does not have."""
     match value:
         case Decimal():
             return str(value)
@@ -105,7 +105,7 @@ def _any_non_finite(value: Any) -> bool:
 def _check_depth(value: Any) -> None:
     """Raise ``NoJsonFormError`` if a value is nested too deeply.
 
-    It works level by level: on a very deep value, recursion would overflow the stack.
+    This works level by level: for a very deep value, recursion would overflow the stack.
     """
     level = [value]
     for _ in range(MAX_DEPTH + 1):

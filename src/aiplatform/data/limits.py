@@ -1,7 +1,7 @@
-"""Size limits of the readers.
+"""Size limits for the readers.
 
 They bound the memory of a reader, whatever sizes a file claims. :class:`Limits` contains those that
-an administrator may change; the program that reads files sets them once, at its start.
+an administrator may change; the program that reads files sets them once, when it starts.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ MAX_COLUMNS = 2000
 MAX_COLUMN_NAME = 255
 
 MAX_CELLS = 2_000_000
-"""Largest number of cells (rows times columns) of a chunk.
+"""Largest number of cells (rows times columns) in a chunk.
 
 Without this limit, a few rows with many columns would add these columns to a million other rows.
 """
@@ -29,7 +29,7 @@ MAX_DEPTH = 100
 BOMB_RATIO = 250
 """Largest ratio of unpacked to packed size, to detect decompression bombs.
 
-Text is packed 3 to 10 times smaller, very repetitive logs about 50 times.
+Compression makes text 3 to 10 times smaller, and very repetitive logs about 50 times.
 """
 
 BOMB_FREE_BYTES = 256 * MIB
@@ -51,7 +51,7 @@ MAX_NESTED_VALUES = 1 << 26
 """Largest number of values inside the lists of one batch of rows."""
 
 MEMORY_BYTES = 4 * 1024 * MIB
-"""Address space of an ingest process: the last defence against files with false sizes."""
+"""Address space of an ingest process: the last line of defence against files with false sizes."""
 
 CPU_SECONDS = 600
 """CPU seconds that reading a file may take, for each :data:`CPU_UNIT_BYTES` of it."""

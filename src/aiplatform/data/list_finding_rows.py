@@ -1,8 +1,8 @@
 """``python -m aiplatform.data.list_finding_rows``: list the rows of each finding of a report.
 
-The quality report has only examples and counts. This program runs the checks once more on all
-rows, and writes an index of row positions by finding, from which pages of rows are read. Findings
-that need a tokenizer or other datasets are not in the index.
+The quality report has only examples and counts. This program runs the checks again on all rows, and
+writes an index of row positions by finding, from which pages of rows are read. Findings that need a
+tokenizer or other datasets are not in the index.
 """
 
 import argparse
@@ -34,7 +34,7 @@ class Job(Strict):
 def list_rows(job: Job) -> dict[str, Any]:
     """Write the index of a job, and return the number of rows of each finding.
 
-    The search for near duplicates costs the most, and runs only if the job asks for it.
+    The search for near duplicates is the most expensive, and runs only if the job asks for it.
     """
     context = Context(shape_of(job.rows), pq.read_schema(job.rows), row_count(job.rows))
     kinds = [kind for kind in CHECKS if job.near_duplicates or kind is not NearDuplicates]

@@ -36,7 +36,7 @@ class ObjectBlobStore(BlobStore):
     """Blobs in an object store.
 
     Args:
-        store: Any store of :mod:`obstore`.
+        store: Any store from :mod:`obstore`.
         prefix: The prefix of the keys of all blobs.
     """
 

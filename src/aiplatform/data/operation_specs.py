@@ -37,7 +37,7 @@ class Append(Strict):
 
 
 class Upsert(Strict):
-    """An operation that replaces base rows by rows of the file ``rows`` with the same ``key``.
+    """An operation that replaces base rows with rows from ``rows`` that have the same ``key``.
 
     Rows with a new key are added. In replaced rows, columns that ``rows`` lacks keep their values.
     ``explicit_columns`` are the columns of ``rows`` whose types the uploader has set.

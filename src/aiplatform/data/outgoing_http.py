@@ -1,7 +1,7 @@
 """Outgoing HTTP calls: a transport for httpx that connects only to public addresses.
 
 Administrators can allow more networks. A host name is resolved once, all its addresses are checked,
-and the connection goes to one of the checked addresses; so a DNS answer that changes after the
+and the connection goes to one of the checked addresses; so a DNS response that changes after the
 check (DNS rebinding) has no effect. Each request opens its own connection, so the target of a
 redirect is checked as well.
 """
@@ -39,7 +39,7 @@ class OutgoingRefused(httpx.RequestError):
 
 
 class AnswerTooLarge(httpx.ReadError):
-    """The body of a response has more bytes than the caller accepts."""
+    """The body of a response is larger than the caller accepts."""
 
 
 def require_open_url(url: str, networks: Sequence[Network] = ()) -> httpx.URL:
@@ -61,7 +61,7 @@ def require_open_url(url: str, networks: Sequence[Network] = ()) -> httpx.URL:
     if address is not None:
         check_addresses(parsed.host, port_of(parsed), [address], networks)
     elif names_this_machine(parsed.host) and not any(is_open(each, networks) for each in LOOPBACK):
-        # A lookup at call time would refuse it as well, but only after the URL was saved.
+        # A lookup at call time would refuse it as well, but only after the URL had been saved.
         check_addresses(parsed.host, port_of(parsed), LOOPBACK, networks)
     elif not networks:
         _check_port(port_of(parsed))
@@ -129,7 +129,7 @@ def resolve(host: str, port: int, timeout: float) -> list[Address]:
 
     Raises:
         httpcore.ConnectError: the host has no address.
-        httpcore.ConnectTimeout: the name server does not answer in time.
+        httpcore.ConnectTimeout: the name server does not respond in time.
         OutgoingRefused: the host is written in a way that is not allowed.
     """
     given = _literal(host)
@@ -143,7 +143,7 @@ def resolve(host: str, port: int, timeout: float) -> list[Address]:
         except (OSError, UnicodeError) as error:
             answers.put(error)
 
-    # The resolver has no timeout, so its thread is abandoned if it does not answer.
+    # The resolver has no timeout, so its thread is abandoned if there is no response.
     threading.Thread(target=ask, name="look-up", daemon=True).start()
     try:
         answer = answers.get(timeout=max(timeout, 0.01))
@@ -236,7 +236,8 @@ class _CheckedNetwork(httpcore.NetworkBackend):
 
 @cache
 def _tls() -> ssl.SSLContext:
-    # This reads SSL_CERT_FILE and SSL_CERT_DIR, for companies with their own authorities.
+    # This reads SSL_CERT_FILE and SSL_CERT_DIR, for companies with their own certificate
+    # authorities.
     return httpx.create_ssl_context()
 
 
@@ -259,8 +260,8 @@ def _as_httpx(request: httpx.Request) -> Iterator[None]:
 class _Body(httpx.SyncByteStream):
     """The body of a response, with a size limit.
 
-    A body that is refused raises an error only when it is read, so that the caller can still use
-    status and headers.
+    A refused body raises an error only when it is read, so that the caller can still use the status
+    and the headers.
     """
 
     def __init__(
@@ -296,7 +297,7 @@ class CheckedTransport(httpx.BaseTransport):
     """A transport that sends each request on its own connection to a checked address.
 
     Args:
-        timeout: Seconds that one call may take in total, with name lookup and response.
+        timeout: Seconds that one call may take in total, including name lookup and response.
         max_bytes: Largest size of a response body; a larger one raises :class:`AnswerTooLarge`.
         networks: Networks that may be called besides the public ones.
         trusted: Hosts and ports that an administrator chose; their addresses are not checked.

@@ -1,7 +1,7 @@
 """Pack a file into parts, and store only the difference from a known file.
 
-Parts that the known file has are not stored again; parts that are similar to its parts are stored
-as differences. :mod:`~aiplatform.data.parts` explains parts and reads them.
+Parts that are in the known file are not stored again; parts that are similar to its parts are
+stored as differences. :mod:`~aiplatform.data.parts` explains parts and reads them.
 """
 
 import hashlib
@@ -32,7 +32,7 @@ AT_ONCE = 4
 
 NEIGHBOURS = (1, -1, 2)
 GIVE_UP_AFTER = 6
-"""Number of consecutive parts without a similar known part, after which the comparison stops."""
+"""Number of consecutive parts without a similar known part after which the comparison stops."""
 
 
 @dataclass(slots=True)
@@ -81,7 +81,7 @@ def pack(
 
 
 class _Packer:
-    """A packer of several parts in parallel, with a result that does not depend on timing.
+    """A packer for several parts in parallel, with a result that does not depend on timing.
 
     The known part with which a part is compared depends only on the results that are at least
     :data:`AT_ONCE` parts older, never on which thread finishes first.
@@ -138,7 +138,7 @@ class _Packer:
         alone: bytes | None = None
         for at in candidates:
             base = self.known[at]
-            # At the end of a long chain, a difference from its first blob is larger, but takes only
+            # At the end of a long chain, a difference from its first blob is larger, but needs only
             # two reads.
             chain = base.blobs if len(base.blobs) < MAX_CHAIN else base.blobs[:1]
             assert self.read is not None
@@ -205,9 +205,9 @@ def _alone(data: bytes) -> bytes:
 
 def _difference(data: bytes, base: bytes) -> bytes:
     # Between scattered changes, many short stretches of each column equal the base. The fast
-    # strategies of low levels try only one earlier position and miss half of them. A table of about
-    # one position in four, of which 32 are tried, still fits into the processor's cache. See
-    # docs/adr/0006.
+    # strategies of low levels try only one earlier position and miss half of them. A table with
+    # about one entry for every four positions, of which 32 are tried, still fits into the
+    # processor's cache. See docs/adr/0006.
     table = max(17, min(22, len(base).bit_length() - 2))
     parameters = zstandard.ZstdCompressionParameters.from_level(
         6,

@@ -1,10 +1,10 @@
-"""Files as lists of parts, so that a version stores only what it changed.
+"""Files as lists of parts, so that a version stores only what it has changed.
 
 The content of a file decides where it is cut: a Parquet file at its row groups, which the canonical
-writer ends by content, any other file at lines. A part that a known file has is not stored again. A
-part that is similar to a known one is stored as a difference (Zstandard with the known bytes as
-dictionary; see :mod:`~aiplatform.data.packing`). So a part consists of a chain of blobs: the first
-is unpacked alone, and each further one with the result of the blobs before it as dictionary.
+writer ends by content, any other file at lines. A part that is in a known file is not stored again.
+A part that is similar to a known one is stored as a difference (Zstandard with the known bytes as
+dictionary; see :mod:`~aiplatform.data.packing`). Therefore a part consists of a chain of blobs: the
+first is unpacked alone, and each further one with the result of the blobs before it as dictionary.
 """
 
 import hashlib
@@ -28,10 +28,10 @@ CUT_LINES = 1024
 """Average number of lines between those at which a part may end."""
 
 MAX_UNPACKED_PART = 64 * MIB
-"""Largest unpacked size of a part in bytes. A longer row group becomes several parts."""
+"""Largest unpacked size of a part in bytes. A longer row group is split into several parts."""
 
 MAX_CHAIN = 6
-"""Largest number of blobs of a part. The next difference is made from the first of them."""
+"""Largest number of blobs in a part. The next difference is computed from the first of them."""
 
 WINDOW_LOG = 27
 
@@ -64,8 +64,8 @@ ReadBlob = Callable[[str], bytes]
 def row_group_ends(groups: Iterable[int], size: int) -> list[int]:
     """Return the offsets at which the parts of a Parquet file end.
 
-    Each row group is a part; the footer belongs to the last one. Row groups that are longer than a
-    part may be are cut.
+    Each row group is a part; the footer belongs to the last one. Row groups longer than the largest
+    part are split.
 
     Args:
         groups: The offset of the first byte of each row group.
@@ -82,7 +82,7 @@ def row_group_ends(groups: Iterable[int], size: int) -> list[int]:
 def line_ends(path: Path) -> Iterator[int]:
     """Yield the offsets at which the parts of any other file end.
 
-    A part ends after a line chosen by its hash, at the latest after ``LARGEST_PART`` bytes.
+    A part ends after a line chosen by its hash, or at the latest after ``LARGEST_PART`` bytes.
     """
     start = at = 0
     with path.open("rb") as file:
@@ -102,7 +102,7 @@ def line_ends(path: Path) -> Iterator[int]:
 
 
 def unchain(blobs: Sequence[str], read: ReadBlob) -> bytes:
-    """Unpack a chain of blobs; the result is not compared with the hash of a part.
+    """Unpack a chain of blobs; the result is not checked against the hash of a part.
 
     Raises:
         BlobNotFoundError: a blob does not exist.
@@ -141,7 +141,7 @@ def unpack(part: Part, read: ReadBlob) -> bytes:
 
 
 def blob_reader(store: BlobStore) -> ReadBlob:
-    """Return a function that reads a whole blob of ``store``; blobs of parts are small."""
+    """Return a function that reads a whole blob from ``store``; blobs of parts are small."""
     return lambda sha256: b"".join(store.read(sha256))
 
 

@@ -2,7 +2,7 @@
 
 The plan begins with the first chunk, and is widened by every chunk that does not fit. If that
 changes a stored type, the writer stops, the plan learns from the rest of the file and is frozen,
-and the file is read a second time. So a file is read twice at most.
+and the file is read a second time. Therefore a file is read at most twice.
 """
 
 import json
@@ -40,7 +40,7 @@ from aiplatform.data.shapes import recognise
 from aiplatform.protocol.enums import DataFormat
 
 VERSION = "2"
-"""Version of the canonical layout; increase it when a change makes equal rows give other bytes."""
+"""Version of the canonical layout; increase it when a change alters the bytes for equal rows."""
 
 
 DATED = {Kind.DATE, Kind.TIMESTAMP}
@@ -56,8 +56,8 @@ class Typing:
         previous_types: Types in the previous version, by the columns' canonical names.
         explicit_types: The types in ``previous_types`` that an uploader has set for an earlier
             version. They count like those in ``given_types``, which take precedence.
-        header_found: True if the first record was taken for a header without the uploader saying
-            so.
+        header_found: True if the first record was taken for a header although the uploader didn't
+            say that it is one.
     """
 
     untyped: bool = False
@@ -68,12 +68,12 @@ class Typing:
 
 
 class Plan:
-    """A plan for one file: the shape of its rows, and name and type of each canonical column.
+    """A plan for one file: the shape of its rows, and the name and type of each canonical column.
 
     Args:
         first: The first rows, from which the shape is recognised.
         mapped: The user's column mapping: names in the file to canonical names.
-        typing: The column types that are known already.
+        typing: The column types that are already known.
 
     Raises:
         MalformedData: the columns don't fit the mapping, or a column can't have the given type.
@@ -125,8 +125,8 @@ class Plan:
     def explicit_types(self) -> dict[str, str]:
         """Return the types that uploaders have set, now or earlier, by canonical names.
 
-        A column that is missing in this file keeps its earlier type; a column that has another type
-        in this file does not.
+        A column that is missing from this file keeps its earlier type; a column that has a
+        different type in this file does not.
         """
         here = {name: kind.label for name, kind in self.kinds.items()}
         earlier = {
@@ -180,11 +180,11 @@ class Plan:
 
         Args:
             chunk: The rows.
-            quarantine: Takes the bad rows; None if they are errors.
+            quarantine: Receives the bad rows; None if they are errors.
 
         Raises:
-            MalformedData: for a bad row if ``quarantine`` is None, and for an error that does not
-                belong to a single row.
+            MalformedData: a row is bad and ``quarantine`` is None, or an error does not belong to a
+                single row.
         """
         try:
             columns = self.conform(chunk)
@@ -245,7 +245,7 @@ class Plan:
         return types, json_names(self.kinds), dated_names(self.kinds)
 
     def _learned(self, name: str, values: Values) -> Kind:
-        """Return the kind of a column that holds all earlier values and these."""
+        """Return the kind of a column that holds all earlier values and the new ones."""
         if name in self.explicit_kinds:
             return self.explicit_kinds[name]
         previous = self.typing.previous_types.get(name)
@@ -282,7 +282,7 @@ class Plan:
         """Return a chunk as a batch of the canonical schema.
 
         Args:
-            chunk: The rows, for their number and places.
+            chunk: The rows, for their number and positions.
             columns: Their columns, as :meth:`conform` returned them.
             schema: The schema that :meth:`schema` returned.
 
@@ -324,9 +324,9 @@ class Plan:
         )
 
     def hint(self) -> pa.Schema | None:
-        """Return the columns and types under their names in the file, to make reading faster.
+        """Return the columns and types under their names in the file, to speed up reading.
 
-        Returns None if each value of some column has to be examined.
+        Returns None if every value of some column has to be examined.
         """
         original = {new: old for old, new in self.recognition.renames.items()}
         slow = {Kind.JSON, Kind.CHAT_EXTRA, Kind.SHAREGPT_EXTRA}
@@ -339,7 +339,7 @@ class Plan:
         return [{"name": name, "type": kind.label} for name, kind in self.kinds.items()]
 
     def header_doubt(self) -> Words | None:
-        """Return a warning if the first record looks like a row, not like a header; else None."""
+        """Return a warning if the first record looks like a row, not a header; otherwise None."""
         if not self.typing.header_found:
             return None
         original = {new: old for old, new in self.recognition.renames.items()}

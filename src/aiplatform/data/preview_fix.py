@@ -1,7 +1,7 @@
 """``python -m aiplatform.data.preview_fix``: show some rows before and after a fix.
 
-The fixes need large libraries, and texts are other people's. So a program of its own applies them,
-to a few rows, and writes these as JSON.
+The fixes need large libraries, and the texts come from other people. Therefore a separate program
+applies the fixes to a few rows, and writes these as JSON.
 """
 
 import argparse
@@ -25,7 +25,7 @@ REMOVING = frozenset({"drop", "deduplicate"})
 
 
 class Job(Strict):
-    """The rows of a finding, by their positions, the fix, and the path of the file to write."""
+    """The rows of a finding by position, the fix, and the path of the file to write."""
 
     rows: Path
     output: Path

@@ -1,4 +1,4 @@
-"""Quarantine of rows that can't be read: a JSONL file with place, reason and raw text of each."""
+"""Quarantine for rows that can't be read: a JSONL file with their positions, reasons and text."""
 
 from collections import Counter
 from pathlib import Path
@@ -11,7 +11,7 @@ from aiplatform.data.errors import MalformedData
 class Quarantine:
     """A collection of rows that can't be read; if there are too many, the upload is refused.
 
-    A file may be read twice; :meth:`restart` discards the rows of the first reading.
+    A file may be read twice; :meth:`restart` discards the rows from the first reading.
 
     Attributes:
         file: The name of the file that is being read, if there are several.
@@ -37,7 +37,7 @@ class Quarantine:
 
     def add(self, error: MalformedData, raw: str) -> None:
         """Set a row aside, with its error and its raw text."""
-        # Imported late, as pydantic is slow to import and most uploads have no bad rows.
+        # Imported late, because pydantic is slow to import and most uploads have no bad rows.
         from aiplatform.protocol.encoding import dumps  # noqa: PLC0415
 
         if self.file is not None:
@@ -49,7 +49,7 @@ class Quarantine:
         self._file.write(dumps({**position, "raw": raw}).encode() + b"\n")
 
     def restart(self) -> None:
-        """Discard all rows, because the file is read once more."""
+        """Discard all rows, because the file is being read again."""
         self.reasons.clear()
         self._first = None
         self._file.seek(0)
@@ -62,7 +62,8 @@ class Quarantine:
             good: The number of good rows.
 
         Raises:
-            MalformedData: too many rows are bad; the message has their number and the first error.
+            MalformedData: too many rows are bad; the message gives their number and the first
+                error.
         """
         if self._first is None:
             return
@@ -79,8 +80,8 @@ class Quarantine:
     def close(self) -> dict[str, Any] | None:
         """Close the file and return a summary; None if no row was set aside.
 
-        The summary has the number of rows, their number by reason, and the SHA-256 and size of the
-        file.
+        The summary contains the number of rows, in total and by reason, and the SHA-256 and size of
+        the file.
         """
         self._file.close()
         if not self.rows:
@@ -91,7 +92,7 @@ class Quarantine:
         return {"rows": self.rows, "reasons": reasons, "sha256": sha256, "size": size}
 
     def discard(self) -> None:
-        """Close and delete the file, because the upload failed."""
+        """Close and delete the file, because the upload has failed."""
         self._file.close()
         self.path.unlink(missing_ok=True)
 

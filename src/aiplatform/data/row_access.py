@@ -41,7 +41,7 @@ class Found:
 
 
 AT_ONCE = 8
-"""Number of rows converted to Python objects at a time; a single row may have 16 MiB."""
+"""Number of rows converted to Python objects at a time; a single row may be 16 MiB large."""
 
 
 def rows_from(
@@ -141,8 +141,8 @@ def search(
 ) -> Found:
     """Return up to ``limit`` rows from position ``first`` that match a text and all conditions.
 
-    Row groups whose minimum and maximum can't meet a condition are not read. Of the others, first
-    the columns that the search concerns are read, and the rest only if rows match.
+    Row groups whose minimum and maximum can't meet a condition are not read. In the others, the
+    columns that the search concerns are read first, and the rest only if rows match.
 
     Args:
         source: The canonical Parquet file.

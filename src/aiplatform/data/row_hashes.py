@@ -1,7 +1,7 @@
 """Fast, stable hashes of rows, which decide where row groups end.
 
 A hash uses only a few bytes of each text, so different rows may have the same hash. Do not use it
-to find out if rows are equal.
+to find out whether rows are equal.
 """
 
 from typing import TypeAlias
@@ -68,7 +68,7 @@ def _texts(column: pa.Array) -> Hashes:
 
 
 def text_lengths(column: pa.Array) -> Sizes:
-    """Return the bytes of each text of a column; 0 for a missing one."""
+    """Return the length in bytes of each text in a column; 0 for a missing one."""
     lengths: Sizes = np.diff(_offsets(column)).astype(np.int64)
     if column.null_count:
         lengths[~column.is_valid().to_numpy(zero_copy_only=False)] = 0

@@ -67,11 +67,11 @@ class Change:
     """The changes to the rows of the base.
 
     Attributes:
-        source: Returns for each row of a batch the index in ``rows`` of the row that replaces it;
-            -1 if it stays, -2 if it is deleted. Its first argument is the position of the first row
-            of the batch.
-        rows: The replacing and the added rows.
-        added: The indices in ``rows`` of those to add after the base.
+        source: Returns, for each row of a batch, the index in ``rows`` of the row that replaces it;
+            -1 if it is kept, -2 if it is deleted. Its first argument is the position of the first
+            row of the batch.
+        rows: The replacement rows and the added rows.
+        added: The indices in ``rows`` of the rows to add after the base.
     """
 
     source: Callable[[int, pa.RecordBatch], Positions]
@@ -120,7 +120,7 @@ def execute(job: Job, progress: Callable[[float], None] = lambda _: None) -> dic
 
 
 def _append(job: Job, schema: pa.Schema, rows: Path, explicit: list[str]) -> dict[str, Any]:
-    """Append rows batch by batch, as they may be larger than memory."""
+    """Append rows batch by batch, because they may be larger than memory."""
     found = pq.read_schema(rows)
     _same_shape(schema, found)
     given = aligned_schema(schema, found, lambda names: iter_batches(rows, names), explicit)
@@ -180,7 +180,7 @@ def _keys(rows: pa.Table, key: str, schema: pa.Schema) -> pa.Array:
         if key not in names:
             raise MalformedData("column_unknown", column=key)
     if key in {*json_columns(schema), *json_columns(rows.schema)}:
-        # As JSON, text is quoted: the same value as text and as JSON would not be equal.
+        # As JSON, text is quoted, so the same value as text and as JSON would not be equal.
         raise MalformedData("key_type", column=key)
     column = rows.column(key).combine_chunks()
     kind = schema.field(key).type
@@ -239,9 +239,9 @@ def _patch(job: Job, schema: pa.Schema, patch: RowPatch) -> Change:
 
 
 def _ingested(job: Job, schema: pa.Schema, written: list[dict[str, Any]]) -> pa.Table:
-    """Write rows that were given as JSON to a table, with the validation of an upload.
+    """Write rows that were given as JSON to a table, with the same validation as an upload.
 
-    A row of the base is ingested with them, so that the shape is recognised.
+    A row of the base is ingested along with them, so that the shape is recognised.
     """
     lines = job.output.with_name(f"{job.output.name}.patch.jsonl")
     parquet = job.output.with_name(f"{job.output.name}.patch.parquet")
@@ -341,7 +341,7 @@ def _split(job: Job, schema: pa.Schema, split: RowSplit) -> dict[str, Any]:
 def _fix(
     job: Job, schema: pa.Schema, fix: Fix, progress: Callable[[float], None]
 ) -> dict[str, Any]:
-    # Imported late: the checks load large tables of languages and telephone numbers.
+    # Imported late: the checks load large tables for languages and telephone numbers.
     from aiplatform.data.quality.fixes import fixed_batches  # noqa: PLC0415
     from aiplatform.data.quality.references import Reference  # noqa: PLC0415
 
@@ -380,7 +380,7 @@ class Output:
             self.path.unlink(missing_ok=True)
 
     def describe(self) -> dict[str, Any]:
-        """Return the description of the file for the program's answer."""
+        """Return the description of the file for the program's response."""
         return {
             "path": str(self.path),
             "rows": self.writer.rows,

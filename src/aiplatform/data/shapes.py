@@ -13,7 +13,7 @@ Columns by shape, with the alternative names that are recognised in parentheses:
 - text: ``text`` (content, document)
 - table: anything else
 
-Columns with an alternative name are renamed; all other columns stay. In preference pairs and
+Columns with an alternative name are renamed; all other columns are kept. In preference pairs and
 prompt/completion, each of the columns may contain conversations instead of text.
 """
 
@@ -40,7 +40,7 @@ class Recognition:
 
     Attributes:
         shape: The shape of the rows.
-        renames: Found name → canonical name, where they differ.
+        renames: Canonical names, keyed by the name that was found, where they differ.
         conversations: Canonical columns that must contain conversations, with their spelling.
         texts: Canonical columns that must contain text.
     """
@@ -199,7 +199,8 @@ def _match(rule: _Rule, samples: Mapping[str, Sequence[Any]]) -> Recognition | N
 def _fits(rule: _Rule, canonical: str, sample: Sequence[Any]) -> bool:
     """Return True if a column fits its role in a rule.
 
-    One text among the first rows makes a text column; other values in it are errors later.
+    One text among the first rows makes a column a text column; other values in it are reported as
+    errors later.
     """
     if canonical in rule.any_scalar:
         return not any(isinstance(value, list | dict) for value in sample)
@@ -321,7 +322,7 @@ CONTENT_COLUMNS: dict[DataShape, tuple[str, ...]] = {
     DataShape.SHAREGPT: ("system", "conversations"),
     DataShape.TEXT: ("text",),
 }
-"""Columns that training reads, by shape; of a table, all columns."""
+"""Columns that training reads, by shape; for a table, all columns."""
 
 REQUIRED_COLUMNS: dict[DataShape, tuple[str, ...]] = {
     DataShape.ALPACA: ("instruction", "output"),

@@ -14,7 +14,7 @@ a cell. List items that begin with ``-`` are not matched unless they call or fet
 """
 
 QUOTED = re.compile(r'[",;\t\r\n]|^ | $')
-"""Characters for which a cell is quoted; without quotes, some readers would trim or split it."""
+"""Characters that make quotes necessary; without them, some readers would trim or split a cell."""
 
 
 def neutralise_formulas(text: str) -> str:

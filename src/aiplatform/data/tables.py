@@ -18,7 +18,7 @@ NULL_TEXT = "\x00"
 
 
 def describe_columns(schema: pa.Schema) -> list[dict[str, str]]:
-    """Return names and types of the columns, as users see them."""
+    """Return the names and types of the columns, as users see them."""
     as_json = json_columns(schema)
     dated = dated_columns(schema)
     return [
@@ -42,7 +42,7 @@ def unify_schemas(first: pa.Schema, second: pa.Schema, empty: Collection[str] = 
     """Return the narrowest schema that holds the rows of both schemas.
 
     Args:
-        first: Decides about order, shape and format.
+        first: Determines order, shape and format.
         second: The other schema.
         empty: Columns in which all values of the second are missing. They are stored as text, and
             would otherwise turn numbers of the first into JSON.
@@ -100,7 +100,7 @@ def _wider(first: pa.DataType, second: pa.DataType) -> pa.DataType | None:
         return pa.float64()
     for spelling in (CHAT, SHAREGPT):
         with_extra, without = spelling.arrow_type(extra=True), spelling.arrow_type(extra=False)
-        # Sets would not work: types read from a file equal these, but have other hashes.
+        # Sets would not work: types read from a file are equal to these, but have other hashes.
         if (first, second) in ((with_extra, without), (without, with_extra)):
             return with_extra
     return None

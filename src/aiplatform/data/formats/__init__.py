@@ -5,7 +5,7 @@ Each text format is a member of ``DataFormat``, and has a module of the same nam
 
 Every reader streams: it yields a sequence of :class:`~aiplatform.data.chunk.Chunk`, in memory
 bounded by the limits, and can be iterated again from the beginning. Every error in a file is a
-:class:`~aiplatform.data.errors.MalformedData` with its place.
+:class:`~aiplatform.data.errors.MalformedData` with its position.
 """
 
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ JSON_FORMATS = {DataFormat.JSON, DataFormat.JSONL}
 
 
 class Reader(Protocol):
-    """A reader of the rows of one file.
+    """A reader for the rows of one file.
 
     Attributes:
         hint: Columns to expect, for faster reading; some readers ignore it.
@@ -55,7 +55,7 @@ class Reader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """A file whose format is recognised.
+    """A file whose format has been recognised.
 
     Attributes:
         reader: The reader of its rows.
@@ -91,10 +91,10 @@ def open_file(
         scratch: The path to which a compressed Parquet or Arrow file is unpacked, because its
             reader needs random access.
         reading: The uploader's options for reading.
-        quarantine: Takes rows that can't be read; if None, the first such row is an error.
+        quarantine: Receives rows that can't be read; if None, the first such row is an error.
 
     Raises:
-        MalformedData: the file is empty, of an unknown format, or not of the claimed format.
+        MalformedData: the file is empty, its format is unknown, or it is not in the claimed format.
     """
     encoding = reading.encoding if reading else None
     csv_options = reading.csv_options if reading else []
@@ -135,7 +135,7 @@ def _refuse_options(given: list[str], found: DataFormat) -> None:
 
 
 def _columnar(found: DataFormat, path: Path, quarantine: Quarantine | None, packed: int) -> Reader:
-    # Imported late, like the reader of CSV, because they import modules that JSON does not need.
+    # Imported late, like the CSV reader, because they import modules that JSON does not need.
     from aiplatform.data.formats.arrow import Arrow  # noqa: PLC0415
     from aiplatform.data.formats.parquet import Parquet  # noqa: PLC0415
 
@@ -147,7 +147,7 @@ def _columnar(found: DataFormat, path: Path, quarantine: Quarantine | None, pack
 def _text_reader(
     chosen: DataFormat, text: TextSource, reading: "Reading | None", quarantine: Quarantine | None
 ) -> tuple[Reader, dict[str, Any]]:
-    # Imported late, because the reader of CSV imports modules that JSON does not need.
+    # Imported late, because the CSV reader imports modules that JSON does not need.
     module = import_module(f"{__name__}.{MODULES.get(chosen, chosen)}")
     opened: tuple[Reader, dict[str, Any]] = module.open_text(chosen, text, reading, quarantine)
     return opened
@@ -161,7 +161,7 @@ def _by_suffix(filename: str) -> DataFormat | None:
 
 
 def _by_content(by_suffix: DataFormat | None, start: bytes) -> DataFormat | None:
-    """Return the format by suffix, corrected by the first character.
+    """Return the format suggested by the suffix, corrected by the first character.
 
     Many JSONL files are called ``.json``, and many arrays ``.jsonl``.
     """

@@ -1,4 +1,4 @@
-"""Reader of Arrow IPC files (including ``.feather``) and streams.
+"""Reader for Arrow IPC files (including ``.feather``) and streams.
 
 A record batch must be read as a whole, and is then converted in slices. A batch is used only after
 Arrow has checked that all its offsets point into the batch.
@@ -22,11 +22,11 @@ END_OF_STREAM = b"\xff\xff\xff\xff\x00\x00\x00\x00"
 
 
 class Arrow:
-    """A reader of Arrow IPC.
+    """A reader for Arrow IPC.
 
     Args:
         path: The file.
-        quarantine: Takes rows with invalid values; if None, these are errors.
+        quarantine: Receives rows with invalid values; if None, these are errors.
         packed: The size of the upload in bytes, if this file was unpacked from it.
 
     Raises:
@@ -57,7 +57,7 @@ class Arrow:
     def __iter__(self) -> Iterator[Chunk]:
         meter = Meter(self.packed, COLUMNAR_BOMB_RATIO)
         first = 1
-        # Not mapped: the mapping of a large file would count as memory of this process.
+        # Don't map the file: the mapping of a large file would count as memory of this process.
         with pa.OSFile(str(self.path)) as opened:
             read = self._read(opened)
             columns = len(next(read).names)

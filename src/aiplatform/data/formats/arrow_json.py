@@ -16,11 +16,11 @@ from aiplatform.data.limits import EXACT_INT
 LINE_END, RETURN, OPENING, CLOSING = b"\n\r{}"
 
 MARGIN = 64
-"""Number of bytes by which Arrow's block size exceeds the block, and so is never tiny."""
+"""Number of bytes by which Arrow's block size exceeds the block, so that it is never tiny."""
 
 
 def is_one_per_line(data: bytes) -> bool:
-    """Return True if all line ends but the last are between two objects.
+    """Return True if all line ends except the last are between two objects.
 
     Arrow also accepts several objects in a line, or one over many lines. But the sequence ``}``,
     line end, ``{`` occurs only between two objects. If all line ends are of that kind and there are
@@ -33,13 +33,13 @@ def is_one_per_line(data: bytes) -> bool:
     before = codes[ends - 1]
     odd = before != CLOSING
     if odd.any():
-        # The index is negative only for a line end right after the first byte, which stays odd.
+        # The index is negative only for a line end right after the first byte, which remains odd.
         odd &= (before != RETURN) | (codes[ends - 2] != CLOSING)
     return not odd.any() and bool((codes[ends + 1] == OPENING).all())
 
 
 def parse(data: bytes, rows: int, schema: pa.Schema) -> pa.RecordBatch | None:
-    """Parse a block to a record batch; return None if the slow path must read it.
+    """Parse a block into a record batch; return None if the slow path must read it.
 
     Args:
         data: Concatenated JSON objects.

@@ -13,10 +13,10 @@ from aiplatform.data.conversations import EXTRA
 
 
 class CanonicalJson:
-    """The columns of JSON text of a Parquet file that the platform wrote, by its schema.
+    """The columns of JSON text in a Parquet file that the platform wrote, according to its schema.
 
-    The file may have been changed since, or only claim to be canonical. So a value that is not
-    valid JSON stays unchanged.
+    The file may have been changed since, or only claim to be canonical. Therefore a value that is
+    not valid JSON is left unchanged.
     """
 
     def __init__(self, schema: pa.Schema) -> None:

@@ -1,8 +1,8 @@
-"""Reader of CSV and TSV, which detects the dialect from the first records.
+"""Reader for CSV and TSV, which detects the dialect from the first records.
 
 The uploader's options for delimiter, quote and header take precedence. All values are yielded as
 text; :mod:`~aiplatform.data.column_types` decides on the types of columns. An empty field is a
-missing value. Line numbers are those of an editor, also after fields that contain line breaks.
+missing value. Line numbers match those in an editor, even after fields that contain line breaks.
 """
 
 import csv
@@ -43,7 +43,7 @@ class Dialect:
 
 
 def sniff(sample: str, *, delimiters: str = DELIMITERS, quote: str | None = None) -> Dialect:
-    """Return the dialect with which the first records look most like a table.
+    """Return the dialect in which the first records look most like a table.
 
     A dialect fits if all records have as many fields as the first. Of those that fit, the one with
     the most fields is chosen; then the first in the order of ``delimiters``; then tabs without
@@ -100,7 +100,7 @@ def open_text(
 
 
 class Csv:
-    """A reader of CSV or TSV.
+    """A reader for CSV or TSV.
 
     Args:
         text: The text of the file.
@@ -179,7 +179,7 @@ class Csv:
     def _records(
         self, records: Any, feed: "_Lines"
     ) -> Iterator[tuple[list[str], int, MalformedData | None]]:
-        """Yield each record with its line, and its error if reading can continue after it.
+        """Yield each record with its line, and its error if reading can continue after the record.
 
         Raises:
             MalformedData: a quote is never closed, so it is unknown where the next row begins.

@@ -15,10 +15,10 @@ from aiplatform.data.limits import MAX_NESTED_VALUES
 Sizes = npt.NDArray[np.int64]
 
 AS_TEXT_BYTES = 32
-"""Approximate length of a date, time, decimal or other value that becomes text."""
+"""Approximate length of a date, time, decimal or other value that is converted to text."""
 
 LEAST_BYTES = 4
-"""Bytes that every value counts for at least, even a missing one, because decoding takes time."""
+"""Bytes that every value counts for, even a missing one, because decoding takes time."""
 
 VIEW_BYTES = 16
 """Size of a string view in bytes; the first four contain the length."""

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 WINDOW_BYTES = MIB
 SEARCHED_BYTES = 64 * MIB
-"""Number of ASCII bytes at the beginning after which a text is assumed to be UTF-8."""
+"""Number of ASCII bytes at the beginning after which text is assumed to be UTF-8."""
 
 BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -49,7 +49,7 @@ NAMES = {
 }
 
 CODECS = {"gbk": "gb18030", "windows-1252": "cp1252"}
-"""Codecs of encodings that are usually known by another name."""
+"""Codecs for encodings that are usually known by another name."""
 
 COMMON_HANZI = frozenset(
     "的一是不了在人有我他这个们中来上大为和国地到以说时要就出会可也你对生能而子那得于着下自之年过发后作里"
@@ -105,8 +105,8 @@ def detect(chunks: Iterator[bytes], *, lenient: bool = False) -> Encoding:
         lenient: True to treat an unknown encoding as UTF-8 with damaged lines.
 
     Raises:
-        MalformedData: the encoding is not supported; the error has the place of the first invalid
-            byte.
+        MalformedData: the encoding is not supported; the error gives the position of the first
+            invalid byte.
     """
     offset, line = 0, 1
     window = b""
@@ -143,7 +143,7 @@ def detect(chunks: Iterator[bytes], *, lenient: bool = False) -> Encoding:
 
 
 def to_utf8(chunks: Iterator[bytes], encoding: Encoding) -> Iterator[bytes]:
-    """Yield the text as UTF-8, without its mark.
+    """Yield the text as UTF-8, without its byte order mark.
 
     UTF-8 itself is not checked here: the readers decode it anyway, and know better where an error
     is.

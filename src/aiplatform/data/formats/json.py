@@ -1,4 +1,4 @@
-"""Reader of JSON: one array of objects, or objects one after another, in any layout.
+"""Reader for JSON: one array of objects, or objects one after another, in any layout.
 
 The array is never completely in memory. A scanner finds the end of each element by counting the
 brackets outside strings; the elements are then parsed like JSON Lines. The scanner checks only
@@ -39,7 +39,7 @@ def open_text(
 
 
 class JsonArray:
-    """A reader of a JSON array of objects, or of a sequence of objects.
+    """A reader for a JSON array of objects, or for a sequence of objects.
 
     Args:
         text: The text of the file.
@@ -68,7 +68,7 @@ class JsonArray:
             except StopIteration:
                 break
             except MalformedData:
-                # An error inside an earlier element is more likely the cause, so report it first.
+                # An error in an earlier element is more likely to be the cause, so report it first.
                 yield from self._parse(texts, lines, offsets)
                 raise
             texts.append(element)

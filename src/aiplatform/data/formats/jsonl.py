@@ -1,4 +1,4 @@
-"""Reader of JSON Lines: one object per line; blank lines are skipped."""
+"""Reader for JSON Lines: one object per line; blank lines are skipped."""
 
 import itertools
 import re
@@ -31,11 +31,11 @@ def open_text(
 
 
 class JsonLines:
-    """A reader of JSON Lines.
+    """A reader for JSON Lines.
 
     Args:
         text: The text of the file.
-        quarantine: Takes lines that are not valid rows; if None, they are errors.
+        quarantine: Receives lines that are not valid rows; if None, they are errors.
 
     Attributes:
         hint: Columns that later blocks probably have. The caller may set it to make reading faster.
@@ -54,7 +54,7 @@ class JsonLines:
                 try:
                     block = next(blocks, None)
                 except MalformedData:
-                    # Errors in earlier lines are reported first.
+                    # Report errors in earlier lines first.
                     while waiting:
                         yield from self._chunks(*waiting.popleft())
                     raise

@@ -1,7 +1,7 @@
-"""Parse JSON objects, one per row, into columns; values are exact, or an error with the place.
+"""Parse JSON objects, one per row, into columns; values are exact, or an error with a position.
 
 orjson does most of the work. It rounds integers beyond 64 bits, so texts with that many digits are
-read by the standard library. The standard library also reads again what orjson refuses, for two
+read by the standard library. The standard library also rereads what orjson refuses, for two
 reasons: its error messages are better, and it accepts ``NaN``, ``Infinity`` and ``-Infinity``,
 which Python and pandas write for missing numbers. Numbers that are too large for double precision
 (``1e999``) become infinity, as in every IEEE reader. Of a repeated key, the last value counts.
@@ -50,8 +50,8 @@ def parse(
     Args:
         texts: Texts of one JSON value each.
         lines: The line at which each begins.
-        offsets: The byte at which each begins, for errors of the encoding.
-        quarantine: Takes texts that are not valid rows; if None, they are errors.
+        offsets: The byte at which each begins, for encoding errors.
+        quarantine: Receives texts that are not valid rows; if None, they are errors.
 
     Raises:
         MalformedData: a text is not a single JSON object.
@@ -179,7 +179,7 @@ def _columns(
 
 
 def _columns_of_alike(rows: list[dict[str, Any]]) -> dict[str, list[Any]] | None:
-    """Return the columns if all rows have the same keys, in a single pass; else None."""
+    """Return the columns, in a single pass, if all rows have the same keys; otherwise None."""
     keys = list(rows[0])
     if len(keys) > MAX_COLUMNS or not all(map(len(keys).__eq__, map(len, rows))):
         return None
@@ -192,7 +192,7 @@ def _columns_of_alike(rows: list[dict[str, Any]]) -> dict[str, list[Any]] | None
 def _column_name_error(
     keys: list[str], rows: list[dict[str, Any]], lines: Sequence[int]
 ) -> MalformedData | None:
-    """Return the error for invalid or too many column names, with its line; else None."""
+    """Return the error for invalid or too many column names, with its line; otherwise None."""
     if len(keys) > MAX_COLUMNS:
         seen: set[str] = set()
         for row, line in zip(rows, lines, strict=True):

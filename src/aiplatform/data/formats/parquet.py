@@ -21,15 +21,15 @@ MAX_SPELT_BYTES = 256 * MIB
 
 DICTIONARY_ENCODINGS = {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}
 PREFIX_ENCODING = "DELTA_BYTE_ARRAY"
-"""Encoding in which a text can repeat the one before it almost without taking space."""
+"""Encoding in which a text can repeat the one before it while taking up almost no space."""
 
 
 class Parquet:
-    """A reader of a Parquet file.
+    """A reader for a Parquet file.
 
     Args:
         path: The file.
-        quarantine: Takes rows with invalid values; if None, these are errors.
+        quarantine: Receives rows with invalid values; if None, these are errors.
         packed: The size of the upload in bytes, if this file was unpacked from it.
 
     Raises:
@@ -129,7 +129,7 @@ class Parquet:
 
 
 def _fixed_length(meta: pq.FileMetaData, number: int) -> int:
-    """Return the length of a column's values if it is fixed by the type; else 0."""
+    """Return the length of a column's values if the type fixes it; otherwise 0."""
     column = meta.schema.column(number)
     return int(column.length) if column.physical_type == "FIXED_LEN_BYTE_ARRAY" else 0
 

@@ -121,7 +121,7 @@ class Meter:
         """Raise an error if ``total`` decoded bytes are too many.
 
         Raises:
-            MalformedData: they are too many.
+            MalformedData: there are too many.
         """
         byte = self.total if row is None else None
         if total > self.allowed:

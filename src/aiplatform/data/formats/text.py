@@ -1,4 +1,4 @@
-"""Reader of plain text: one row per line, in a column ``text``; blank lines are skipped.
+"""Reader for plain text: one row per line, in a column ``text``; blank lines are skipped.
 
 Corpora of sentences, logs and ``datasets.load_dataset("text")`` also have one row per line. Books
 with wrapped lines are better uploaded as JSONL, with one paragraph or chapter per row.
@@ -25,11 +25,11 @@ def open_text(
 
 
 class Text:
-    """A reader of lines that end with LF, CRLF or CR; other white space is kept.
+    """A reader for lines that end with LF, CRLF or CR; other white space is kept.
 
     Args:
         text: The text of the file.
-        quarantine: Takes lines that are not valid text; if None, they are errors.
+        quarantine: Receives lines that are not valid text; if None, they are errors.
     """
 
     hint = None

@@ -64,7 +64,7 @@ class Block:
 
 
 def text_error(text: str, line: int) -> MalformedData | None:
-    """Return the error in a text of :meth:`Block.damaged`; None if it is valid."""
+    """Return the error in text from :meth:`Block.damaged`; None if it is valid."""
     if "\x00" in text:
         return MalformedData("nul_byte", line=line)
     odd = LONE_SURROGATE.search(text)
@@ -75,7 +75,7 @@ def text_error(text: str, line: int) -> MalformedData | None:
 
 
 def raw_text(text: str) -> str:
-    """Return a text of :meth:`Block.damaged` with invalid bytes escaped, for people."""
+    """Return text from :meth:`Block.damaged` with invalid bytes escaped, for people."""
     return decode_escaped(text.encode("utf-8", "surrogateescape"))
 
 
@@ -112,7 +112,7 @@ class TextSource:
         return b"".join(parts)
 
     def chunks(self, size: int | None = None) -> Iterator[bytes]:
-        """Yield UTF-8 in pieces, cut at any byte; not validated if the file itself is UTF-8."""
+        """Yield UTF-8 in pieces, split at any byte; not validated if the file itself is UTF-8."""
         raw = self._source.chunks() if size is None else self._source.chunks(size)
         return to_utf8(raw, self.encoding)
 

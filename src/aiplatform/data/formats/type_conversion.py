@@ -2,8 +2,8 @@
 
 Integers become 64 bits wide, fractions double precision. Dates, times and decimals become text,
 because JSON has none of them and text is exact. Nested values become Python values, which the
-platform stores as conversations or JSON text. Binary columns that contain text (some writers
-produce these) become text; other binary data is refused.
+platform stores as conversations or JSON text. Binary columns that contain text, which some writers
+produce, become text; other binary data is refused.
 """
 
 from collections.abc import Callable, Iterator
@@ -39,7 +39,7 @@ def chunks_of(
     Args:
         batch: Rows that Arrow has validated.
         first: The number of the batch's first row in the file, from 1.
-        quarantine: Takes rows that can't be read; if None, they are errors.
+        quarantine: Receives rows that can't be read; if None, they are errors.
         meter: Counts the decoded bytes before they are allocated.
 
     Raises:

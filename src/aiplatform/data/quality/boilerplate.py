@@ -24,7 +24,7 @@ LEAST = 20
 LEAST_SHARE = 0.02
 """Share of all answers that must share a phrase before it is reported."""
 BUCKETS = 1 << 20
-"""Number of counters. Phrases in the same bucket count as one; in 100,000 rows this is rare."""
+"""Number of counters. Phrases in the same bucket count as one; in 100,000 rows, this is rare."""
 
 
 class Boilerplate(Check):
@@ -92,8 +92,8 @@ class Edges:
 
         Args:
             edges: The beginnings or ends.
-            rows: The number of the row of each edge.
-            least: The number of occurrences so far from which on the text is kept.
+            rows: The row number of each edge.
+            least: The number of occurrences so far from which the text is kept.
         """
         if not len(edges):
             return

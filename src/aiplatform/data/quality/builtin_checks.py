@@ -44,4 +44,4 @@ CHECKS: tuple[type[Check], ...] = (
     LabelErrors,
     Labels,
 )
-"""All checks of the platform, in the order in which findings of the same severity are listed."""
+"""All checks of the platform, in the order in which findings of equal severity are listed."""

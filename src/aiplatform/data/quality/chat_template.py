@@ -28,7 +28,7 @@ PLAIN_TEMPLATE = (
 NEWLINE = "\n"
 
 TODAY = datetime(2026, 1, 1, tzinfo=UTC)
-"""Fixed date for templates that print it, as a report must not depend on when it is made."""
+"""Fixed date for templates that print one, because a report must not depend on when it is made."""
 
 
 class TemplateRefusedError(ValueError):
@@ -139,7 +139,7 @@ def _tojson(
     separators: tuple[str, str] | None = None,
     sort_keys: bool = False,
 ) -> str:
-    # Jinja's own filter escapes for HTML, which models have not seen in training.
+    # Jinja's own filter escapes HTML, which models have not seen in training.
     return json.dumps(
         value,
         ensure_ascii=ensure_ascii,

@@ -44,7 +44,7 @@ class Context:
         rows: The number of rows.
         references: Other data with which the rows are compared.
         keeps_rows: True if findings must contain their row numbers. A report does not need them,
-            and there may be more of them than fit into memory.
+            and there may be more than fit into memory.
     """
 
     shape: DataShape
@@ -79,7 +79,7 @@ class Example:
 
 @dataclass(slots=True)
 class Finding:
-    """A problem, or another remarkable fact, that concerns some of the rows.
+    """A problem, or another notable fact, that concerns some of the rows.
 
     Attributes:
         code: The identifier of the problem, such as ``duplicates``.
@@ -87,7 +87,7 @@ class Finding:
         count: The number of rows.
         message: A description, in both languages.
         effect: The effect on training, in both languages.
-        column: The column that it concerns; None if it concerns no single column.
+        column: The column that it concerns; None if it does not concern a single column.
         examples: The first few of the rows.
         rows: The numbers of the rows, ascending; all of them, unless the check looks only at a
             sample. Empty if :attr:`Context.keeps_rows` is not set.
@@ -121,7 +121,7 @@ class Finding:
         """Return the finding as JSON for the report.
 
         Args:
-            rows: The number of all rows, for the share.
+            rows: The total number of rows, to compute the share.
         """
         return {
             "code": self.code,
@@ -158,7 +158,7 @@ class Check(ABC):
 
     @abstractmethod
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
-        """Examine a batch of rows; ``first_row`` is the number of its first row."""
+        """Examine a batch of rows; ``first_row`` is the number of the batch's first row."""
 
     @abstractmethod
     def findings(self) -> list[Finding]:
@@ -222,12 +222,12 @@ def row_numbers(rows: np.ndarray) -> "array[int]":
 
 
 def row_preview(batch: pa.RecordBatch, index: int) -> str:
-    """Return the beginning of a row of a batch, so that people recognise it."""
+    """Return the beginning of a row in a batch, by which people can recognise it."""
     return preview_of(rows_of(batch.slice(index, 1))[0])
 
 
 def preview_of(row: Mapping[str, Any]) -> str:
-    """Return the beginning of a decoded row, so that people recognise it."""
+    """Return the beginning of a decoded row, by which people can recognise it."""
     return shorten(" · ".join(_pieces(row.values())))
 
 

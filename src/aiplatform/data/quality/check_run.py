@@ -27,8 +27,8 @@ SWITCH_SECONDS = 0.0005
 def short_switch_interval() -> Iterator[None]:
     """Reduce the interpreter's switch interval inside the block.
 
-    NumPy releases the interpreter lock in each of its many steps. By default, it would wait 5 ms
-    to get the lock back from a thread that runs Python code.
+    NumPy releases the interpreter lock in each of its many steps. By default, it would wait 5 ms to
+    get the lock back from a thread that is running Python code.
     """
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_SECONDS)
@@ -76,7 +76,7 @@ class CheckRun:
         Raises:
             aiplatform.data.quality.chat_template.TemplateRefusedError: the model's chat template
                 does not compile.
-            CountingFailedError: the process that counts tokens was killed, or failed.
+            CountingFailedError: the process that counts tokens was killed or failed.
         """
         if self._tokenizer is None:
             self._execute(parquet, progress)

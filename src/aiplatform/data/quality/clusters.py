@@ -1,4 +1,4 @@
-"""Clusters of similar rows and the similarity of row pairs, with their data on disk."""
+"""Clusters of similar rows, and the similarity of row pairs, with their data on disk."""
 
 from collections.abc import Iterator
 

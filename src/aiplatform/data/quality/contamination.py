@@ -6,7 +6,7 @@ the number of words of the benchmark's rows, but at least 8 and at most 13. Case
 ignored. Runs that occur in very many rows of the data are common phrases (or parts of a template)
 and do not count.
 
-In writing systems without spaces, each character counts as a word. As about one and a half
+In writing systems without spaces, each character counts as a word. Because about one and a half
 characters make a word, N is between 12 and 20 there.
 """
 
@@ -40,9 +40,9 @@ from aiplatform.data.quality.writing_systems import NAMES, count_letters
 LEAST_RUN, MOST_RUN = 8, 13
 LEAST_RUN_SPACELESS, MOST_RUN_SPACELESS = 12, 20
 COMMON_ROWS = 10
-"""Number of rows up to which a run is never a common phrase."""
+"""Number of rows up to which a run never counts as a common phrase."""
 COMMON_SHARE = 0.001
-"""Share of the rows up to which a run is never a common phrase."""
+"""Share of the rows up to which a run never counts as a common phrase."""
 
 METHOD = Words(
     "runs of {run} words in common (Brown et al. 2020, arXiv:2005.14165, appendix C)",
@@ -107,7 +107,7 @@ class Contamination(Check):
         ]
 
     def summary(self) -> list[dict[str, Any]]:
-        """Return for each benchmark the number of its contaminated rows.
+        """Return the number of contaminated rows for each benchmark.
 
         Call this after :meth:`findings`.
         """
@@ -187,7 +187,7 @@ class BenchmarkIndex:
 
 
 def spaceless_letters(batch: pa.RecordBatch, names: list[str]) -> np.ndarray:
-    """Return the number of letters of writing systems without spaces, and of all other letters."""
+    """Return the number of letters in writing systems without spaces, and of all other letters."""
     counts = count_letters(batch, names).sides.sum(axis=(0, 1))
     spaceless = sum(int(counts[NAMES.index(name)]) for name in ("han", "ja", "th"))
     return np.array([spaceless, int(counts.sum()) - spaceless])

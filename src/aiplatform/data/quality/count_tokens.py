@@ -1,11 +1,11 @@
 """``python -m aiplatform.data.quality.count_tokens``: count the tokens of all rows of a dataset.
 
 A report starts this program in parallel with its checks. It is a separate process, because both are
-mostly Python code, and a Python process runs only one thread of that at a time. It prints lines of
-JSON: the number of rows counted so far, and in the end the lengths or the error.
+mostly Python code, and a Python process runs only one thread of Python code at a time. It prints
+lines of JSON: the number of rows counted so far, and in the end the lengths or the error.
 
 The starter keeps the standard input of this program open, but writes nothing to it. When the
-starter ends, in whatever way, the input is closed and this program ends, too.
+starter ends, for whatever reason, the input is closed, and this program ends, too.
 """
 
 import argparse
@@ -20,10 +20,10 @@ from typing import Any
 
 if __name__ == "__main__":
     # A signal to stop goes to the whole process group. Only the starter obeys it, and then ends
-    # this program; otherwise the starter would see a failure here instead of the signal.
+    # this program; otherwise, the starter would see a failure here instead of the signal.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
-    # NumPy's threads for linear algebra spin while they wait; this program does not need them.
+    # NumPy's linear algebra threads spin while they wait; this program does not need them.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pyarrow.parquet as pq

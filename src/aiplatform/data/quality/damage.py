@@ -1,4 +1,4 @@
-"""Check for text that was decoded with a wrong encoding (mojibake)."""
+"""Check for text that was decoded with the wrong encoding (mojibake)."""
 
 import codecs
 import re
@@ -66,14 +66,15 @@ class Damage(Check):
 
 
 def is_damaged(text: str) -> bool:
-    """Return True if ``text`` shows signs of a wrong decoding."""
+    """Return True if ``text`` shows signs of having been decoded wrongly."""
     return bool(CERTAIN.search(text)) or is_doubtful_damage(text, marked=True)
 
 
 def damaged_of(texts: pa.Array) -> Iterator[tuple[int, str]]:
     """Yield the damaged texts (see :func:`is_damaged`), each with its index.
 
-    Arrow searches many times as fast as Python, so Python code sees only the remaining candidates.
+    Arrow's search is many times faster than Python's, so Python code sees only the remaining
+    candidates.
     """
     suspect = pc.indices_nonzero(pc.match_substring_regex(texts, PREFILTER).fill_null(False))
     found = texts.take(suspect)
@@ -105,7 +106,7 @@ def around_marks(text: str) -> Iterator[str]:
     """
     begin, end = 0, -1
     for mark in MARKS.finditer(text):
-        # Parts that touch are joined, because ftfy treats the beginning of a text differently.
+        # Adjoining parts are joined, because ftfy treats the beginning of a text differently.
         if mark.start() - AROUND > end:
             if end >= 0:
                 yield text[begin:end]
@@ -122,7 +123,7 @@ def was_utf8(run: str) -> bool:
     Chinese of three characters or more, encoded as GBK, is hardly ever valid UTF-8.
     """
     try:
-        # In most cases, the first characters are enough to exclude it, which is much faster.
+        # Usually, the first characters are enough to rule it out, which is much faster.
         codecs.utf_8_decode(run[:4].encode("gb18030"), "strict", False)
     except UnicodeError:
         return False
@@ -130,7 +131,7 @@ def was_utf8(run: str) -> bool:
 
 
 def was_utf8_to_its_end(run: str) -> bool:
-    """Return the result of :func:`was_utf8` from the whole run, not only its beginning."""
+    """Return the result of :func:`was_utf8` for the whole run, not only for its beginning."""
     try:
         data = run.encode("gb18030")
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Storage of per-row data of checks on disk, so that memory does not grow with the rows.
+"""Storage for the per-row data of checks on disk, so that memory does not grow with the rows.
 
 Records are put into buckets by the high bits of a key, so that equal keys are in the same bucket
 and each bucket fits into memory. Only :class:`RowSet` grows with the dataset, by one bit per row.

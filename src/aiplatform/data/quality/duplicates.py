@@ -75,7 +75,7 @@ class Copies:
         self._near: list[tuple[int, int, int]] = []
 
     def add(self, digests: bytes, first_row: int) -> None:
-        """Add the ``digests`` of consecutive rows, of which ``first_row`` is the first."""
+        """Add the ``digests`` of consecutive rows, starting with ``first_row``."""
         halves = halves_of(digests)
         # Copies within this batch are removed at once; otherwise, a row that occurs a million times
         # would overfill its bucket.
@@ -108,7 +108,7 @@ class Copies:
 
 @cache_last_piece
 def row_digests(batch: pa.RecordBatch, names: Sequence[str]) -> bytes:
-    """Return one digest of 16 bytes for each row, over the columns ``names``, joined."""
+    """Return one 16-byte digest for each row, over the columns ``names``, concatenated."""
     slices = [part for name in names for part in _slices(batch.column(name))]
     digest = hashlib.blake2b
     return b"".join(
@@ -148,7 +148,7 @@ def _text_slices(texts: pa.Array) -> list[Slice]:
 def _message_slices(texts: pa.Array, bounds: "list[int] | range") -> list[Slice]:
     """Return two functions: from a row to the lengths of its texts, and to their bytes.
 
-    Texts are stored one after another in an Arrow array, so those of a row are one slice of its
+    Texts are stored one after another in an Arrow array, so the texts of a row are one slice of its
     buffer.
     """
     lengths = pc.fill_null(pc.binary_length(texts), -1).cast(pa.int32())

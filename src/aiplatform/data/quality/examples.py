@@ -13,9 +13,9 @@ COPIES = frozenset({"duplicates", "near_duplicates"})
 
 
 def prepare_examples(findings: Iterable[Finding], parquet: Path) -> None:
-    """Add the beginning of the row to examples of copies, and mask personal data in all examples.
+    """Add the beginning of the row to examples of copies; mask personal data in all examples.
 
-    Reports are kept forever and shared, so they must not contain personal data. Users with the
+    Reports are kept forever and shared, so they must not contain personal data. Users with
     permission can look up the rows themselves.
     """
     kept = list(findings)

@@ -1,8 +1,8 @@
 """Apply the fixes of findings: drop rows, or change texts.
 
 The checks themselves find the rows to drop, in a separate pass over the original rows. Texts are
-changed afterwards, while the rows are written. So the order of the fixes in the request does not
-matter.
+changed afterwards, while the rows are written. Therefore the order of the fixes in the request does
+not matter.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -104,7 +104,7 @@ def fixed_batches(
             batch, context, text_fixes, trim=fix.fixes.get("unanswered") == "trim"
         )
         if trimmer is not None:
-            # Trim last, since the other fixes may have shortened the texts.
+            # Trim last, because the other fixes may have shortened the texts.
             fixed, cut = trimmer.trim(fixed)
             touched |= cut
         gone = int((~kept).sum())
@@ -117,11 +117,11 @@ def fixed_rows(
 ) -> Iterator[tuple[int, dict[str, Any], dict[str, Any]]]:
     """Yield the rows at ``positions`` with their positions, before and after the text fixes.
 
-    Rows that a fix would drop are not recognised; the positions of a finding tell them.
+    Rows that a fix would drop are not recognised; the positions of a finding identify them.
 
     Args:
         base: The canonical Parquet file.
-        fix: The fixes to apply; none that needs a tokenizer.
+        fix: The fixes to apply; none may need a tokenizer.
         positions: Positions of rows, counted from 0.
     """
     context = Context(shape_of(base), pq.read_schema(base), row_count(base))
@@ -133,7 +133,7 @@ def fixed_rows(
 
 
 def with_action(fix: RowFix, action: FixAction) -> set[str]:
-    """Return the codes of the findings that are to be fixed by ``action``."""
+    """Return the codes of the findings to be fixed by ``action``."""
     return {code for code, chosen in fix.fixes.items() if chosen == action}
 
 
@@ -145,7 +145,7 @@ def dropped_rows(
     max_length: int,
     progress: Callable[[float], None],
 ) -> npt.NDArray[np.int64]:
-    """Return the numbers of all rows of the findings ``codes``.
+    """Return the numbers of all rows that have one of the findings ``codes``.
 
     Raises:
         MalformedData: a finding of a third-party check does not occur, or does not list its rows.
@@ -216,14 +216,14 @@ def fix_texts(
 
 
 def fixed_texts(texts: pa.Array, text_fixes: list[TextFix]) -> pa.Array:
-    """Apply all text fixes to each text; nulls stay."""
+    """Apply all text fixes to each text; nulls are kept."""
     return pa.array(
         [None if t is None else apply_all(t, text_fixes) for t in texts.to_pylist()], pa.string()
     )
 
 
 def apply_all(text: str, text_fixes: list[TextFix], key: str = "") -> str:
-    """Apply all text fixes to a text; ``key`` is its key, if it is in a JSON object."""
+    """Apply all text fixes to a text; ``key`` is its key if it is in a JSON object."""
     return reduce(lambda fixed, text_fix: text_fix(fixed, key), text_fixes, text)
 
 
@@ -241,7 +241,7 @@ def fix_conversations(conversations: pa.Array, text_fixes: list[TextFix]) -> pa.
 
 
 def remove_unanswered(conversations: pa.Array) -> pa.Array:
-    """Remove the messages after the last answer; conversations without an answer stay."""
+    """Remove the messages after the last answer; conversations without an answer are unchanged."""
     lengths = lengths_of(conversations)
     starts = np.cumsum(lengths) - lengths
     kept = lengths.copy()
@@ -303,7 +303,7 @@ def strip_markup(text: str) -> str:
         pieces += [_without_markup(text[done : code.start()]), code[0]]
         done = code.end()
     bare = "".join([*pieces, _without_markup(text[done:])])
-    # Removed tags at the edges leave line breaks; line breaks of the original text stay.
+    # Removed tags at the edges leave line breaks; line breaks of the original text are kept.
     return bare if text != text.strip() else bare.strip("\n")
 
 

@@ -2,8 +2,8 @@
 
 The method is that of Northcutt, Jiang and Chuang 2021, “Confident Learning: Estimating Uncertainty
 in Dataset Labels” (JAIR 70, arXiv:1911.00068). A model that has not seen the row predicts its
-label. If it predicts another label, with at least the probability that it gives to this label on
-average for the rows that have it, the row is an off-diagonal entry of the confident joint.
+label. If it predicts another label with at least the average probability that it gives to this
+label for the rows that have it, the row is an off-diagonal entry of the confident joint.
 
 The model is a logistic regression over the TF-IDF of tokens and token pairs, with five folds. It is
 trained twice, the second time without the suspicious rows, whose labels would make it less certain
@@ -31,10 +31,10 @@ from aiplatform.data.quality.shingles import shingles_of_tokens, tokens_of
 from aiplatform.protocol.enums import DataShape
 
 SAMPLE = 10_000
-"""Largest number of rows that are examined; of larger datasets, every n-th row."""
+"""Largest number of rows that are examined; in larger datasets, only every n-th row is."""
 FOLDS = 5
 LEAST_ROWS = 20
-"""Number of rows that a label needs; rarer labels are ignored, as they can't be learned."""
+"""Number of rows that a label needs; rarer labels are ignored, because they can't be learned."""
 MOST_LABELS = 200
 FEATURES = 1 << 18
 HEAD = 2000
@@ -42,7 +42,7 @@ HEAD = 2000
 CONFIDENT = 0.6
 """Probability of another label that makes a row suspicious, even if the average is higher."""
 LEAST_GAIN = 0.2
-"""Least gain of accuracy over guessing, as a fraction of the largest possible gain.
+"""Minimum gain in accuracy over guessing, as a fraction of the largest possible gain.
 
 Guessing means always predicting the most frequent label.
 """

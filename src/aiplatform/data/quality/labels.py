@@ -13,7 +13,7 @@ from aiplatform.data.quality.check import MAX_EXAMPLES, Check, Context, Example,
 from aiplatform.protocol.enums import DataShape
 
 IMBALANCED = 10
-"""Ratio of row numbers beyond which a label is scarce, compared with the most frequent one."""
+"""Ratio of row counts beyond which a label is scarce, compared with the most frequent one."""
 MOST_LABELS = 1000
 """Number of different labels beyond which the column does not contain classes."""
 LEAST_ROWS = 20
@@ -44,7 +44,7 @@ class Labels(Check):
                 self._first[item["values"]] = first_row + index
 
     def summary(self) -> list[dict[str, object]] | None:
-        """Return the most frequent labels with their numbers of rows; None without classes."""
+        """Return the most frequent labels with their row counts; None if there are no classes."""
         if not 1 <= len(self._counts) <= MOST_LABELS:
             return None
         return [{"label": str(name), "rows": n} for name, n in self._counts.most_common(50)]
@@ -82,9 +82,9 @@ class Labels(Check):
 
 
 def surplus_rows(path: Path, seed: int = SEED) -> np.ndarray:
-    """Choose rows to drop, so that no label has more than ten times the rows of the scarcest one.
+    """Choose rows to drop, so that no label has over ten times the rows of the scarcest one.
 
-    They are drawn at random, the same ones for the same seed. A label with fewer than
+    They are drawn at random, but the same seed gives the same rows. A label with fewer than
     :data:`LEAST_ROWS` rows does not count as the scarcest, unless all have fewer.
 
     Returns:

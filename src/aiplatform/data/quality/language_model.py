@@ -3,7 +3,7 @@
 The model (Lui and Baldwin 2012, “langid.py: An Off-the-shelf Language Identification Tool”, ACL) is
 naive Bayes over byte n-grams, which an automaton finds. The library reads one text after another.
 Here, the automaton takes each step in all texts of a batch at once, which is about ten times as
-fast, so that every row can be examined. The results are those of the library.
+fast, so that every row can be examined. The results are the same as the library's.
 """
 
 import unicodedata
@@ -19,7 +19,7 @@ LANGUAGES = [
     "lt", "lv", "ms", "nl", "no", "pl", "pt", "ro", "ru", "sk", "sl", "sr", "sv", "sw", "tl", "tr",
     "uk", "ur", "vi",
 ]  # fmt: skip
-"""Languages that are distinguished within shared writing systems.
+"""Languages that are distinguished from others with the same writing system.
 
 With more languages, the results for short texts would be unreliable.
 """
@@ -54,7 +54,7 @@ class LanguageModel:
         return scores
 
     def _visits(self, texts: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """Return for each n-gram found the index of its text, and the n-gram."""
+        """Return, for each n-gram found, the index of its text, and the n-gram."""
         lengths = np.array([len(text) for text in texts])
         # The longest texts come first, so that the unfinished ones are always a slice.
         order = np.argsort(-lengths, kind="stable")

@@ -1,6 +1,6 @@
-"""Check for rare languages, and for answers in another writing system than their question.
+"""Check for rare languages, and for answers in a different writing system than their question.
 
-The writing system identifies the language where only one large language uses it (Chinese, Japanese,
+The writing system identifies the language if only one major language uses it (Chinese, Japanese,
 Korean and others). Many languages share Latin, Cyrillic and Arabic letters; for these, a model
 classifies the beginning of each row.
 """
@@ -44,9 +44,9 @@ HEAD = 160
 LEAST_LATIN = 40
 """Number of characters that a text in a shared writing system needs to be classified."""
 CLEAR_BY = 12.0
-"""Least difference, in nats, between the log-likelihoods of the first and the second language.
+"""Minimum difference, in nats, between the log-likelihoods of the two most likely languages.
 
-Lists of names and numbers, which are in no language, stay below it.
+Lists of names and numbers, which are not in any language, stay below it.
 """
 MAIN, RARE = 0.9, 0.05
 
@@ -76,7 +76,7 @@ class Languages(Check):
         self._within.add_where(pa.array(split), batch, first_row)
         languages = self._languages_of(batch, clear_writing_systems(letters.sides.sum(axis=0)))
         self._counts += np.bincount(languages, minlength=len(self._counts))
-        # An answer in another writing system than the question is a separate finding.
+        # An answer in a different writing system than the question is a separate finding.
         languages[mixed] = UNKNOWN
         self._alike += np.bincount(languages, minlength=len(self._alike))
         if self.context.keeps_rows:
@@ -193,7 +193,7 @@ class Languages(Check):
 
 
 def classify(heads: list[str]) -> np.ndarray:
-    """Return the index in :data:`ALL_NAMES` of each text's language; :data:`UNKNOWN` if unclear."""
+    """Return the index in :data:`ALL_NAMES` of each text's language, or :data:`UNKNOWN`."""
     if not heads:
         return np.zeros(0, np.uint8)
     scores = language_model().scores(heads)
@@ -205,14 +205,14 @@ def classify(heads: list[str]) -> np.ndarray:
 
 
 def heads_of(batch: pa.RecordBatch, names: list[str]) -> list[str]:
-    """Return the first :data:`HEAD` characters of prose of each row.
+    """Return the first :data:`HEAD` characters of prose in each row.
 
     They are taken from the answers if these are long enough, because the other texts may be the
     same instruction in all rows.
     """
     answers, others = [""] * batch.num_rows, [""] * batch.num_rows
     for texts, rows, is_answer in sides_of(batch, names):
-        # A longer part than HEAD, because code and quotes at the beginning are removed.
+        # Take more than HEAD characters, because code and quotes at the beginning are removed.
         begin = pc.utf8_slice_codeunits(texts, 0, 4 * HEAD)
         for text, row, answer in zip(
             begin.to_pylist(), rows.to_pylist(), is_answer.to_pylist(), strict=True

@@ -1,6 +1,6 @@
 """Check for rows that are also in the evaluation data.
 
-Rows match in one of three ways, of which the first counts:
+Rows match in one of three ways; the first that applies counts:
 
 - the whole row, word for word
 - its question, with another answer
@@ -45,7 +45,7 @@ from aiplatform.data.quality.references import (
 from aiplatform.data.quality.shingles import shingles_of_tokens, tokens_of
 
 LEAST_ASKED = 5
-"""Least number of tokens of a question; shorter ones (“Who are you?”) occur in all datasets."""
+"""Minimum number of tokens of a question; shorter ones (“Who are you?”) are in all datasets."""
 
 KINDS = ("exact", "question", "near")
 
@@ -53,7 +53,7 @@ Side = tuple[np.ndarray, np.ndarray]
 
 
 class Leakage(Check):
-    """A check that compares the rows with each reference of the role ``evaluation``."""
+    """A check that compares the rows with each reference that has the role ``evaluation``."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
@@ -94,7 +94,7 @@ class Leakage(Check):
         ]
 
     def summary(self) -> list[dict[str, Any]]:
-        """Return for each reference the numbers of its rows that leaked, by kind."""
+        """Return, for each reference, how many of its rows leaked, by kind."""
         return [index.summary() for index in self._indexes]
 
 
@@ -115,7 +115,7 @@ EFFECT = Words(
 
 
 class RowFeatures:
-    """The features of the rows of a batch, computed once and compared with all references.
+    """The features of the rows in a batch, computed once and compared with all references.
 
     Attributes:
         whole: Fingerprints of whole rows; 0 for none.
@@ -157,7 +157,7 @@ class RowFeatures:
 def whole_fingerprints(
     batch: pa.RecordBatch, names: list[str], tokens: np.ndarray, rows: np.ndarray
 ) -> np.ndarray:
-    """Return a fingerprint of each row over its words, numbers and booleans.
+    """Return a fingerprint of each row, computed from its words, numbers and booleans.
 
     Args:
         batch: The rows.

@@ -53,7 +53,7 @@ class Markup(Check):
 
 
 def find_markup(text: str) -> str | None:
-    """Return the first tag or entity outside code, with its surroundings; None without any."""
+    """Return the first tag or entity outside code, with its surroundings; None if there is none."""
     prose = CODE.sub(" ", text)
     match = TAG.search(prose) or ENTITY.search(prose)
     if match is None:

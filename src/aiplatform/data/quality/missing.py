@@ -10,7 +10,7 @@ MAX_OTHER_COLUMNS = 20
 
 
 class Missing(Check):
-    """A check for null, NaN, and conversations without messages.
+    """A check for nulls, NaN, and conversations without messages.
 
     A missing value is an error in a column that the shape needs, and information in a column that
     training does not read. Optional columns of the shape (``system``, ``input``) are not checked.

@@ -10,11 +10,11 @@ from aiplatform.data.errors import Words
 from aiplatform.data.quality.check import Check, Context, Finding, Severity, Tally
 
 TYPES = {'"': "text", "{": "object", "[": "list", "t": "boolean", "f": "boolean"}
-"""Types of JSON texts by their first character; all others are numbers."""
+"""Types of JSON texts, by their first character; all others are numbers."""
 
 
 class MixedTypes(Check):
-    """A check for values of another type than most values of their column.
+    """A check for values of a different type than most values in their column.
 
     Only columns that are stored as JSON text can be mixed.
     """

@@ -33,18 +33,19 @@ BANDS = 20
 ROWS_PER_BAND = 4
 """Number of hashes per band.
 
-Two rows of similarity 0.65 share some band with probability 0.98, two of similarity 0.4 with 0.4.
+Two rows with similarity 0.65 share some band with probability 0.98; two with similarity 0.4, with
+probability 0.4.
 """
 THRESHOLD = 0.55
-"""Least Jaccard similarity of near duplicates; ten edited words in a hundred give about 0.68."""
+"""Minimum Jaccard similarity of near duplicates; ten edited words in 100 give about 0.68."""
 LEAST_SHINGLES = 8
-"""Least number of shingles of a row; shorter rows are similar by chance."""
+"""Minimum number of shingles of a row; shorter rows are similar by chance."""
 MAX_GROUPS, MAX_GROUP_ROWS = 10, 10
-"""Largest number of groups in the report (the largest groups), and of rows of each group."""
+"""Largest number of groups in the report (the largest ones), and of rows in each group."""
 COMPARED = 8
 """Number of rows of a bucket with which each row is compared: those just before it."""
 PAIRS = 1024
-"""Number of pairs that are compared at once. Each may load twice 64 KiB of a mapped file."""
+"""Number of pairs that are compared at once. Each may load two 64 KiB pieces of a mapped file."""
 
 
 class NearDuplicates(Check):
@@ -75,7 +76,7 @@ class NearDuplicates(Check):
 
     def clusters(self) -> Clusters:
         """Cluster all similar rows; call this once, after the last row."""
-        # Exact copies are another finding, and would fill the buckets.
+        # Exact copies are a separate finding, and would fill the buckets.
         self._copies.close()
         clusters = Clusters(self.context.rows)
         self._shingles.open()
@@ -124,7 +125,7 @@ class NearDuplicates(Check):
         ]
 
     def _cluster(self, clusters: Clusters, parts: Iterator[np.ndarray]) -> None:
-        """Join the similar rows of a bucket."""
+        """Join the similar rows in a bucket."""
         met = np.zeros(0, self._bands[0].kind)
         for part in parts:
             known = _last_of_each(met)
@@ -149,7 +150,7 @@ class NearDuplicates(Check):
 
 
 def _last_of_each(records: np.ndarray) -> np.ndarray:
-    """Return the last few of the sorted records of each key, to compare later records with."""
+    """Return the last few of the sorted records for each key, to compare with later records."""
     keys = records["key"]
     ends = np.searchsorted(keys, keys, side="right")
     return records[ends - np.arange(len(keys)) <= COMPARED]
@@ -161,7 +162,7 @@ _MIX = np.uint64(0x9E3779B97F4A7C15)
 
 
 def band_keys(shingles: np.ndarray, bounds: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield for each band a key of 64 bits for every row, made from its minima in the band.
+    """Yield, for each band, a 64-bit key for every row, made from the row's minima in the band.
 
     Args:
         shingles: Hashes (uint32) of all rows, one row after another.

@@ -1,6 +1,6 @@
 """Find and change the texts inside nested values, which are stored as JSON text.
 
-For checks and fixes, the texts of such a column are all strings in its values, but not keys and
+For checks and fixes, the texts of such a column are all strings in its values, but not its keys and
 numbers.
 """
 
@@ -16,7 +16,7 @@ TextFix = Callable[[str, str], str]
 
 
 def strings_of(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the key, or an empty text, and the string for every string in a parsed value."""
+    """Yield every string in a parsed value, preceded by its key or an empty text."""
     match value:
         case str():
             yield key, value
@@ -34,8 +34,8 @@ def nested_texts(column: pa.Array) -> tuple[pa.Array, pa.Array, list[str]]:
     texts: list[str] = []
     rows: list[int] = []
     for row, value in enumerate(column.to_pylist()):
-        # Without a quote there is no string. This skips the parsing of most mixed columns, whose
-        # values are mainly numbers.
+        # Without a quote there is no string. This avoids parsing most mixed columns, whose values
+        # are mainly numbers.
         if value is None or '"' not in value:
             continue
         for key, text in strings_of(parse_json_text(value)):

@@ -47,7 +47,7 @@ class Kind:
 def spans(text: str, kinds: "tuple[Kind, ...] | None" = None, key: str = "") -> list[Span]:
     """Return all matches in ``text``, from left to right.
 
-    Of two overlapping matches, that of the earlier kind is kept.
+    Of two overlapping matches, the one of the earlier kind is kept.
 
     Args:
         text: The text.
@@ -74,7 +74,7 @@ def spans(text: str, kinds: "tuple[Kind, ...] | None" = None, key: str = "") -> 
 
 
 def mask(text: str, kinds: "tuple[Kind, ...] | None" = None, key: str = "") -> str:
-    """Replace every match of :func:`spans` in ``text`` by its kind, such as ``[EMAIL]``."""
+    """Replace every match of :func:`spans` in ``text`` with its kind, such as ``[EMAIL]``."""
     return "".join(_masked(text, spans(text, kinds, key)))
 
 
@@ -122,13 +122,13 @@ ISSUERS = (
     (re.compile(r"6011|64[4-9]|65"), {16}),
     (re.compile(r"62"), {16, 17, 18, 19}),
 )
-"""Prefixes of the numbers of card issuers (ISO/IEC 7812), and their possible numbers of digits."""
+"""Prefixes of card issuers' numbers (ISO/IEC 7812), and the possible numbers of digits."""
 
 
 def is_bank_card(found: str) -> bool:
     """Return True if prefix and length are those of an issuer, and the Luhn digit is valid.
 
-    Source of the check digit: ISO/IEC 7812-1, annex B.
+    Source for the check digit: ISO/IEC 7812-1, annex B.
     """
     digits = re.sub(r"\D", "", found)
     if not any(len(digits) in lengths and start.match(digits) for start, lengths in ISSUERS):
@@ -140,9 +140,9 @@ def is_bank_card(found: str) -> bool:
 def is_phone(found: str) -> bool:
     """Return True for a telephone number.
 
-    In international form, country and length decide: ``+1 (431) 553-0912`` is meant as a telephone
-    number, even if its area code is not assigned. Without ``+``, the number must be in the plan of
-    China or North America, because many other digits look similar.
+    In international form, the country and the length decide: ``+1 (431) 553-0912`` is meant as a
+    telephone number, even if its area code is not assigned. Without ``+``, the number must be in
+    the plan of China or North America, because many other digits look similar.
     """
     if found.startswith("+"):
         number = _parsed(found, None)
@@ -173,9 +173,9 @@ AMOUNT = re.compile(r"\+(?:\d+\.\d+|\d{1,3}(?:[ .]\d{3}){2,})")
 """Pattern of an amount of money or a quantity: a fraction, or digits in groups of three."""
 
 LEAST_UNASSIGNED = 10
-"""Least number of digits of a telephone number that is in no numbering plan.
+"""Minimum number of digits of a telephone number that is not in any numbering plan.
 
-The country code counts.
+The country code is included.
 """
 
 
@@ -211,7 +211,7 @@ def is_assigned_secret(found: str) -> bool:
 
 
 def is_named_secret(key: str, value: str) -> bool:
-    """Return True if a value in an object is a secret by its key, as if it were an assignment."""
+    """Return True if the key of a value in an object makes it a secret, as an assignment would."""
     if not TELLING.search(key):
         return False
     written = f'{key}="{value}"'
@@ -224,7 +224,7 @@ def is_named_secret(key: str, value: str) -> bool:
 def is_bare_secret(found: str) -> bool:
     """Return True if a value assigned without quotes, as in settings files, looks random.
 
-    It must have a long piece and several digits, unlike names that are joined from words.
+    It must have a long piece and several digits, unlike names made up of words.
     """
     value = found.partition("=")[2]
     longest = max(map(len, re.split(r"[_-]", value)))
@@ -236,7 +236,7 @@ LEAST_PIECE, LEAST_DIGITS = 12, 3
 
 PEM_NAME = r"(?:(?!PRIVATE)[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----"
 PEM_BREAK = r"""(?:\\[nr]|[\s>"',\\])"""
-"""Characters between the lines of a key, which may be quoted or inside a string of a program."""
+"""Characters between the lines of a key, which may be quoted or inside a string in a program."""
 
 PEM_KEY = (
     rf"-----BEGIN {PEM_NAME}(?:"
@@ -249,7 +249,7 @@ PEM_KEY = (
 )
 """Pattern of a private key in PEM up to its end line or, without one, the end of its base64 lines.
 
-Text between two headers is scanned at most twice, so a text with many headers takes linear time.
+Text between two headers is scanned at most twice, so text with many headers takes linear time.
 """
 
 KNOWN_KEYS = (
@@ -317,7 +317,7 @@ KINDS = (
     Kind(
         "bank_card",
         r"\d(?:[ -]?\d){12,18}",
-        # Only in the usual groups of digits, so that a neighbouring number is not included.
+        # Match only the usual groups of digits, so that a neighbouring number is not included.
         re.compile(
             r"(?<![\w.+-])(?:"
             r"62\d\d(?P<u>[ -])\d{4}(?P=u)\d{4}(?P=u)\d{4}(?P=u)\d{3}"
@@ -349,7 +349,8 @@ KINDS = (
         "ip_address",
         r"\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}|[0-9A-Fa-f]{1,4}:[0-9A-Fa-f:]*:[0-9A-Fa-f]",
         re.compile(
-            # Also in a web address and before a port. After a single slash it is a version number.
+            # Match also in a web address and before a port. After a single slash it is a version
+            # number.
             r"(?<![\w.-])(?<![^/]/)\d{1,3}(?:\.\d{1,3}){3}(?![\w-]|\.\w)"
             r"|(?<![\w.:/-])(?:[0-9A-Fa-f]{1,4}:){2,7}:?[0-9A-Fa-f]{0,4}"
             r"(?::[0-9A-Fa-f]{1,4})*(?![\w:-]|\.\w)",
@@ -358,4 +359,4 @@ KINDS = (
         is_public_address,
     ),
 )
-"""All kinds, in order of precedence: a card number is not a telephone number as well."""
+"""All kinds, in order of precedence: a card number is not also a telephone number."""

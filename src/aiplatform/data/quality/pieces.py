@@ -15,7 +15,7 @@ from aiplatform.data.limits import MIB
 Found = TypeVar("Found")
 
 LOOK_BYTES = MIB
-"""Approximate content of a piece; some checks need dozens of bytes for each character."""
+"""Approximate content of a piece; some checks need dozens of bytes per character."""
 
 
 def pieces_of(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
@@ -26,7 +26,7 @@ def pieces_of(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         yield batch
         return
     for first, end in pairwise(bounds):
-        # Copied, because a slice of conversations would keep the messages of all rows.
+        # Copied, because a slice of conversations would keep the messages of all rows alive.
         yield batch.take(pa.array(range(first, end), pa.int64()))
 
 

@@ -75,9 +75,9 @@ STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 def fingerprints(tokens: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
-    """Return a hash (uint64) of the tokens of each of ``count`` rows, in order; 0 without tokens.
+    """Return a hash (uint64) of the tokens of each of ``count`` rows, in order; 0 if it has none.
 
-    Tokens do not include case, punctuation or white space, so these make no difference.
+    Tokens do not include case, punctuation or white space, so these don't matter.
     """
     starts = np.searchsorted(rows, np.arange(count + 1))
     found = np.zeros(count, np.uint64)

@@ -35,7 +35,7 @@ PREFILTER = (
 class Refusals(Check):
     """A check for answers that begin like a refusal.
 
-    A few refusals are useful; from many, the model learns to refuse.
+    A few refusals are useful, but many teach the model to refuse.
     """
 
     def __init__(self, context: Context) -> None:

@@ -27,14 +27,14 @@ LEAST = 10
 LEAST_SHARE = 0.001
 """Share of all rows that must have the same answer before it is reported."""
 CELLS = 1 << 20
-"""Number of counters of the first, rough count; the second count separates answers in one cell."""
+"""Number of counters for a first, rough count; the second count separates answers in one cell."""
 ODD = np.uint64(0x9E3779B97F4A7C15)
 
 
 class RepeatedAnswers(Check):
-    """A check for last answers that are the same in many rows with different questions.
+    """A check for final answers that are the same in many rows with different questions.
 
-    An answer counts once for each different row, because another check finds copies of a row.
+    An answer counts once for each distinct row, because another check finds copies of a row.
     """
 
     def __init__(self, context: Context) -> None:
@@ -91,12 +91,12 @@ class RepeatedAnswers(Check):
         ]
 
     def _often(self, least: float) -> list[tuple[int, int, int]]:
-        """Return the answers of at least ``least`` different rows.
+        """Return the answers that occur in at least ``least`` different rows.
 
         Returns:
             For each: the negative number of rows, the digest of the answer, and the first row.
         """
-        # Count roughly first: there may be as many answers as rows, but only few are frequent.
+        # Count roughly first: there may be as many answers as rows, but only a few are frequent.
         rough = np.zeros(CELLS, np.uint32)
         for pairs in self._distinct():
             np.add.at(rough, pairs["answer"] % np.uint64(CELLS), np.uint32(1))
@@ -121,7 +121,7 @@ class RepeatedAnswers(Check):
     def _rows_of(self, wanted: np.ndarray) -> tuple[int, "array[int]"]:
         """Return the number of rows with one of the answers, and the rows if they are kept.
 
-        Unlike in :meth:`_often`, copies of rows count.
+        Unlike in :meth:`_often`, copies of rows are counted.
         """
         count, rows = 0, array("I")
         self._answers.seek(0)

@@ -41,7 +41,7 @@ def make_report(
 ) -> dict[str, Any]:
     """Make the quality report of a dataset version.
 
-    Memory is bounded: all data about single rows is on disk, except for a few bits. Equal files
+    Memory is bounded: all data about individual rows is on disk, except for a few bits. Equal files
     give equal reports.
 
     Args:

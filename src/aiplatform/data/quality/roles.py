@@ -20,11 +20,11 @@ LETTERS = {"system": "s", "user": "u", "assistant": "a", "tool": "t"}
 
 
 class Roles(Check):
-    """A check for conversations without an answer, without a last answer, or with wrong order."""
+    """A check for conversations with no answer, no final answer, or turns in the wrong order."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)
-        # A column of such a name in a table may contain something else.
+        # In a table, a column with such a name may contain something else.
         names = [
             name
             for name in CONVERSATION_COLUMNS
@@ -114,7 +114,7 @@ def turn_letters(conversations: pa.Array) -> list[str]:
 
 
 def problem_of(turns: str) -> str | None:
-    """Return the code of the worst problem of an order of turns; None if it is correct."""
+    """Return the code of the worst problem in an order of turns; None if it is correct."""
     if "a" not in turns:
         return "no_answer"
     if not in_order(turns):
@@ -125,7 +125,7 @@ def problem_of(turns: str) -> str | None:
 def in_order(turns: str) -> bool:
     """Return True if the turns alternate after at most one system message.
 
-    Messages of tools must follow the assistant.
+    Tool messages must follow the assistant.
     """
     spoken = turns.removeprefix("s")
     return (

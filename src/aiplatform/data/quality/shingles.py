@@ -46,7 +46,7 @@ def shingles_of_tokens(
     """Return the distinct shingles of ``count`` rows, from their tokens.
 
     Args:
-        tokens: The tokens that :func:`tokens_of` returned.
+        tokens: The tokens returned by :func:`tokens_of`.
         rows: The row of each token.
         count: The number of rows.
 
@@ -111,7 +111,7 @@ def _tokens(texts: pa.Array) -> tuple[np.ndarray, np.ndarray]:
 
 
 def powers(factor: np.uint64, count: int) -> np.ndarray:
-    """Return the first ``count`` powers of ``factor``, from the 0th, modulo 2^64."""
+    """Return the first ``count`` powers of ``factor``, starting with the 0th, modulo 2^64."""
     if count > KEPT_POWERS:
         return _powers(factor, count)
     return _kept_powers(factor)[:count]

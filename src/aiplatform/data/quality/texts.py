@@ -1,4 +1,4 @@
-"""Functions in Arrow that several checks use to read texts from columns."""
+"""Arrow functions that several checks use to read texts from columns."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -54,7 +54,7 @@ def rows_where(mask: pa.Array, rows: pa.Array, count: int) -> pa.Array:
 
 
 def texts_of(batch: pa.RecordBatch, names: Iterable[str]) -> Iterator[tuple[pa.Array, pa.Array]]:
-    """Yield for each of the columns ``names`` its texts, and the row of each text."""
+    """Yield, for each of the columns ``names``, its texts, and the row of each text."""
     for name in names:
         column = batch.column(name)
         if is_conversation(column):
@@ -68,7 +68,7 @@ def texts_of(batch: pa.RecordBatch, names: Iterable[str]) -> Iterator[tuple[pa.A
 def fixable_texts(
     batch: pa.RecordBatch, names: Sequence[str]
 ) -> list[tuple[pa.Array, pa.Array, Sequence[str]]]:
-    """Return all texts that a fix can change: those of :func:`texts_of`, and those in JSON columns.
+    """Return all texts that a fix can change: those of :func:`texts_of` and those in JSON columns.
 
     Each text in a nested value counts separately.
 
@@ -87,7 +87,7 @@ def fixable_texts(
 
 
 def answers_of(batch: pa.RecordBatch, names: Iterable[str]) -> Iterator[tuple[pa.Array, pa.Array]]:
-    """Yield for each column the texts of answers, and the row of each."""
+    """Yield, for each column, the texts of answers, and the row of each."""
     for texts, rows, is_answer in sides_of(batch, names):
         yield texts.filter(is_answer), rows.filter(is_answer)
 
@@ -95,7 +95,7 @@ def answers_of(batch: pa.RecordBatch, names: Iterable[str]) -> Iterator[tuple[pa
 def sides_of(
     batch: pa.RecordBatch, names: Iterable[str]
 ) -> Iterator[tuple[pa.Array, pa.Array, pa.Array]]:
-    """Yield for each column its texts, the row of each, and one boolean: True for answers."""
+    """Yield, for each column, its texts, the row of each, and one boolean: True for answers."""
     for name in names:
         column = batch.column(name)
         if is_conversation(column):

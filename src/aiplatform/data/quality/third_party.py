@@ -1,7 +1,7 @@
-"""Checks of third-party packages: entry points of the group ``aiplatform.quality_checks``.
+"""Checks from third-party packages: entry points of the group ``aiplatform.quality_checks``.
 
 Each entry point names a subclass of :class:`~aiplatform.data.quality.check.Check`. If a check
-fails, the report is made nevertheless, and contains the error.
+fails, the report is still made, and contains the error.
 """
 
 import re
@@ -21,7 +21,7 @@ MOST_FINDINGS = 100
 
 @dataclass(slots=True)
 class ThirdPartyCheck:
-    """A check of a third-party package, and its error if it failed.
+    """A check from a third-party package, and its error if it failed.
 
     Attributes:
         point: The entry point.
@@ -58,8 +58,8 @@ class ThirdPartyCheck:
         """Return the findings of the check.
 
         Raises:
-            TypeError: a finding has a wrong type.
-            ValueError: the code of a finding is invalid or used already.
+            TypeError: a finding has the wrong type.
+            ValueError: the code of a finding is invalid or already in use.
         """
         assert self.check is not None
         found = list(self.check.findings())[:MOST_FINDINGS]
@@ -84,7 +84,7 @@ class ThirdPartyCheck:
 
 
 class ThirdPartyChecks:
-    """All checks of third-party packages."""
+    """All checks from third-party packages."""
 
     def __init__(self, context: Context) -> None:
         points = sorted(entry_points(group=CHECKS_GROUP), key=lambda point: point.name)
@@ -103,7 +103,8 @@ class ThirdPartyChecks:
         """Return the findings of all checks.
 
         Args:
-            taken: Codes of findings that are used already. A check that returns one of them fails.
+            taken: Codes of findings that are already in use. A check that returns one of them
+                fails.
         """
         known = set(taken)
         found: list[Finding] = []

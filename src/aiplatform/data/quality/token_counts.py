@@ -1,14 +1,14 @@
-r"""Count the tokens of texts exactly, without tokenizing repeated words again.
+"""Count the tokens of texts exactly, without tokenizing repeated words again.
 
 Byte-pair encoding works within the pieces into which the pre-tokenizer cuts a text. Pre-tokenizers
 with the regular expressions of GPT-2, Llama 3 or Qwen 2 cut before every space that follows a
 character other than white space: no alternative of these expressions matches white space after
-another character. So the number of tokens of a text is the sum over its words, each with the space
-before it, and most words repeat. For a tokenizer that is not known to be of this kind, whole texts
-are tokenized.
+another character. Therefore the number of tokens in a text is the sum over its words, each with the
+space before it; and most words repeat. For a tokenizer that is not known to be of this kind, whole
+texts are tokenized.
 
 Chinese has no spaces. The expressions also cut between a letter or a number and the punctuation
-that follows, so that Chinese texts are counted by clauses.
+that follows, so that Chinese texts are counted clause by clause.
 """
 
 import json
@@ -24,7 +24,8 @@ BATCH_CHARACTERS = 1 << 20
 PIECE_CHARACTERS = 1 << 18
 """Length of the pieces in which longer texts are counted.
 
-The tokenizer needs a hundred times the size of a text as memory, too much for one of many MiB.
+The tokenizer needs a hundred times as much memory as the size of a text, which is too much for a
+text of many MiB.
 """
 
 MOST_KNOWN = 1 << 17
@@ -47,7 +48,7 @@ KNOWN_SPLITS = frozenset(
 
 
 class TokenCounts:
-    """A counter of the tokens of texts.
+    """A counter for the tokens of texts.
 
     Args:
         tokenizer: The tokenizer; it must not pad or truncate.
@@ -105,7 +106,7 @@ class TokenCounts:
 
 
 def words_of(text: str) -> list[str]:
-    """Cut a text before each space that does not follow a space or a line end.
+    """Split a text before each space that does not follow a space or a line end.
 
     All words but the first lack the space with which they begin; see :func:`as_written`.
     """
@@ -128,7 +129,7 @@ def ends_surely(word: str) -> bool:
 
 
 def as_written(word: str) -> str:
-    """Return the text of a word of :func:`words_of`, with its leading space."""
+    """Return the text of a word from :func:`words_of`, with its leading space."""
     if word.startswith(FIRST):
         return word[1:].replace(HELD, " ")
     return " " + word.replace(HELD, " ")
@@ -143,7 +144,7 @@ def forget(known: dict[str, int]) -> None:
 
 
 def batches_of(texts: list[str]) -> Iterator[tuple[list[int], list[str]]]:
-    """Yield batches of limited size: pieces of texts, and the index of the text of each."""
+    """Yield batches of limited size: pieces of texts, and the index of each piece's text."""
     numbers: list[int] = []
     pieces: list[str] = []
     held = 0
@@ -169,7 +170,7 @@ def cuts_at_spaces(config: dict[str, Any]) -> bool:
     model = config["model"]
     if model.get("type") != "BPE" or model.get("dropout"):
         return False
-    # NFC joins a character only with marks that follow; spaces and punctuation are no marks.
+    # NFC joins a character only with marks that follow it; spaces and punctuation are not marks.
     if config["normalizer"] not in (None, {"type": "NFC"}):
         return False
     for token in config["added_tokens"]:

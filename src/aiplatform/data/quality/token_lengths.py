@@ -1,4 +1,4 @@
-"""The lengths of the rows in tokens, with the findings and statistics about them."""
+"""The lengths of the rows in tokens, with the related findings and statistics."""
 
 import math
 from collections import Counter
@@ -102,7 +102,7 @@ class TokenLengths:
         histogram = np.bincount(counts // width, weights=rows).astype(np.int64)
         running = np.cumsum(rows)
         total = int((counts * rows).sum())
-        # The smallest counts that half of the rows, and 95 % of them, do not exceed.
+        # The smallest counts that are not exceeded by half of the rows, and by 95 % of them.
         half, most = (
             int(counts[np.searchsorted(running, math.ceil((running[-1] - 1) * share) + 1)])
             for share in (0.5, 0.95)

@@ -16,9 +16,9 @@ from aiplatform.data.quality.token_lengths import TokenLengths
 PROGRAM = "aiplatform.data.quality.count_tokens"
 
 LEAST_BYTES = 4 * MIB
-"""Size of a Parquet file from which on a separate process is used.
+"""Size of a Parquet file above which a separate process is used.
 
-For a smaller file, the start of the process would take longer than the counting.
+For a smaller file, starting the process would take longer than counting.
 """
 
 ASK_SECONDS = 1.0
@@ -32,7 +32,7 @@ class CountingFailedError(RuntimeError):
 class TokenProcess:
     """A process that counts the tokens of a file; use it as a context manager, which ends it.
 
-    It also ends when this process ends, in whatever way.
+    It also ends when this process ends, for whatever reason.
 
     Args:
         parquet: The canonical Parquet file.
@@ -78,10 +78,10 @@ class TokenProcess:
         return self._process.pid
 
     def check(self) -> None:
-        """Raise the error of the process, if it has failed.
+        """Raise the error of the process if it has failed.
 
         Raises:
-            CountingFailedError: the process was killed, or failed.
+            CountingFailedError: the process was killed or failed.
             OSError: the process failed with this error.
             MemoryError: the process failed with this error.
             aiplatform.data.quality.chat_template.TemplateRefusedError: the model's chat template
@@ -94,7 +94,7 @@ class TokenProcess:
         """Wait until all rows are counted, and return the lengths.
 
         Args:
-            wait: Called every :data:`ASK_SECONDS` until then.
+            wait: Called every :data:`ASK_SECONDS` while waiting.
 
         Raises:
             Exception: as in :meth:`check`.
@@ -121,7 +121,7 @@ class TokenProcess:
             case {"error": "MemoryError"}:
                 return MemoryError()
             case {"error": "TemplateRefusedError", "args": args}:
-                # Imported late: it needs Jinja, which the server lacks.
+                # Imported late: it needs Jinja, which is not installed on the server.
                 from aiplatform.data.quality.chat_template import (  # noqa: PLC0415
                     TemplateRefusedError,
                 )

@@ -1,8 +1,8 @@
 """Count the tokens of rows with the tokenizer of a base model, in the same form as in training.
 
-A conversation is rendered by the model's chat template (or by the plain one, for models without)
-up to its last answer, and ends with the end-of-turn token. A plain text is followed by this token,
-too. A preference pair counts as its longer side.
+A conversation is rendered by the model's chat template (or by the plain one, for models without a
+template) up to its last answer, and ends with the end-of-turn token. A plain text is followed by
+this token, too. A preference pair counts as its longer side.
 """
 
 from collections.abc import Iterable, Iterator
@@ -20,7 +20,7 @@ from aiplatform.protocol.enums import DataShape
 
 
 class Tokens:
-    """A counter of the tokens of rows.
+    """A counter for the tokens of rows.
 
     Args:
         context: The facts about the dataset.
@@ -62,7 +62,7 @@ class Tokens:
         """Return the number of tokens that a conversation has in training.
 
         Raises:
-            TemplateRefusedError: the chat template does not accept it.
+            TemplateRefusedError: the chat template does not accept the conversation.
         """
         return self._counter.of([self._rendered(messages)])[0]
 
@@ -79,7 +79,7 @@ class Tokens:
         return counts
 
     def look(self, batch: pa.RecordBatch, first_row: int) -> None:
-        """Count the tokens of a batch, whose first row has the number ``first_row``."""
+        """Count the tokens of a batch; ``first_row`` is the number of its first row."""
         counts, over = self.counts(batch, first_row), self.lengths.over
         for row in np.flatnonzero(counts > self.lengths.max_length).tolist():
             wanted = len(over.examples) < 5

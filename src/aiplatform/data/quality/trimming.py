@@ -1,7 +1,7 @@
 """Shorten rows that are too long, by cutting after an answer or after a sentence.
 
-A conversation loses its last turns, so that it ends with an earlier answer. If it does not fit even
-up to its first answer, or if the row has a single text or answer, the text loses its last
+A conversation loses its last turns, so that it ends with an earlier answer. If even the part up to
+its first answer does not fit, or if the row has a single text or answer, the text loses its last
 sentences. A row whose question alone is too long can't be shortened, and stays unchanged.
 """
 
@@ -32,12 +32,12 @@ CUT: dict[DataShape, tuple[str, ...]] = {
     DataShape.SHAREGPT: ("conversations",),
     DataShape.TEXT: ("text",),
 }
-"""Columns that are shortened, by the shape of rows."""
+"""Columns that are shortened, by the shape of the rows."""
 
 SENTENCE_END = re.compile(r"[。！？；…][”’」』）]*|[.!?][\"'”’)\]]*(?=\s)|\n")
 WORD_END = re.compile(r"(?<=\S)(?=\s)")
 WORTH = 0.5
-"""Least fraction of the fitting text that must remain after a cut at the end of a sentence.
+"""Minimum fraction of the fitting text that must remain after a cut at the end of a sentence.
 
 If less would remain, the text is cut after a word.
 """
@@ -83,7 +83,7 @@ class Trimmer:
         return pa.RecordBatch.from_arrays(columns, schema=batch.schema), touched
 
     def _cut(self, row: Row, name: str) -> Any:
-        """Return a shorter value of a column; None if it fits or can't be shortened enough."""
+        """Return a shorter value for a column; None if it fits or can't be shortened enough."""
 
         def fits(value: Any) -> bool:
             return self._length({**row, name: value}, name) <= self._max_length
@@ -128,7 +128,7 @@ def _conversation(shape: DataShape) -> Callable[[Row], Any]:
 
 
 def shorter_text(text: str, tokens: int, fits: Callable[[str], bool]) -> str | None:
-    """Return the longest beginning of ``text`` that fits and ends with a sentence, or else a word.
+    """Return the longest beginning of ``text`` that fits and ends with a sentence, or a word.
 
     Args:
         text: The text.
@@ -146,7 +146,7 @@ def shorter_text(text: str, tokens: int, fits: Callable[[str], bool]) -> str | N
         else:
             high = middle - 1
     for ends in (SENTENCE_END, WORD_END):
-        # One character more, because the pattern looks at the character after the end.
+        # Include one more character, because the pattern looks at the character after the end.
         cuts = [m.end() for m in ends.finditer(text, 0, low + 1) if m.end() <= low]
         for cut in reversed(cuts):
             kept = text[:cut].rstrip()

@@ -26,7 +26,7 @@ class Whitespace(Check):
             bare = pc.binary_length(pc.utf8_trim_whitespace(texts))
             around = pc.not_equal(bare, pc.binary_length(texts))
             heaps = pc.match_substring_regex(texts, HEAP)
-            # Empty texts are another finding.
+            # Empty texts are a separate finding.
             found = pc.and_(pc.or_(around, heaps), pc.invert(blank(texts))).fill_null(False)
             mask = pc.or_(mask, rows_where(found, rows, batch.num_rows))
         self._tally.add_where(mask, batch, first_row)
@@ -54,5 +54,5 @@ class Whitespace(Check):
 
 
 def tidy_white_space(text: str) -> str:
-    """Remove white space around ``text``, and replace three or more empty lines by one."""
+    """Remove white space around ``text``, and replace three or more empty lines with one."""
     return re.sub(HEAP, "\n\n", text.strip())

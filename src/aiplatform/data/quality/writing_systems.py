@@ -30,7 +30,7 @@ HAN_WEIGHT = 4
 LEAST_LETTERS = 12
 CLEAR = 0.7
 SENTENCE, LATIN_SENTENCE = 52, 72
-"""Numbers of letters in a row of another writing system (or of Latin) that make a text mixed.
+"""Numbers of letters in a row from another writing system (or Latin) that make a text mixed.
 
 Latin needs more, because other languages borrow its words, sometimes whole lists of them.
 """
@@ -74,7 +74,7 @@ def count_letters(batch: pa.RecordBatch, names: list[str]) -> LetterCounts:
 
 
 def confirm_mixed(texts: list[str], suspects: np.ndarray) -> np.ndarray:
-    """Return the indices in ``suspects`` whose prose has mixed writing systems, too."""
+    """Return the indices in ``suspects`` whose prose also has mixed writing systems."""
     prose = [NOT_PROSE.sub(" ", texts[index]) for index in suspects.tolist()]
     kept = suspects[count_letters_of_texts(prose)[1]]
     # Damaged text has letters of any writing system; it is a separate finding.
@@ -139,7 +139,7 @@ def with_kana(counts: np.ndarray) -> np.ndarray:
 
 
 def clear_writing_systems(counts: np.ndarray) -> np.ndarray:
-    """Return the index of the clearly dominant writing system for each row of counts; else -1."""
+    """Return the index of each row's clearly dominant writing system, or -1."""
     counts = with_kana(counts)
     most = counts.max(axis=1)
     clear = (most >= LEAST_LETTERS) & (most >= CLEAR * counts.sum(axis=1))

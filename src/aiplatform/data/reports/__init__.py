@@ -1,6 +1,6 @@
 """Present quality reports to people: compare two of them, or render one as an HTML page.
 
-:mod:`aiplatform.data.quality` makes the reports.
+The reports are made by :mod:`aiplatform.data.quality`.
 """
 
 from aiplatform.data.reports.comparison import compare_reports

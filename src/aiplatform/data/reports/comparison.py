@@ -7,15 +7,15 @@ from aiplatform.protocol.fixes import TOKEN_FINDINGS, tokens_counted
 
 ORDER = ("new", "worse", "not_checked", "same", "better", "gone")
 NOTABLE = 1e-6
-"""Least difference between shares that counts as a change; reports round them to six digits."""
+"""Minimum difference between shares that counts as a change; reports round to six digits."""
 
 
 def compare_reports(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """Compare two reports: scores, numbers of rows, and the change of each finding.
 
     Findings are identified by code and column. A finding is ``new`` or ``gone``; ``worse`` or
-    ``better`` by its share of the rows; or the ``same``. A finding that needs a tokenizer is
-    ``not_checked`` unless both reports were made with one.
+    ``better``, depending on its share of the rows; or the ``same``. A finding that needs a
+    tokenizer is ``not_checked`` unless both reports were made with one.
     """
     first, second = _by_code(before), _by_code(after)
     findings = [_change(key, first.get(key), second.get(key)) for key in {**first, **second}]

@@ -1,7 +1,7 @@
 """Render a report as a self-contained HTML page, to send or to print.
 
-Rows of datasets may contain any text. So every text is escaped where it enters the page, and a
-content security policy in the page forbids scripts and requests.
+Rows of datasets may contain any text. Therefore every text is escaped where it enters the page, and
+a content security policy in the page forbids scripts and requests.
 """
 
 import re

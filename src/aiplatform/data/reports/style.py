@@ -1,4 +1,4 @@
-"""CSS of the page, for light and dark screens and for print."""
+"""CSS for the page, for light and dark screens and for print."""
 
 STYLE = """
 :root{--ink:#1c2330;--quiet:#667085;--paper:#f5f6f8;--card:#fff;--line:#e4e7ec;--accent:#3b5bdb;

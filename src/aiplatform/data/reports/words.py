@@ -1,4 +1,4 @@
-"""Texts of the page, in English and Chinese."""
+"""Texts for the page, in English and Chinese."""
 
 from typing import Literal
 
