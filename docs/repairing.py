@@ -1,7 +1,7 @@
 """Generate ``repairing.md`` in two languages: a messy dataset, its report and its fixes.
 
 The platform's own code reads, checks and fixes the rows in ``examples``, and the code of the
-command line prints the results. So the page always shows the real output.
+command line prints the results. Therefore the page always shows the real output.
 """
 
 import io

@@ -113,7 +113,7 @@ def base_model(client: Client) -> Model:
 
 
 def read_corpus() -> list[Row]:
-    """Read questions and answers of chatterbot-corpus (BSD) from YAML files in the package."""
+    """Read questions and answers from the YAML files of the package chatterbot-corpus (BSD)."""
     rows = []
     for file in files("chatterbot-corpus") or []:
         if "/data/english/" not in str(file) or file.suffix != ".yml":
@@ -130,7 +130,7 @@ def read_corpus() -> list[Row]:
 
 
 def without_duplicates(rows: list[Row]) -> list[Row]:
-    """Return the rows without exact duplicates, in their order."""
+    """Return the rows without exact duplicates, in their original order."""
     return list({str(row["messages"]): row for row in rows}.values())
 
 
@@ -141,7 +141,7 @@ def choose_questions(rows: list[Row]) -> list[Row]:
 
 
 def ask(client: Client, deployment: str, rows: list[Row]) -> list[tuple[str, str, str, str]]:
-    """Return question, expected answer, base model's answer and tuned model's answer per row."""
+    """Return, per row, the question, the expected answer, and both models' answers."""
     answers = []
     with OpenAI(base_url=client.openai_url, api_key=client.access_token) as chat:
         for row in rows:
@@ -193,7 +193,7 @@ def print_outcome(
 
 
 def say(text: str) -> None:
-    """Print a line with the seconds since the start."""
+    """Print a line, preceded by the seconds since the start."""
     print(f"{time.monotonic() - STARTED:6.1f} s  {text}", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""AI Platform: a self-hosted system for the whole life of a language model.
+"""AI Platform: a self-hosted system for the whole life cycle of a language model.
 
 ``from aiplatform import Client`` is the SDK. The name is resolved on first use, so that the runtime
 and the launcher, which share this package, start without importing an HTTP client.

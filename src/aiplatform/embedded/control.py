@@ -1,4 +1,4 @@
-"""Status and stop of an embedded platform, for the commands ``status``, ``down`` and ``doctor``."""
+"""Status and stopping of an embedded platform, for ``status``, ``down`` and ``doctor``."""
 
 import contextlib
 import os
@@ -50,7 +50,7 @@ class Status:
 
 
 def platform_status(home: Home) -> Status:
-    """Return the status of the platform of this home. Its API is asked for its health, too."""
+    """Return the status of the platform of this home, including the health reported by its API."""
     state = read_state(home)
     if state is None or not state.supervisor_alive:
         left = [record.name for record in running_records(state)] if state else []
@@ -76,7 +76,7 @@ def stop_platform(home: Home, seconds: float = STOP_SECONDS) -> str:
 
     Raises:
         StopFailedError: If it did not end in time, or belongs to another user.
-        AlreadyRunningError: If another process is starting or stopping it at this moment.
+        AlreadyRunningError: If another process is currently starting or stopping it.
     """
     if not home.run.is_dir():
         return tr("AI Platform is not running in {home}.", home=home.root)

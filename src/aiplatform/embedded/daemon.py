@@ -26,7 +26,7 @@ MAX_INHERITED = 1024
 
 
 class Report:
-    """The daemon's messages to the terminal: JSON lines on a pipe, until it is ready or failed."""
+    """The daemon's messages to the terminal: JSON lines on a pipe, until it is ready or fails."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor: int | None = descriptor
@@ -72,7 +72,8 @@ def start_daemon(home: Home, run: Callable[[Observe], int], show: Observe) -> St
     """Call ``run`` in a daemon process and return the state once it reports that it is ready.
 
     Raises:
-        EmbeddedError: If the start failed; has the message, remedy and exit code of the daemon.
+        EmbeddedError: If the start failed; contains the message, remedy and exit code from the
+            daemon.
         KeyboardInterrupt: On Ctrl-C while waiting. The daemon is stopped, too.
     """
     home.prepare()
@@ -80,12 +81,12 @@ def start_daemon(home: Home, run: Callable[[Observe], int], show: Observe) -> St
     first = os.fork()
     if first == 0:
         os.close(reading)
-        # The second fork lets the session's leader end. Only a leader can acquire a terminal, so
-        # the daemon never gets one again.
+        # The second fork lets the session leader end. Only a leader can acquire a terminal, so the
+        # daemon never gets one again.
         os.setsid()
         if os.fork() != 0:
             os._exit(0)
-        # Our parent may wait until a pipe is closed that we inherited from it.
+        # Our parent may be waiting for the closing of a pipe that we inherited from it.
         os.closerange(3, writing)
         os.closerange(writing + 1, MAX_INHERITED)
         _become_daemon(home, run, Report(writing))
@@ -108,8 +109,8 @@ def _become_daemon(home: Home, run: Callable[[Observe], int], report: Report) ->
     else:
         if code == INTERRUPTED:
             report.error(InterruptedStartError(tr("It was stopped before it was ready.")))
-    # Any other exception is a bug: the program's handler writes it to the log. Otherwise the
-    # daemon ends here, because the callers on the stack belong to the process that waits.
+    # Any other exception is a bug: the program's handler writes it to the log. Otherwise the daemon
+    # ends here, because the callers on the stack belong to the process that is waiting.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -17,11 +17,11 @@ from aiplatform.language import tr
 
 
 def server_account(data: Path) -> Account | None:
-    """Return the user that PostgreSQL must run as; None for the user of this process.
+    """Return the user that PostgreSQL must run as; None means the user of this process.
 
     PostgreSQL refuses to run as root. If this process runs as root, PostgreSQL runs as the owner of
-    the data directory. If there is none, or it belongs to root, PostgreSQL runs as the user
-    ``postgres`` or ``nobody``.
+    the data directory. If there is no such directory, or it belongs to root, PostgreSQL runs as the
+    user ``postgres`` or ``nobody``.
 
     Raises:
         EmbeddedError: If this process runs as root and no other user was found.
@@ -115,7 +115,7 @@ def check_reachable(directory: Path, account: Account) -> None:
     """Raise an error unless ``account`` can enter ``directory`` and all directories above it.
 
     Raises:
-        HomeUnusableError: If one of them is closed to it.
+        HomeUnusableError: If the account can't enter one of them.
     """
     for path in [directory, *directory.parents]:
         found = path.stat()

@@ -1,4 +1,4 @@
-"""Checks of ``aiplatform doctor``: whether the machine is fit, and what to do if it is not."""
+"""Checks for ``aiplatform doctor``: whether the machine is fit, and what to do if it is not."""
 
 import importlib.metadata
 import json
@@ -42,10 +42,10 @@ SELECT current_user, EXISTS (
 """
 GIB = 1024**3
 RECOMMENDED_DISK_BYTES = 5 * GIB
-"""Free bytes that a small base model, a tuned copy of it and a few checkpoints need."""
+"""Free disk space, in bytes, for a small base model, a tuned copy of it and a few checkpoints."""
 
 RECOMMENDED_MEMORY_BYTES = 4 * GIB
-"""Bytes that API, worker, databases and the fine-tuning of a 135M parameter model need."""
+"""Memory, in bytes, for API, worker, databases and tuning a model with 135M parameters."""
 
 
 class Outcome(StrEnum):
@@ -145,7 +145,7 @@ def check_extra(extra: str, if_missing: Outcome) -> Check:
 
 
 def check_gpu() -> Check:
-    """Check which GPUs nvidia-smi lists, and that the installed torch can use them."""
+    """Check which GPUs nvidia-smi lists, and whether the installed torch can use them."""
     torch = _version("torch")
     built = f"torch {torch}" if torch else tr("no torch")
     if (command := shutil.which("nvidia-smi")) is not None:
@@ -180,7 +180,7 @@ def check_gpu() -> Check:
 
 
 def check_postgres(environ: Mapping[str, str]) -> Check:
-    """Check that ``up`` would find a PostgreSQL, and which one."""
+    """Check that ``up`` would find a PostgreSQL server, and report which one."""
     try:
         found = find_postgres(environ)
     except EmbeddedError as error:
@@ -193,7 +193,7 @@ def check_postgres(environ: Mapping[str, str]) -> Check:
 
 
 def check_valkey(environ: Mapping[str, str]) -> Check:
-    """Check that ``up`` would find a Valkey, and which one."""
+    """Check that ``up`` would find a Valkey server, and report which one."""
     try:
         return Check("valkey", Outcome.OK, str(find_valkey(environ)))
     except EmbeddedError as error:
@@ -201,7 +201,7 @@ def check_valkey(environ: Mapping[str, str]) -> Check:
 
 
 def check_home(home: Home) -> Check:
-    """Check that the home can be written, or created."""
+    """Check that the home can be written to, or created."""
     path = _nearest_existing(home.root)
     if not path.is_dir():
         return Check(
@@ -227,7 +227,7 @@ def check_data(home: Home, environ: Mapping[str, str]) -> Check:
     try:
         account = server_account(data)
         if account is not None:
-            # `up` opens the home itself to that user, but never changes the directories above.
+            # `up` itself opens the home to that user, but never changes the directories above it.
             check_reachable(_nearest_existing(home.root.parent), account)
         if not data.exists():
             return Check("database", Outcome.OK, tr("not created yet; `aiplatform up` creates it"))
@@ -277,7 +277,7 @@ def check_memory() -> Check:
 
 
 def check_platform(home: Home) -> Check:
-    """Check whether a platform runs in the home, and its health."""
+    """Check whether a platform is running in the home, and its health."""
     status = platform_status(home)
     if not status.running or status.state is None:
         if status.leftovers:
@@ -357,7 +357,7 @@ def check_port(home: Home, host: str, port: int) -> Check:
 
 
 def check_traces(environ: Mapping[str, str]) -> Check:
-    """Check whether requests and tasks are traced, and that the collector can be reached."""
+    """Check whether requests and tasks are traced, and whether the collector can be reached."""
     if not is_on(environ, "AIPLATFORM_TRACES"):
         return Check("traces", Outcome.OK, tr("off"))
     if missing := missing_packages("otel"):
@@ -405,7 +405,7 @@ def check_scripts(environ: Mapping[str, str]) -> Check:
 def check_isolation(
     found: Mapping[str, Any], environ: Mapping[str, str], *, allowed: bool
 ) -> Check:
-    """Return the check that follows from the result of a trial of isolation.
+    """Return the check result that follows from a trial of script isolation.
 
     Args:
         found: Result of :mod:`aiplatform.runtime.script.isolation`.
@@ -490,7 +490,7 @@ def is_on(environ: Mapping[str, str], name: str) -> bool:
 
 
 def check_hub(environ: Mapping[str, str]) -> Check:
-    """Check that the model hub answers; without it, models come from files and packages."""
+    """Check that the model hub responds; without it, models come from files and packages."""
     address = hub_address(environ)
     try:
         answer = httpx.head(address, timeout=HUB_SECONDS, follow_redirects=False)

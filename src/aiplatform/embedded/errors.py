@@ -75,7 +75,7 @@ class WrongDataVersionError(EmbeddedError):
 
 
 def from_os_error(error: OSError, path: Path) -> EmbeddedError:
-    """Return the error to show for a failed file operation below the home."""
+    """Return the error to show for a failed file operation inside the home."""
     where = Path(os.fsdecode(error.filename)) if error.filename else path
     match error.errno:
         case errno.ENOSPC | errno.EDQUOT:

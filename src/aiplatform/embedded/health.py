@@ -1,4 +1,4 @@
-"""Client of the API's detailed health endpoint."""
+"""Client for the API's detailed health endpoint."""
 
 import http.client
 import json
@@ -26,7 +26,7 @@ class Health:
 
     @property
     def is_ok(self) -> bool:
-        """True if the database is migrated, broker and storage work, and a worker is alive."""
+        """True if the database is migrated, the broker and storage work, and a worker is alive."""
         return self.status == "ok"
 
     @property

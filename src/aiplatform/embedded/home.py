@@ -23,14 +23,14 @@ from aiplatform.protocol.platform_home import STATE_FILE, home_directory
 MINIMUM_FREE_BYTES = 200 * 1024 * 1024
 """Free disk space, in bytes, below which ``up`` does not start.
 
-A new database takes 40 MiB, and its write-ahead log soon as much again.
+A new database takes 40 MiB, and its write-ahead log soon takes as much again.
 """
 
 LOCK_SECONDS = 1.0
 """Seconds to wait for the lock, because a supervisor that was just killed may still be ending."""
 
 MAX_SOCKET_PATH = 103
-"""Bytes of the longest path of a unix socket, without the final NUL; Linux allows four more."""
+"""Length in bytes of the longest unix socket path, without the final NUL; Linux allows 4 more."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Home:
 
     @classmethod
     def resolve(cls, given: Path | None = None, environ: Mapping[str, str] = os.environ) -> "Home":
-        """Return the home ``given``, else that of ``AIPLATFORM_HOME``, else the user's default one.
+        """Return the home ``given``, or else ``AIPLATFORM_HOME``, or else the user's default one.
 
         Raises:
             HomeUnusableError: If the path can't be resolved.
@@ -56,37 +56,37 @@ class Home:
 
     @property
     def postgres(self) -> Path:
-        """The directory of PostgreSQL's files; its data directory is ``data`` in it."""
+        """The directory for PostgreSQL's files; its subdirectory ``data`` is the data directory."""
         return self.root / "postgres"
 
     @property
     def valkey(self) -> Path:
-        """The directory of Valkey's append-only files."""
+        """The directory for Valkey's append-only files."""
         return self.root / "valkey"
 
     @property
     def blobs(self) -> Path:
-        """The directory of blobs: files named by the hash of their content."""
+        """The directory for blobs: files named by the hash of their content."""
         return self.root / "blobs"
 
     @property
     def logs(self) -> Path:
-        """The directory of logs, one per process."""
+        """The directory for logs, one per process."""
         return self.root / "logs"
 
     @property
     def run(self) -> Path:
-        """The directory of files about the running platform: lock and state."""
+        """The directory for files about the running platform: lock and state."""
         return self.root / "run"
 
     @property
     def lock_file(self) -> Path:
-        """The file that the supervisor locks as long as it lives."""
+        """The file that the supervisor keeps locked while it is alive."""
         return self.run / "lock"
 
     @property
     def state_file(self) -> Path:
-        """The file with the supervisor's state, see :mod:`aiplatform.embedded.state`."""
+        """The file with the supervisor's state; see :mod:`aiplatform.embedded.state`."""
         return self.root / STATE_FILE
 
     def command(self, name: str) -> str:
@@ -96,7 +96,7 @@ class Home:
         return f"aiplatform {name} --home {shlex.quote(str(self.root))}"
 
     def prepare(self) -> None:
-        """Create the directories and check that they can be written.
+        """Create the directories, and check that they can be written to.
 
         Raises:
             HomeUnusableError: If the home is read-only, full, not a directory, or someone else's.
@@ -107,8 +107,8 @@ class Home:
             for name in ("postgres", "valkey", "blobs", "logs", "run", "spool", "work"):
                 (self.root / name).mkdir(exist_ok=True, mode=0o700)
             if os.geteuid() == 0:
-                # PostgreSQL then runs as another user, who must be able to enter these
-                # directories, but need not list them.
+                # PostgreSQL then runs as another user, who must be able to enter these directories,
+                # but need not list them.
                 for directory in (self.root, self.postgres):
                     directory.chmod(directory.stat().st_mode | 0o011)
             probe = self.run / f".probe-{os.getpid()}"
@@ -149,8 +149,8 @@ class Home:
 def socket_directory(home: Home) -> Path:
     """Create a private directory for this home's sockets, with a short path, and return it.
 
-    Its name follows from the user and the home, so a second start gets the same directory. If
-    someone else owns a directory of that name, another name is chosen.
+    Its name is derived from the user and the home, so a second start gets the same directory. If
+    someone else owns a directory with that name, another name is chosen.
 
     Raises:
         HomeUnusableError: If no such directory can be created.

@@ -32,12 +32,12 @@ logger = logging.getLogger("aiplatform.embedded")
 
 
 def running_records(state: State) -> list[ServiceRecord]:
-    """Return the recorded processes that still run."""
+    """Return the recorded processes that are still running."""
     return [record for record in state.services if is_same_process(record.pid, record.identity)]
 
 
 def end_leftovers(home: Home) -> list[str]:
-    """End all processes that the last run of this home left, and return their names.
+    """End all processes left over from the last run of this home, and return their names.
 
     The caller must hold the lock of the home.
     """

@@ -36,7 +36,8 @@ def claim_port(host: str, port: int) -> int:
             ),
         ) from error
     with socket.socket(family, kind, protocol) as probe:
-        # Servers set this, too: closing connections of a previous server don't block the port.
+        # Servers set this, too: connections of a previous server that are still closing don't block
+        # the port.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(address)

@@ -147,7 +147,7 @@ class Postgres:
             "--locale=C",
         ]
         if self.binaries.major >= 17:
-            # Handles upper and lower case of all languages, and sorts in the same way on all
+            # Handles upper and lower case in all languages, and sorts in the same way on all
             # systems.
             command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
         return Service(
@@ -165,7 +165,7 @@ class Postgres:
         """Write the settings into the finished data directory, and give it its final name.
 
         Raises:
-            HomeUnusableError: If the disk is full, or a file has the name of the directory.
+            HomeUnusableError: If the disk is full, or a file has the directory's name.
         """
         try:
             with (self._unfinished / "postgresql.conf").open("a", encoding="utf-8") as config:
@@ -185,8 +185,8 @@ class Postgres:
             "logging_collector": "off",
             "log_destination": "stderr",
         }
-        # A colon in the path can't be escaped. In that case, the migrations create the functions
-        # of the extensions themselves.
+        # A colon in the path can't be escaped. In that case, the migrations create the functions of
+        # the extensions themselves.
         if self.binaries.major >= 18 and ":" not in str(self._extensions):
             options["extension_control_path"] = f"$system:{self._extensions}"
         arguments = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
@@ -214,7 +214,7 @@ class Postgres:
     def is_ready(self) -> bool:
         """Return True if the server accepts connections.
 
-        The existence of its socket is not enough: it is created before the recovery ends.
+        The existence of its socket is not enough: it is created before recovery ends.
         """
         try:
             self._connect("postgres").close()
@@ -223,9 +223,9 @@ class Postgres:
         return True
 
     def ensure_database(self) -> None:
-        """Create the roles and the database that are missing.
+        """Create the roles and the database if they are missing.
 
-        Homes of earlier releases have the database but only one of the roles.
+        Homes from earlier releases have the database but only one of the roles.
 
         Raises:
             StartFailedError: If the server rejects a statement.
@@ -301,7 +301,8 @@ class Postgres:
                 copied.write_text(text, "utf-8")
             copied.chmod(0o644)
         if not self.is_fresh:
-            # A restored backup often belongs to root or is open to all; PostgreSQL refuses both.
+            # A restored backup often belongs to root or is open to everyone; PostgreSQL refuses
+            # both.
             found = self.data.stat()
             if self.account is not None and found.st_uid != self.account.uid:
                 for path in [self.data, *self.data.rglob("*")]:
@@ -334,7 +335,7 @@ class Postgres:
         self._create_private(self._unfinished)
 
     def _remove_stale_files(self) -> None:
-        """Remove what a killed server left: its process, pid file and sockets."""
+        """Remove what a killed server left behind: its process, pid file and sockets."""
         pid_file = self.data / "postmaster.pid"
         try:
             lines = pid_file.read_text("utf-8", "replace").splitlines()
@@ -351,14 +352,15 @@ class Postgres:
                 ),
                 tr("End process {pid}, then run `aiplatform up` again.", pid=pid),
             )
-        # If another process has meanwhile got the pid of the dead server, PostgreSQL would take it
-        # for a running server. The home is locked and no server runs on it, so the file is stale.
+        # If another process has since been given the pid of the dead server, PostgreSQL would take
+        # it for a running server. The home is locked and no server is running in it, so the file is
+        # stale.
         pid_file.unlink(missing_ok=True)
         for path in self.socket_dir.glob(".s.PGSQL.*"):
             path.unlink(missing_ok=True)
 
     def _is_postmaster(self, pid: int) -> bool:
-        """Return True if ``pid`` is a server on our data directory, and not a reused pid."""
+        """Return True if ``pid`` is a server using our data directory, and not a reused pid."""
         if not Path("/proc/self/cwd").exists():
             return True  # can't be checked without /proc; PostgreSQL assumes the same
         try:

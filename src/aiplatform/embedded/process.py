@@ -31,7 +31,7 @@ _libc = ctypes.CDLL(None, use_errno=True) if ON_LINUX else None
 
 @dataclass(frozen=True)
 class Account:
-    """The account of a user, other than the one of this process, that a process runs as."""
+    """The account of a user, other than this process's, as which a process runs."""
 
     uid: int
     gid: int
@@ -71,15 +71,15 @@ def identity(pid: int) -> str | None:
 
 
 def is_same_process(pid: int | None, remembered: str | None) -> bool:
-    """Return True if ``pid`` still is the process with the identity ``remembered``."""
+    """Return True if ``pid`` is still the process with the identity ``remembered``."""
     return pid is not None and remembered is not None and identity(pid) == remembered
 
 
 def _die_with_parent(parent: int, death_signal: int) -> Callable[[], None] | None:
-    """Return a function that the child calls before exec, so that it dies with its supervisor.
+    """Return a function for the child to call before exec, so that it dies with its supervisor.
 
-    Returns None on other systems than Linux; there, the next ``up`` ends what a killed supervisor
-    left.
+    Returns None on systems other than Linux; there, the next ``up`` ends what a killed supervisor
+    left behind.
     """
     if _libc is None:
         return None
@@ -105,9 +105,9 @@ def spawn(
     """Start a process in its own session, with its output in ``log`` and without input.
 
     Ctrl-C in a terminal reaches the whole foreground group. In its own session, the process doesn't
-    get it, and the supervisor decides in which order its children stop. Call this function in a
-    thread that lives as long as the process should: the process gets ``death_signal`` when that
-    thread ends.
+    receive it, and the supervisor decides the order in which its children stop. Call this function
+    in a thread that lives as long as the process should: the process gets ``death_signal`` when
+    that thread ends.
 
     Raises:
         OSError: If the process can't be started.
@@ -175,7 +175,7 @@ def reap_orphans(own: Iterable[int]) -> None:
 
 
 def describe_exit(code: int) -> str:
-    """Return the description of an exit status, such as "signal SIGKILL"."""
+    """Return a description of an exit status, such as "signal SIGKILL"."""
     if code >= 0:
         return f"exit code {code}"
     try:
@@ -189,7 +189,7 @@ def end_process(pid: int, remembered: str, steps: Sequence[tuple[int, float]]) -
 
     Args:
         pid: The process.
-        remembered: Its identity; a process with another identity gets no signal.
+        remembered: Its identity; a process with another identity is not sent a signal.
         steps: Signals to send in turn, each with the seconds to wait after it.
     """
     for number, seconds in steps:
@@ -213,7 +213,7 @@ def wait_until_gone(pid: int, remembered: str | None, seconds: float) -> bool:
 
 
 def processes_with_variable(variable: str, value: str) -> list[tuple[int, str]]:
-    """Return pid and identity of the processes whose environment has this variable and value."""
+    """Return the pid and identity of each process whose environment has this variable and value."""
     if not HAS_PSUTIL:
         return []
     found = []

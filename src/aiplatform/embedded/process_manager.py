@@ -35,10 +35,10 @@ STABLE_SECONDS = 60.0
 """Seconds after which a process counts as stable: its next restart is quick again."""
 
 START_ATTEMPTS = 3
-"""Failed starts of one process after which the start of the platform fails."""
+"""Number of failed starts of one process after which the start of the platform fails."""
 
 TRANSIENT_SECONDS = 60.0
-"""Seconds for which a start is repeated if the cause of its failure is temporary."""
+"""Seconds for which a start is retried if the cause of its failure is temporary."""
 
 POLL_SECONDS = 0.03
 """Seconds between two checks of whether a started process is ready."""
@@ -114,10 +114,10 @@ class ProcessManager:
         return child
 
     def run(self, service: Service) -> None:
-        """Run a process until it ends, and supervise the others meanwhile.
+        """Run a process until it ends, supervising the others in the meantime.
 
         Raises:
-            EmbeddedError: If it did not end with exit code 0, or as :meth:`tick`.
+            EmbeddedError: If it did not end with exit code 0, or as in :meth:`tick`.
             StopRequestedError: If a stop was requested.
         """
         child = self.start(service, once=True)
@@ -128,11 +128,11 @@ class ProcessManager:
             raise self._start_error(child)
 
     def wait_until(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Supervise the children until ``condition`` holds. Return False if it didn't in time.
+        """Supervise the children until ``condition`` holds; return False if it didn't in time.
 
         Raises:
-            EmbeddedError: As :meth:`tick`.
-            StopRequestedError: As :meth:`tick`.
+            EmbeddedError: As in :meth:`tick`.
+            StopRequestedError: As in :meth:`tick`.
         """
         deadline = time.monotonic() + seconds
         while not condition():
@@ -142,14 +142,14 @@ class ProcessManager:
         return True
 
     def running(self, *names: str) -> bool:
-        """Return True if all these children run and are ready."""
+        """Return True if all these children are running and ready."""
         return all(self.children[name].record.state is ServiceState.RUNNING for name in names)
 
     def tick(self, seconds: float) -> None:
-        """Wait for the next event, at most ``seconds``, and then check and restart the children.
+        """Wait for the next event, at most ``seconds``, then check and restart the children.
 
         Raises:
-            EmbeddedError: If a process failed for good while the platform starts.
+            EmbeddedError: If a process has failed for good while the platform is starting.
             StopRequestedError: If a stop was requested.
         """
         self._signals.wait(min(seconds, self._next_event()))
@@ -196,9 +196,9 @@ class ProcessManager:
         if number == signal.SIGKILL:
             signal_group(child.process.pid, number)
         else:
-            # Only the leader of the group gets the signal, because it knows in which order its
-            # own children must stop. send_signal() is not used: it may reap the leader before its
-            # group was killed, and its pid could then be reused.
+            # Only the leader of the group gets the signal, because it knows in which order its own
+            # children must stop. send_signal() is not used: it may reap the leader before its group
+            # is killed, and the pid could then be reused.
             os.kill(child.process.pid, number)
 
     def _next_event(self) -> float:
@@ -332,7 +332,7 @@ class ProcessManager:
 
 def restart_delay(failures: int) -> float:
     """Return the seconds to wait before the next start, after this many failures in a row."""
-    # The limit prevents an overflow if a process dies for weeks.
+    # The limit prevents an overflow if a process keeps dying for weeks.
     doublings = min(failures - 1, 16)
     return min(FIRST_RESTART_DELAY * 2.0**doublings, LONGEST_RESTART_DELAY)
 

@@ -19,7 +19,7 @@ def do_nothing() -> None:
 
 
 def ready_immediately() -> bool:
-    """Return True; the default of :attr:`Service.is_ready`: a process that runs is ready."""
+    """Return True; the default of :attr:`Service.is_ready`: a running process is ready."""
     return True
 
 
@@ -32,7 +32,7 @@ def no_diagnosis(_: str) -> EmbeddedError | None:
 class Service:
     """The description of a process that the supervisor keeps running.
 
-    ``before_start`` is called before every start, to remove files that the last process left
+    ``before_start`` is called before every start, to remove files that the previous process left
     behind. ``diagnose`` gets the log of a failed start, and returns an error if another attempt
     would fail as well. ``transient_messages`` are texts in that log after which the start is simply
     repeated. ``death_signal`` is sent to the process when the supervisor is killed (on Linux only).

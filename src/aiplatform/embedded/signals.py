@@ -1,4 +1,4 @@
-"""Waiting for stop signals and for deaths of children, in one thread."""
+"""Waiting for stop signals and for the deaths of children, in one thread."""
 
 import contextlib
 import select
@@ -29,7 +29,7 @@ class Signals:
     def __enter__(self) -> Self:
         self._wakeup_before = signal.set_wakeup_fd(self._write.fileno(), warn_on_full_buffer=False)
         for number in STOP_SIGNALS:
-            # nohup makes a process ignore SIGHUP; this must stay so.
+            # nohup makes a process ignore SIGHUP; don't change that.
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._stop)
         self._before[signal.SIGCHLD] = signal.signal(signal.SIGCHLD, self._ignore)
@@ -48,7 +48,7 @@ class Signals:
         self._write.close()
 
     def wait(self, seconds: float) -> None:
-        """Sleep until a signal arrives, at most ``seconds``."""
+        """Sleep until a signal arrives, for at most ``seconds``."""
         select.select([self._read], [], [], max(seconds, 0))
         for _ in self._drain():
             pass
@@ -62,4 +62,4 @@ class Signals:
         self.stop_requests += 1
 
     def _ignore(self, *_: object) -> None:
-        """Do nothing. Python only writes to the wake-up descriptor if a handler exists."""
+        """Do nothing. Python writes to the wake-up descriptor only if a handler exists."""

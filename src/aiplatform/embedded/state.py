@@ -31,7 +31,7 @@ class ServiceState(StrEnum):
 
 @dataclass
 class ServiceRecord:
-    """The last status of one process that the supervisor recorded."""
+    """The last status of a process that the supervisor has recorded."""
 
     name: str
     state: ServiceState = ServiceState.WAITING
@@ -79,7 +79,7 @@ class State:
 
     @property
     def supervisor_alive(self) -> bool:
-        """True if the supervisor that wrote this state still runs."""
+        """True if the supervisor that wrote this state is still running."""
         return is_same_process(self.pid, self.identity)
 
     def as_dict(self) -> dict[str, Any]:
@@ -92,7 +92,7 @@ class State:
 
         Raises:
             KeyError: If a field is missing.
-            TypeError: If the data has another structure.
+            TypeError: If the data has a different structure.
             ValueError: If a value is not allowed.
         """
         known = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
@@ -104,7 +104,8 @@ class State:
 def read_state(home: Home) -> State | None:
     """Return the state that the last supervisor of this home wrote; None if there is none.
 
-    A file that can't be read counts as missing: a full disk or a power failure cut off its writer.
+    A file that can't be read counts as missing: a full disk or a power failure interrupted its
+    writer.
     """
     try:
         data = json.loads(home.state_file.read_text("utf-8"))
@@ -125,5 +126,5 @@ def write_state(home: Home, state: State) -> None:
 
 
 def remove_state(home: Home) -> None:
-    """Delete the state file, which means that nothing runs in this home."""
+    """Delete the state file, which means that nothing is running in this home."""
     home.state_file.unlink(missing_ok=True)

@@ -58,7 +58,7 @@ def _aiplatform_command(name: str, *arguments: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Programs:
-    """The command lines of the platform's own processes; tests replace them with small ones."""
+    """The command lines of the platform's own processes; tests replace them with smaller ones."""
 
     upgrade: tuple[str, ...] = field(default_factory=lambda: _aiplatform_command("db", "upgrade"))
     api: tuple[str, ...] = field(default_factory=lambda: _aiplatform_command("server"))
@@ -89,10 +89,10 @@ class Supervisor:
         self._began = time.monotonic()
 
     def run(self) -> int:
-        """Start everything, watch it until a stop is requested, stop it, return the exit code.
+        """Start everything, watch it until a stop is requested, stop it, and return the exit code.
 
         Raises:
-            EmbeddedError: If the start failed; what was started has been stopped again.
+            EmbeddedError: If the start failed; whatever had been started has been stopped again.
         """
         home = self._home
         home.prepare()
@@ -188,9 +188,9 @@ class Supervisor:
                     (signal.SIGTERM, programs.worker_stop_seconds),
                     (signal.SIGKILL, 5.0),
                 ),
-                # If the supervisor is killed, the database ends too, so the worker couldn't
-                # record a clean stop. Its launchers end their tasks when the worker is gone, and
-                # the tasks later continue from their checkpoints.
+                # If the supervisor is killed, the database ends too, so the worker couldn't record
+                # a clean stop. Its launchers end their tasks when the worker is gone, and the tasks
+                # later continue from their checkpoints.
                 death_signal=signal.SIGKILL,
             )
         )
@@ -222,7 +222,7 @@ class Supervisor:
                 logger.info("%s %s", phase, step)
                 state.phase, state.step = phase, step
                 self._save()
-            # On a busy machine, answers are slow. The state shows this, but nothing is restarted.
+            # On a busy machine, responses are slow. The state shows this, but nothing is restarted.
             next_check = time.monotonic() + (HEALTH_INTERVAL if phase is Phase.READY else 1.0)
 
     def _is_healthy(self) -> bool:

@@ -1,9 +1,9 @@
 """A quick check of whether ``db upgrade`` has migrations to run.
 
 ``db upgrade`` takes more than a second even if there is nothing to do, because it imports
-SQLAlchemy and Alembic, but an existing home should be ready within six seconds. So after an
-upgrade, the home stores a hash of the migrations and the revision that they led to. While both are
-the same, the upgrade is skipped. API and worker check the revision in any case.
+SQLAlchemy and Alembic, but an existing home should be ready within six seconds. Therefore, after an
+upgrade, the home stores a hash of the migrations and the revision that they led to. As long as both
+are unchanged, the upgrade is skipped. API and worker check the revision in any case.
 """
 
 import contextlib
@@ -40,7 +40,7 @@ def needs_upgrade(home: Home, revision: str | None) -> bool:
 
 
 def record_upgrade(home: Home, revision: str | None) -> None:
-    """Store that the present migrations led to ``revision``."""
+    """Store that the current migrations led to ``revision``."""
     migrations = migrations_fingerprint()
     if revision is None or migrations is None:
         return
@@ -53,8 +53,8 @@ def record_upgrade(home: Home, revision: str | None) -> None:
 
 
 def _record(migrations: str, revision: str) -> dict[str, str]:
-    # The upgrade grants the runtime role its rights. Homes of earlier releases have no such role,
-    # so they need the upgrade once more.
+    # The upgrade grants the runtime role its rights. Homes from earlier releases have no such role,
+    # so they need the upgrade again.
     return {"scripts": migrations, "revision": revision, "role": RUNTIME}
 
 

@@ -23,7 +23,7 @@ DAMAGED = re.compile(
 )
 """Pattern of Valkey's messages about missing or damaged files.
 
-A damaged end of a file is no error: Valkey repairs it by itself.
+A damaged end of a file is not an error: Valkey repairs it by itself.
 """
 
 
@@ -86,7 +86,7 @@ class Valkey:
         )
 
     def is_ready(self) -> bool:
-        """Return True if the server answers; it does not while it loads its files."""
+        """Return True if the server responds, which it does not do while it loads its files."""
         try:
             with socket.socket(socket.AF_UNIX) as connection:
                 connection.settimeout(1)
@@ -103,8 +103,8 @@ class Valkey:
         if "No space left on device" in log:
             return disk_full(self.home.root)
         if DAMAGED.search(log) and "Permission denied" not in log:
-            # Messages are only wake-ups, and the reaper sends lost ones again from the rows in
-            # PostgreSQL. An empty queue therefore only costs a delay, while without a broker the
+            # Messages are only wake-ups, and the reaper resends lost ones from the rows in
+            # PostgreSQL. An empty queue therefore only causes a delay, whereas without a broker the
             # platform would not start.
             damaged = self.home.valkey / "appendonlydir"
             with contextlib.suppress(OSError):

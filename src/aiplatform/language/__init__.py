@@ -1,8 +1,8 @@
-"""The language of the texts that the command line, the SDK and `aiplatform up` show to people.
+"""The language of the text that the command line, the SDK and `aiplatform up` show to people.
 
 The texts in the code are English. ``zh.json`` in this directory maps each of them to Chinese; a
-test fails if one is missing. The gettext module of the standard library needs catalogues that are
-compiled at installation; a plain JSON file does not. The server's answers contain both languages,
+test fails if one is missing. The standard library's gettext module needs catalogues that are
+compiled at installation; a plain JSON file does not. The server's responses contain both languages,
 and the request's ``Accept-Language`` selects one.
 """
 
@@ -18,7 +18,7 @@ from typing import Literal
 Language = Literal["en", "zh"]
 
 VARIABLES = ("AIPLATFORM_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
-"""Environment variables that name the language. The first one that is set decides."""
+"""Environment variables that name the language. The first one that is set takes effect."""
 
 
 def current() -> Language:
@@ -31,11 +31,11 @@ def current() -> Language:
 def tr(text: str, /, **values: object) -> str:
     """Return ``text`` in the current language, with ``{name}`` replaced by ``values``.
 
-    A text that is missing in the catalogue is shown in English.
+    A text that is missing from the catalogue is shown in English.
 
     Args:
         text: the English text; a template of :meth:`str.format` if there are values. In commands to
-            copy, ``{name:quoted}`` is a single argument of a shell, whatever it contains.
+            copy, ``{name:quoted}`` is a single shell argument, whatever it contains.
         values: the values for the names in the template.
     """
     shown = catalogue().get(text, text) if current() == "zh" else text
@@ -43,7 +43,7 @@ def tr(text: str, /, **values: object) -> str:
 
 
 class _Formatter(string.Formatter):
-    """A formatter with Python's formats and ``quoted``."""
+    """A formatter that supports Python's formats and ``quoted``."""
 
     def format_field(self, value: object, format_spec: str) -> str:
         if format_spec == "quoted":
@@ -56,6 +56,6 @@ _FORMATTER = _Formatter()
 
 @cache
 def catalogue() -> dict[str, str]:
-    """Return the Chinese texts by their English texts."""
+    """Return the Chinese texts, keyed by their English texts."""
     pairs: dict[str, str] = json.loads(files(__name__).joinpath("zh.json").read_text("utf-8"))
     return pairs

@@ -95,7 +95,7 @@ def _reports(scope: Scope) -> bool:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-    """Create the first administrator, and keep the resources that live as long as the process.
+    """Create the first administrator, and hold the resources that live as long as the process.
 
     Examples are the database listener and the connection pool for short statements.
     """
@@ -129,16 +129,16 @@ NORMAL_LIMIT_ROUTES = frozenset(
 )
 """Names of public routes with the normal rate limit, because guessing gains nothing there.
 
-The response of a single sign-on provider is only accepted with the browser's cookie, and the
-exchange that follows has the strict limit.
+A single sign-on provider's response is accepted only with the browser's cookie, and the exchange
+that follows has the strict limit.
 """
 
 
 class Buckets:
     """A callable that returns the name of a request's rate limit.
 
-    Tokens, passwords and links could be guessed on public routes. So these have a strict limit of
-    their own, except for those in :data:`NORMAL_LIMIT_ROUTES`.
+    Tokens, passwords and links could be guessed on public routes. Therefore these have a strict
+    limit of their own, except for those in :data:`NORMAL_LIMIT_ROUTES`.
     """
 
     def __init__(self) -> None:
@@ -184,7 +184,7 @@ def _add_middleware(app: FastAPI, settings: Settings, buckets: Buckets) -> None:
     app.add_middleware(WebInterface)
     app.add_middleware(RequestChecks, hosts=settings.allowed_hosts, origins=settings.cors_origins)
     if settings.cors_origins:
-        # No credentials: programs send tokens, and the cookie is for our own page only.
+        # No credentials: programs send tokens, and the cookie is only for our own page.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
@@ -194,8 +194,8 @@ def _add_middleware(app: FastAPI, settings: Settings, buckets: Buckets) -> None:
             expose_headers=["*"],
             max_age=600,
         )  # fmt: skip
-    # A failed login writes its own audit entry, with the account. A page asks for the session of a
-    # browser that may have none.
+    # A failed login writes its own audit entry, with the account. A page requests the session of a
+    # browser that may not have one.
     app.add_middleware(
         middleware.CountDenials,
         note=denials.note,
@@ -226,7 +226,7 @@ def create_app() -> FastAPI:
     buckets = Buckets()
     _add_middleware(app, settings, buckets)
     app.add_routes(
-        # First the routes whose requests are urgent.
+        # Put the routes with urgent requests first.
         ingest_router,
         submit_router,
         openai_router,
@@ -252,7 +252,7 @@ def create_app() -> FastAPI:
 
 
 class DefaultPasswordExposed(RuntimeError):
-    """An API with the default password that other machines could reach."""
+    """Other machines could reach an API that still has the default password."""
 
 
 def require_own_password(settings: Settings) -> None:
@@ -278,7 +278,7 @@ def share_metrics(settings: Settings) -> None:
     """Let all API processes count their metrics in one directory, for ``/metrics``.
 
     prometheus-client reads the directory from an environment variable when it is imported, which
-    happens anew in each process.
+    happens separately in each process.
     """
     runs = settings.home / "run"
     runs.mkdir(parents=True, exist_ok=True)
@@ -292,14 +292,14 @@ def share_metrics(settings: Settings) -> None:
 
 
 def served_app() -> FastAPI:
-    """Create the application of a process that only serves the API."""
+    """Create the application for a process that only serves the API."""
     app = create_app()
     gc_settings.freeze_startup_objects()
     return app
 
 
 def serve() -> int:
-    """Run the API until a signal ends it. Return the exit code."""
+    """Run the API until a signal ends it, and return the exit code."""
     settings = get_settings()
     configure_logging(settings)
     try:

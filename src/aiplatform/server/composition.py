@@ -35,7 +35,7 @@ from aiplatform.server.sweeps.service import stop_author_sweeps
 
 
 def compose() -> None:
-    """Register the callbacks by which a lower domain triggers actions of a higher one."""
+    """Register the callbacks through which lower domains trigger actions in higher ones."""
     for domain in (
         datasets_jobs,
         registry_jobs,
@@ -68,7 +68,7 @@ def compose() -> None:
 
 
 def publish_views() -> None:
-    """Publish the columns of higher domains that statements of lower domains use."""
+    """Publish the columns of higher domains that lower domains' statements use."""
     garbage_collection.ARCHIVES.publish(audit_queries.list_archive_hashes())
     identity_queries.MEMBERSHIPS.publish(projects_queries.list_memberships())
     projects_queries.VERSIONS.publish(datasets_queries.list_version_datasets())
@@ -80,7 +80,7 @@ def publish_views() -> None:
 
 
 def rotate_keys(*, new_key: bool = False) -> list[Rotated]:
-    """Re-encrypt the secrets of all domains, see :func:`aiplatform.server.core.rotation.rotate`.
+    """Re-encrypt the secrets of all domains; see :func:`aiplatform.server.core.rotation.rotate`.
 
     Raises:
         KeyFileUnusable: the message says what is wrong with the key file.

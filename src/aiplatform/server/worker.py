@@ -14,7 +14,7 @@ from aiplatform.server.execution.jobs import NameInUse, run_worker
 
 
 def main() -> int:
-    """Run a worker until a signal ends it. Return the exit code."""
+    """Run a worker until a signal ends it, and return the exit code."""
     configure_logging(get_settings())
     try:
         require_current()
