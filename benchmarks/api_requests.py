@@ -1,4 +1,4 @@
-"""Common requests of eight clients, beside MLflow 3.17 on the same machine.
+"""Common requests from eight clients, compared with MLflow 3.17 on the same machine.
 
 Both servers have two processes, no rate limits, and a database in the same PostgreSQL server. They
 take turns of a few seconds, so that other work on the machine slows down both. The clients are a

@@ -246,7 +246,7 @@ def measure_log(site: Site) -> None:
 
 
 def measure_grid(site: Site) -> None:
-    """Jump to places in a dataset of ten million rows and wait until the rows are shown."""
+    """Jump to positions in a dataset of ten million rows and wait until the rows are shown."""
     with tempfile.TemporaryDirectory() as directory:
         file = Path(directory) / "rows.parquet"
         numbers = pl.int_range(GRID_ROWS, eager=True).alias("number")
@@ -297,7 +297,7 @@ def measure_curves(site: Site) -> None:
 
 
 def drag(page: "Page", start: float, end: float, y: float, moves: int) -> None:
-    """Drag the pointer from one place to another in single steps."""
+    """Drag the pointer from one point to another in single steps."""
     page.mouse.move(start, y)
     page.mouse.down()
     for number in range(1, moves + 1):

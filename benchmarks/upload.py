@@ -1,4 +1,4 @@
-"""Throughput of a large upload until it has become a version, and the API's memory meanwhile.
+"""Throughput of a large upload until it has become a version, and the API's peak memory.
 
 The time starts with the first byte and ends when the version exists: the file has been received and
 hashed, and all rows have been parsed, checked, written as canonical Parquet and stored. Baseline:
@@ -86,7 +86,7 @@ def hash_seconds(path: Path) -> float:
 
 
 class Memory:
-    """The peak memory of the API process and of the largest process that it starts meanwhile.
+    """The peak memory of the API process, and of the largest process that it starts.
 
     Linux records the peak of the resident memory. The proportional size (PSS) is read twenty times
     a second, and the largest value is kept.

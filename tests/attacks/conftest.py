@@ -1,4 +1,4 @@
-"""Fixtures of a project and the people around it."""
+"""Fixtures for a project and the people around it."""
 
 from pathlib import Path
 

@@ -9,7 +9,7 @@ from aiplatform.embedded.upgrade_check import migrations_fingerprint, needs_upgr
 
 @pytest.fixture
 def scripts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Create migrations beside ``src/aiplatform``, as in a checkout; return their directory."""
+    """Create migrations next to ``src/aiplatform``, as in a checkout; return their directory."""
     package = tmp_path / "src" / "aiplatform"
     versions = tmp_path / "migrations" / "versions"
     package.mkdir(parents=True)

@@ -91,7 +91,7 @@ class Watched:
         assert not found, "\n".join(found)
 
     def settle(self) -> None:
-        """Wait until nothing is loading any more. The network is never idle: events stream."""
+        """Wait until everything has loaded. The network is never idle: events stream."""
         self.page.wait_for_timeout(SETTLE_MS)
         self.page.wait_for_function(f"() => !document.querySelector({LOADING!r})")
         self.page.wait_for_timeout(SETTLE_MS)

@@ -83,7 +83,7 @@ def chosen_addresses(place: Site, project: str | None, only: str) -> dict[str, s
 
 
 def settle(watched: Watched) -> None:
-    """Wait until the page shows its content; one that loads for ever is worth a picture too."""
+    """Wait until the page shows its content; one that loads forever is worth a picture too."""
     from playwright.sync_api import TimeoutError as Slow
 
     with suppress(Slow):

@@ -56,7 +56,7 @@ def is_allowed(method: str, path: str, role: str) -> bool:
         entry for entry, pattern in ROUTES if entry.method == method and pattern.fullmatch(path)
     ]
     assert found, f"no such route: {method} {path}"
-    # Fixed paths such as users/me exist beside those with a parameter, and take precedence.
+    # Fixed paths such as users/me exist alongside those with a parameter, and take precedence.
     entry = min(found, key=lambda one: one.path.count("{"))
     match entry.kind:
         case "public" | "signed in" | "inbox":

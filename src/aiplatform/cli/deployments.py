@@ -201,7 +201,7 @@ def update(
 ) -> None:
     """Serve another model under the same name, without interruption.
 
-    The new server starts beside the current one and takes over when it is ready. If it fails to
+    The new server starts alongside the current one and takes over when it is ready. If it fails to
     start, the current one continues. To go back, update to the previous model.
     """
     found = connect(project).deployments.update(deployment, model)

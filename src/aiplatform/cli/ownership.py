@@ -35,7 +35,7 @@ def transfer(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Make somebody else the owner of a project."""
+    """Make another user the owner of a project."""
     client = connect()
     found = client.projects.get(project)
     confirm(tr("Make {user} the owner of {name}?", user=user, name=found.name), yes=yes)

@@ -66,7 +66,7 @@ class DatasetChanges(DatasetPaths):
             parent: the version or tag that the new version is made from. By default, the version
                 that ``dataset`` names, or else the current one.
             resumable: as in :meth:`upload`.
-            reading: how rows are read, see :class:`~aiplatform.protocol.reading_options.Reading`.
+            reading: how rows are read; see :class:`~aiplatform.protocol.reading_options.Reading`.
 
         Raises:
             Conflict: if the rows equal those of the current version, unless ``allow_identical``.

@@ -155,7 +155,7 @@ class PullMixin:
     _client: Connection
 
     def pull(self, to: str | os.PathLike[str] | None = None, **options: Any) -> LocalDataset:
-        """Download the version to the cache or to a given place; see :meth:`Datasets.pull`."""
+        """Download the version to the cache or to a given location; see :meth:`Datasets.pull`."""
         return DatasetFiles(self._client).pull(cast("DatasetLike", self), to=to, **options)
 
     def to_polars(self, **options: Any) -> Any:

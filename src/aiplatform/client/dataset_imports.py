@@ -12,7 +12,7 @@ from aiplatform.client.tasks import Task
 
 
 class DatasetImports(DatasetPaths):
-    """The methods of ``client.datasets`` that import rows from other places.
+    """The methods of ``client.datasets`` that import rows from other sources.
 
     Each method queues a task and returns it. ``task.wait()`` waits for it to end; ``task.result``
     then contains ``dataset`` and ``version``. Further options are as in :meth:`import_from`.
@@ -107,7 +107,7 @@ class DatasetImports(DatasetPaths):
                 that ``dataset`` names, or else the version that is current when the rows have been
                 fetched.
             secrets: environment variables, and the names of the stored secrets that fill them.
-            reading: how rows are read, see :class:`~aiplatform.protocol.reading_options.Reading`.
+            reading: how rows are read; see :class:`~aiplatform.protocol.reading_options.Reading`.
         """
         options = reading_params(reading)
         if "map" in options:

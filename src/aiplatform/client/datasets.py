@@ -30,7 +30,7 @@ from aiplatform.protocol.enums import DatasetStatus, TaskStatus, TaskType
 from aiplatform.protocol.shapes.datasets import DatasetOut
 
 _REPORTS_SEARCHED = 50
-"""Number of pending report tasks, newest first, searched for that of a dataset."""
+"""Number of pending report tasks, newest first, that are searched for a dataset's task."""
 
 
 class Dataset(PullMixin, Resource, DatasetOut):
@@ -45,11 +45,11 @@ class Dataset(PullMixin, Resource, DatasetOut):
         timeout: float | None = 600.0,
         on_event: Callable[[TaskEvent], None] | None = None,
     ) -> "Dataset":
-        """Wait for the quality report of the current version, see :meth:`Datasets.wait_ready`."""
+        """Wait for the quality report of the current version; see :meth:`Datasets.wait_ready`."""
         return Datasets(self._client).wait_ready(self, timeout=timeout, on_event=on_event)
 
     def add_version(self, data: UploadData, **options: Any) -> DatasetVersion:
-        """Commit a new version, see :meth:`Datasets.add_version`."""
+        """Commit a new version; see :meth:`Datasets.add_version`."""
         return Datasets(self._client).add_version(self, data, **options)
 
     def versions(self, *, limit: int | None = None) -> Pages[DatasetVersion]:
@@ -67,7 +67,7 @@ class Dataset(PullMixin, Resource, DatasetOut):
         return Datasets(self._client).report(self, version)
 
     def download(self, destination: str | Path = ".", **options: Any) -> Path:
-        """Download the rows as a file, see :meth:`Datasets.download`."""
+        """Download the rows as a file; see :meth:`Datasets.download`."""
         return Datasets(self._client).download(self, destination, **options)
 
     def update(self, **changes: Any) -> "Dataset":
@@ -121,7 +121,7 @@ class Datasets(
             resumable: send a file in pieces. After a lost connection, only one piece is sent again,
                 and within a day the same call continues the upload. By default, this is used for
                 files of 64 MiB and more.
-            reading: how rows are read, see :class:`~aiplatform.protocol.reading_options.Reading`.
+            reading: how rows are read; see :class:`~aiplatform.protocol.reading_options.Reading`.
         """
         body = body_of(data, progress)
         params = {

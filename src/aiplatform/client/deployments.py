@@ -49,7 +49,7 @@ class Deployment(Resource, DeploymentOut):
         timeout: float | None = 300.0,
         on_event: Callable[[TaskEvent], None] | None = None,
     ) -> "Deployment":
-        """Wait until the deployment is ready for requests, see :meth:`Deployments.wait_ready`."""
+        """Wait until the deployment is ready for requests; see :meth:`Deployments.wait_ready`."""
         return Deployments(self._client).wait_ready(self, timeout, on_event)
 
     def wait_stopped(self, timeout: float | None = 60.0) -> "Deployment":
@@ -69,7 +69,7 @@ class Deployment(Resource, DeploymentOut):
         return Deployments(self._client).restart(self)
 
     def update(self, model: ModelLike) -> "Deployment":
-        """Serve another model without downtime, see :meth:`Deployments.update`."""
+        """Serve another model without downtime; see :meth:`Deployments.update`."""
         return Deployments(self._client).update(self, model)
 
     def wait_updated(
@@ -77,7 +77,7 @@ class Deployment(Resource, DeploymentOut):
         timeout: float | None = 300.0,
         on_event: Callable[[TaskEvent], None] | None = None,
     ) -> "Deployment":
-        """Wait until the update has ended, see :meth:`Deployments.wait_updated`."""
+        """Wait until the update has ended; see :meth:`Deployments.wait_updated`."""
         return Deployments(self._client).wait_updated(self, timeout, on_event)
 
     def delete(self) -> None:
@@ -107,7 +107,7 @@ class Deployment(Resource, DeploymentOut):
     def chat(
         self, messages: Messages, *, stream: bool = False, base: bool = False, **parameters: Any
     ) -> ChatReply | ChatStream:
-        """Send messages to the deployment, see :meth:`Deployments.chat`."""
+        """Send messages to the deployment; see :meth:`Deployments.chat`."""
         return Deployments(self._client).chat(
             self, messages, stream=stream, base=base, **parameters
         )
@@ -139,7 +139,7 @@ class Deployments(Group):
         ``model`` may be a training task, whose model is then served as soon as it exists. The
         deployment starts after the tasks of ``after`` have succeeded and those of ``after_any``
         have ended. If a task of ``after`` fails, the deployment is stopped, with the reason. For
-        defaults, see :class:`~aiplatform.protocol.specs.InferenceSpec`.
+        defaults; see :class:`~aiplatform.protocol.specs.InferenceSpec`.
         """
         options = {
             "engine": engine,
@@ -193,10 +193,10 @@ class Deployments(Group):
     ) -> Deployment:
         """Serve another model under the same name, without downtime.
 
-        A server with the new model starts beside the current one, and takes over when it is ready.
-        The current server completes its running answers. If the new server fails to start, the
-        current server continues, and ``update_error`` contains the reason. To go back, update to
-        the former model.
+        A server with the new model starts alongside the current one, and takes over when it is
+        ready. The current server completes its running answers. If the new server fails to start,
+        the current server continues, and ``update_error`` contains the reason. To go back, update
+        to the former model.
 
         Returns:
             The deployment, whose ``updating`` describes the update; see :meth:`wait_updated`.

@@ -29,7 +29,7 @@ class Experiment(Resource, ExperimentOut):
         after: Sequence[TaskLike] = (),
         after_any: Sequence[TaskLike] = (),
     ) -> Task:
-        """Queue a training run, see :meth:`Experiments.run`."""
+        """Queue a training run; see :meth:`Experiments.run`."""
         return Experiments(self._client).run(
             self,
             name=name,
@@ -51,7 +51,7 @@ class Experiment(Resource, ExperimentOut):
     def clone(
         self, name: str | None = None, *, changes: Mapping[str, Any] | None = None
     ) -> "Experiment":
-        """Create a similar experiment, see :meth:`Experiments.clone`."""
+        """Create a similar experiment; see :meth:`Experiments.clone`."""
         return Experiments(self._client).clone(self, name, changes=changes)
 
     def archive(self) -> "Experiment":

@@ -43,7 +43,7 @@ class Model(Resource, ModelOut):
         timeout: float | None = 1800.0,
         on_event: Callable[[TaskEvent], None] | None = None,
     ) -> "Model":
-        """Wait until the model's files are imported, see :meth:`Models.wait_ready`."""
+        """Wait until the model's files are imported; see :meth:`Models.wait_ready`."""
         return Models(self._client).wait_ready(self, timeout, on_event)
 
     def files(self, *, limit: int | None = None) -> "Pages[ModelFile]":
@@ -51,7 +51,7 @@ class Model(Resource, ModelOut):
         return Models(self._client).files(self, limit=limit)
 
     def download(self, destination: str | Path, **options: Any) -> Path:
-        """Download the files to a directory, see :meth:`Models.download`."""
+        """Download the files to a directory; see :meth:`Models.download`."""
         return Models(self._client).download(self, destination, **options)
 
     def evaluate(self, dataset: DatasetRef | UUID, **options: Any) -> Task:
@@ -59,7 +59,7 @@ class Model(Resource, ModelOut):
         return Models(self._client).evaluate(self, dataset, **options)
 
     def lineage(self) -> dict[str, Any]:
-        """Return the data and models from which the model was made, see :meth:`Models.lineage`."""
+        """Return the data and models from which the model was made; see :meth:`Models.lineage`."""
         return Models(self._client).lineage(self)
 
     def delete(self) -> datetime | None:

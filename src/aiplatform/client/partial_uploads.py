@@ -16,7 +16,7 @@ class PartialUpload(Resource, UploadOut):
     """
 
     def cancel(self) -> None:
-        """Cancel the upload, see :meth:`PartialUploads.cancel_upload`."""
+        """Cancel the upload; see :meth:`PartialUploads.cancel_upload`."""
         PartialUploads(self._client).cancel_upload(self)
 
 

@@ -37,7 +37,7 @@ class Run(Resource, RunOut):
         priority: int | None = None,
         override_gate: str | None = None,
     ) -> Task:
-        """Queue the same run again, see :meth:`Runs.rerun`."""
+        """Queue the same run again; see :meth:`Runs.rerun`."""
         return Runs(self._client).rerun(
             self, name=name, priority=priority, override_gate=override_gate
         )

@@ -25,7 +25,7 @@ class Schedule(Resource, ScheduleOut):
     """
 
     def update(self, **changes: Any) -> "Schedule":
-        """Change the schedule, see :meth:`Schedules.update`."""
+        """Change the schedule; see :meth:`Schedules.update`."""
         return Schedules(self._client).update(self, **changes)
 
     def enable(self) -> "Schedule":

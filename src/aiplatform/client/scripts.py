@@ -40,7 +40,7 @@ class Scripts(Group):
         """Upload code: the files in a directory or, with ``commit``, those in a git commit.
 
         Files matched by ``.gitignore`` and virtual environments are left out. ``on_progress`` is
-        called while a directory is packed, see :func:`pack_directory`.
+        called while a directory is packed; see :func:`pack_directory`.
 
         Raises:
             ClientError: if the code can't be packed.
@@ -86,7 +86,7 @@ class Scripts(Group):
             variables: environment variables. For secrets, use ``secrets`` instead.
             priority: 1 to 10; higher priorities start first.
             project: the project; by default the client's.
-            on_progress: called while the directory is packed, see :func:`pack_directory`.
+            on_progress: called while the directory is packed; see :func:`pack_directory`.
             options: further fields of the spec, such as ``resources``, ``max_disk_mb``, ``labels``,
                 ``secrets``, ``time_limit_seconds``. With ``processes`` and ``nodes``, the command
                 runs as several processes, each with torchrun's variables.

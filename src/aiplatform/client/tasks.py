@@ -45,7 +45,7 @@ class Task(Resource, TaskOut):
         return Tasks(self._client).get(self.uuid)
 
     def watch(self, *, last_event_id: str | None = None) -> Iterator[TaskEvent]:
-        """Yield the task's events as they happen, see :meth:`Tasks.watch`."""
+        """Yield the task's events as they happen; see :meth:`Tasks.watch`."""
         return Tasks(self._client).watch(self, last_event_id=last_event_id)
 
     def wait(
@@ -55,7 +55,7 @@ class Task(Resource, TaskOut):
         *,
         check: bool = True,
     ) -> "Task":
-        """Wait until the task has ended, see :meth:`Tasks.wait`."""
+        """Wait until the task has ended; see :meth:`Tasks.wait`."""
         return Tasks(self._client).wait(self, timeout, on_event, check=check)
 
     def cancel(self) -> "Task":
@@ -71,23 +71,23 @@ class Task(Resource, TaskOut):
         return Tasks(self._client).resume(self)
 
     def retry(self, *, override_gate: str | None = None) -> "Task":
-        """Queue the task again after it failed, see :meth:`Tasks.retry`; return the new task."""
+        """Queue the task again after it failed; see :meth:`Tasks.retry`; return the new task."""
         return Tasks(self._client).retry(self, override_gate=override_gate)
 
     def set_priority(self, priority: int) -> "Task":
-        """Change the priority of the task while it waits, see :meth:`Tasks.set_priority`."""
+        """Change the priority of the task while it waits; see :meth:`Tasks.set_priority`."""
         return Tasks(self._client).set_priority(self, priority)
 
     def move(self, before: TaskLike | None = None) -> "Task":
-        """Move the task in the queue of its project, see :meth:`Tasks.move`."""
+        """Move the task in the queue of its project; see :meth:`Tasks.move`."""
         return Tasks(self._client).move(self, before)
 
     def logs(self, *, follow: bool = False) -> Iterator[LogChunk]:
-        """Read the log of the task, see :meth:`Tasks.logs`."""
+        """Read the log of the task; see :meth:`Tasks.logs`."""
         return Tasks(self._client).logs(self, follow=follow)
 
     def metrics(self, *keys: str) -> dict[str, list[MetricPoint]]:
-        """Return the task's metrics by name, see :meth:`Tasks.metrics`."""
+        """Return the task's metrics by name; see :meth:`Tasks.metrics`."""
         return Tasks(self._client).metrics(self, *keys)
 
     def artifacts(self, *, limit: int | None = None) -> Pages[Artifact]:
@@ -252,7 +252,7 @@ class Tasks(TaskLogs, TaskTelemetry):
         project: ProjectLike | None = None,
         check: bool = True,
     ) -> Task:
-        """Wait until the task has ended, and return its last state.
+        """Wait until the task has ended, and return its final state.
 
         Args:
             task: the task.

@@ -27,7 +27,7 @@ class Webhook(Resource, WebhookOut):
         return Webhooks(self._client).update(self, **changes)
 
     def rotate(self, *, overlap_hours: float = 24) -> "Webhook":
-        """Replace the secret of the webhook, see :meth:`Webhooks.rotate`."""
+        """Replace the secret of the webhook; see :meth:`Webhooks.rotate`."""
         return Webhooks(self._client).rotate(self, overlap_hours=overlap_hours)
 
     def test(self, *, timeout: float = 20) -> "Delivery":

@@ -60,7 +60,7 @@ class Job(Strict):
 
 
 def compare(job: Job) -> dict[str, Any]:
-    """Write the index of a job, and return its summary, which the index contains as well.
+    """Write the index of a job, and return its summary, which is also in the index.
 
     Raises:
         MalformedData: there is no such key column, or its type can't be a key.

@@ -229,7 +229,7 @@ def _write(
     *,
     learned: int = 0,
 ) -> CanonicalWriter | None:
-    """Write ``chunks``; return None if the column types of the plan changed on the way.
+    """Write ``chunks``; return None if the plan's column types changed in the process.
 
     In that case, the plan has learned the types from all chunks, and the file must be read again.
 

@@ -30,7 +30,7 @@ class NoJsonFormError(ValueError):
 def json_text(value: Any) -> str:
     """Return ``value`` as compact JSON text; equal values give equal text.
 
-    Integers of any size stay exact. NaN and the infinities become strings; see
+    Integers of any size remain exact. NaN and the infinities become strings; see
     :mod:`aiplatform.protocol.encoding`.
 
     Raises:
@@ -51,7 +51,7 @@ def json_text(value: Any) -> str:
 
 
 def parse_json_text(text: str) -> Any:
-    """Return the value that :func:`json_text` wrote; integers of any size stay exact."""
+    """Return the value that :func:`json_text` wrote; integers of any size remain exact."""
     return json.loads(text)
 
 

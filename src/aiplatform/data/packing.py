@@ -158,7 +158,7 @@ class _Packer:
     def _candidates(self, start: int, stop: int) -> list[int]:
         """Return the indices of the known parts to compare with, best first.
 
-        The first is the known part at the same place in the file; its neighbours follow.
+        The first is the known part at the same position in the file; its neighbours follow.
         """
         if not self.known or self.misses >= GIVE_UP_AFTER:
             return []

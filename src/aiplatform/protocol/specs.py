@@ -70,7 +70,7 @@ class ReportResources(Resources):
     """The resources that a quality report or a fix occupies.
 
     The default is half a core, so that on a machine with two cores an upload's report can run
-    beside a training task.
+    alongside a training task.
     """
 
     cpus: float = Field(0.5, ge=0, le=1024, description="CPU cores")

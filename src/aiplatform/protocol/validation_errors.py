@@ -137,14 +137,14 @@ def message_zh_of(error: Any) -> str:
 
 
 def place_of(error: Any, given: Any = None) -> str:
-    """Return the place of a validation error as the sender wrote it; empty for the whole value.
+    """Return the location of a validation error as the sender wrote it; empty for the whole value.
 
-    The place consists of field names separated by dots.
+    The location consists of field names separated by dots.
 
     Args:
         error: one of a ``ValidationError``'s ``errors()``.
-        given: the value that was validated. Parts of the place that do not occur in it, such as the
-            chosen member of a union, are left out.
+        given: the value that was validated. Parts of the location that do not occur in it, such as
+            the chosen member of a union, are left out.
     """
     parts = list(error["loc"])
     in_request = bool(parts) and parts[0] in REQUEST_PARTS
@@ -161,7 +161,7 @@ def place_of(error: Any, given: Any = None) -> str:
 
 
 def _parts_in_value(parts: list[Any], given: Any, kind: str) -> list[Any]:
-    """Return the parts of a place that lead through the given value."""
+    """Return the parts of a location that lead through the given value."""
     found: list[Any] = []
     for number, part in enumerate(parts):
         is_last = number == len(parts) - 1
@@ -183,6 +183,6 @@ def _is_internal(part: Any) -> bool:
 
 
 def error_text(error: Any, given: Any = None) -> str:
-    """Return the description of a validation error, preceded by its place."""
+    """Return the description of a validation error, preceded by its location."""
     place = place_of(error, given)
     return f"{place}: {message_of(error)}" if place else message_of(error)

@@ -70,7 +70,7 @@ def claim(session: Session, worker: int) -> Claim | None:
 
 
 class Running:
-    """Attempts that run beside the test, each in its own thread, as in a worker."""
+    """Attempts that run alongside the test, each in its own thread, as in a worker."""
 
     def __init__(self, *claims: Claim | None) -> None:
         self.threads = []

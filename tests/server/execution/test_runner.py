@@ -59,7 +59,7 @@ def until(condition: Callable[[], object], seconds: float = 20) -> None:
 
 
 class Background:
-    """An attempt that runs in a thread beside the test."""
+    """An attempt that runs in a thread alongside the test."""
 
     def __init__(self, held: attempts.Claim) -> None:
         self.thread = threading.Thread(target=runner.run_attempt, args=(held,))

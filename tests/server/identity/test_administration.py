@@ -176,7 +176,7 @@ class TestDeactivate:
         assert client.post("/api/v1/auth/refresh", json=refresh).status_code == 401
         assert client.post("/api/v1/auth/token", data=form).status_code == 401
         assert admin.post(f"users/{user.username}/activate").json()["is_active"] is True
-        # Ended sessions stay ended.
+        # Ended sessions remain ended.
         assert mine.get("users/me").status_code == 401
         assert client.post("/api/v1/auth/refresh", json=refresh).status_code == 401
         assert client.post("/api/v1/auth/token", data=form).status_code == 200

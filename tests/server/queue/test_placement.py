@@ -151,7 +151,7 @@ demands = st.builds(
 
 @given(total=amounts, promised=demands, later=st.lists(demands, max_size=6))
 def test_tasks_started_after_a_reservation_leave_its_room(total, promised, later):
-    """Check that the task with the reservation fits beside all tasks started since then.
+    """Check that the task with the reservation fits alongside all tasks started since then.
 
     The tasks that were running before the reservation have ended by then.
     """

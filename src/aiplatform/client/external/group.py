@@ -52,7 +52,7 @@ class ExternalRuns(Group):
         end_timeout: float = 60.0,
         capture_output: bool = False,
     ) -> ExternalRun:
-        """Start a run, see :meth:`Client.run`."""
+        """Start a run; see :meth:`Client.run`."""
         journal = Journal.create(
             runs_directory() if directory is None else Path(directory),
             {

@@ -156,7 +156,7 @@ class ExternalRun:
         """End the run; a second call does nothing. Return True if everything was sent.
 
         The method waits for the server for at most ``end_timeout`` seconds. Records that have not
-        been sent by then stay in the journal's directory; ``aiplatform runs sync`` sends them.
+        been sent by then remain in the journal's directory; ``aiplatform runs sync`` sends them.
 
         Raises:
             ValueError: for a status that is not final; the run then continues.

@@ -1,6 +1,7 @@
 """The sender of a run's journal: in a thread during the run, or afterwards.
 
-No exception is raised in the user's training loop. Records that can't be sent stay in the journal.
+No exception is raised in the user's training loop. Records that can't be sent remain in the
+journal.
 """
 
 import contextlib
@@ -320,7 +321,7 @@ class SendingThread:
                 self._pause(min(SLOW_SECONDS, back_off(failures) if failures < 8 else SLOW_SECONDS))
             except Exception as error:
                 # An unexpected error must not end the thread silently: ``close`` would wait for it
-                # in vain. What has not been sent stays in the journal.
+                # in vain. Whatever has not been sent remains in the journal.
                 self.failure = error
                 log.exception("the run is not reported any more")
                 self._done.set()

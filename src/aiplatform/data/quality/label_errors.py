@@ -181,7 +181,7 @@ def _model() -> Any:
 
 
 def better_than_guessing(probabilities: np.ndarray, labels: np.ndarray) -> bool:
-    """Return True if the model's accuracy is clearly above that of guessing."""
+    """Return True if the model's accuracy is clearly better than guessing."""
     guessed = np.bincount(labels).max() / len(labels)
     right = float((probabilities.argmax(axis=1) == labels).mean())
     return bool(right >= guessed + LEAST_GAIN * (1 - guessed))

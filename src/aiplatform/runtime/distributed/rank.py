@@ -21,7 +21,7 @@ NODE_ADDRESS = "AIPLATFORM_NODE_ADDRESS"
 """Environment variable with the address at which other nodes reach this one."""
 
 ERROR = "rank-{}.error"
-"""Name of the file, beside the job file, in which a failed rank leaves its error."""
+"""Name of the file, next to the job file, in which a failed rank leaves its error."""
 
 LOST_CONTACT_MESSAGE = "The processes of the training lost contact with each other."
 DISCONNECT_MESSAGES = (

@@ -36,7 +36,7 @@ NO_SPACE = "[Errno 28]"
 def run_dataset_import(job: Job, report: Reporter) -> dict[str, Any]:
     """Write rows into the job's output directory; describe them and their origin in the result.
 
-    If only one file was fetched, it is kept beside the rows. If there were several, only their
+    If only one file was fetched, it is kept along with the rows. If there were several, only their
     names and hashes are kept.
     """
     spec = job.spec

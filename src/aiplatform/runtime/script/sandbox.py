@@ -1,6 +1,6 @@
 """The sandbox of a script: its own user, processes, file system and shared memory.
 
-A sandbox is a process tree below a first process, see :mod:`init`, which this module starts. Its
+A sandbox is a process tree below a first process; see :mod:`init`, which this module starts. Its
 commands can be used like a :class:`subprocess.Popen`.
 """
 

@@ -101,7 +101,7 @@ class _Uvicorn(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Do nothing, so that the job's handlers stay installed."""
+        """Do nothing, so that the job's handlers remain installed."""
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
@@ -119,7 +119,7 @@ class InProgress:
         self.changed = time.monotonic()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Handle a request, which counts as in progress until the last byte of its answer."""
+        """Handle a request, which counts as in progress until the last byte of its response."""
         self.count += 1
         try:
             await self._app(scope, receive, send)

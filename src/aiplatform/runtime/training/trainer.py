@@ -29,7 +29,7 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
 
     - The loss is computed only from the logits of learned positions. TRL also computes entropy and
       accuracy, which takes a third of each step's time.
-    - Checkpoints are atomic, announced and free of pickles, see :mod:`.checkpoints`.
+    - Checkpoints are atomic, announced and free of pickles; see :mod:`.checkpoints`.
     - In evaluations, all tokens have the same weight, and a stop request ends them.
     """
 

@@ -1,4 +1,4 @@
-"""Guards of the audit trail."""
+"""Guards for the audit trail."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Tables of seals (hashes over batches of audit rows), signatures and archives.
+"""Tables for seals (hashes over batches of audit rows), signatures and archives.
 
 The tables of the audit rows are in :mod:`aiplatform.server.core.audit`.
 """

@@ -237,7 +237,7 @@ def make_key_file(path: Path) -> None:
 
 
 def add_key() -> None:
-    """Add a new key at the top of the key file. The other keys stay and can still decrypt.
+    """Add a new key at the top of the key file. The other keys remain and can still decrypt.
 
     A missing file is created.
 

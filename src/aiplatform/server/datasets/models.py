@@ -1,4 +1,4 @@
-"""Tables of datasets, their immutable versions, tags, uploads, quality reports and gates."""
+"""Tables for datasets, their immutable versions, tags, uploads, quality reports and gates."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""Tables of execution: checkpoints, and runs that execute outside the platform."""
+"""Tables for execution: checkpoints, and runs that execute outside the platform."""
 
 from datetime import datetime
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Guards of experiments and their runs."""
+"""Guards for experiments and their runs."""
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.experiments.models import Experiment

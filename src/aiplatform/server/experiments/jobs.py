@@ -35,11 +35,11 @@ class Training(TaskKind):
         *,
         override_gate: str | None = None,
     ) -> None:
-        """Check that a retry may start, see :func:`trainings.prepare_retry`."""
+        """Check that a retry may start; see :func:`trainings.prepare_retry`."""
         trainings.prepare_retry(session, context, task, override_gate=override_gate)
 
     def copy_to_retry(self, session: Session, task: Task, again: Task) -> None:
-        """Copy facts about the failed run to its retry, see :func:`trainings.copy_to_retry`."""
+        """Copy facts about the failed run to its retry; see :func:`trainings.copy_to_retry`."""
         trainings.copy_to_retry(session, task, again)
 
     def processes(self, spec: dict[str, Any], gpus: int) -> int:
@@ -59,7 +59,7 @@ class Training(TaskKind):
         trainings.update_status(session, task, ExperimentStatus.PENDING)
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
-        """Register the model and summarise the run, see :func:`trainings.conclude`."""
+        """Register the model and summarise the run; see :func:`trainings.conclude`."""
         trainings.conclude(session, task, outcome)
 
 
@@ -71,7 +71,7 @@ class Evaluation(TaskKind):
     looks_at_others = False
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
-        """Check the evaluation and choose exact versions, see :func:`evaluations.prepare`."""
+        """Check the evaluation and choose exact versions; see :func:`evaluations.prepare`."""
         return evaluations.prepare(session, context, spec)
 
     def model_made(self, session: Session, task: Task, maker: Task) -> None:
@@ -79,7 +79,7 @@ class Evaluation(TaskKind):
         evaluations.pin_produced_model(session, task, maker)
 
     def failure_reason(self, task: Task, result: dict[str, Any]) -> str | None:
-        """Return the failed pass conditions as text, see :func:`evaluations.failure_reason`."""
+        """Return the failed pass conditions as text; see :func:`evaluations.failure_reason`."""
         return evaluations.failure_reason(task, result)
 
     def inputs(self, session: Session, task: Task) -> Inputs:
@@ -87,7 +87,7 @@ class Evaluation(TaskKind):
         return task_inputs(session, task)
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
-        """Store the evaluation's result, see :func:`evaluations.conclude`."""
+        """Store the evaluation's result; see :func:`evaluations.conclude`."""
         evaluations.conclude(session, task, outcome)
 
 
@@ -99,7 +99,7 @@ class External(TaskKind):
     started_through = "runs"
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
-        """Store the run's figures, see :func:`external.conclude`."""
+        """Store the run's figures; see :func:`external.conclude`."""
         external.conclude(session, task, outcome)
 
 

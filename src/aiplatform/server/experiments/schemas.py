@@ -1,4 +1,4 @@
-"""Request bodies of experiments and runs."""
+"""Request bodies for experiments and runs."""
 
 from typing import Annotated, Any, Literal
 
@@ -41,7 +41,10 @@ class ExperimentIn(Strict):
 
 
 class ExperimentChange(Strict):
-    """Changes to an experiment; omitted fields stay. A changed config affects only later runs."""
+    """Changes to an experiment; omitted fields keep their values.
+
+    A changed config affects only later runs.
+    """
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -1,4 +1,4 @@
-"""Tables of accounts, roles, sessions, tokens and API keys."""
+"""Tables for accounts, roles, sessions, tokens and API keys."""
 
 from datetime import datetime
 from uuid import UUID

@@ -104,7 +104,7 @@ class UserIn(Strict):
 
 
 class UserChanges(Strict):
-    """Changes to an account. Omitted fields stay as they are."""
+    """Changes to an account. Omitted fields keep their values."""
 
     username: Username | None = None
     email: Email | None = None
@@ -230,7 +230,7 @@ class RoleIn(Strict):
 
 
 class RolePatch(Strict):
-    """Changes to a role. Omitted fields stay as they are. The name can't be changed."""
+    """Changes to a role. Omitted fields keep their values. The name can't be changed."""
 
     description: RoleDescription | None = None
     permissions: Permissions = Field(default_factory=list)

@@ -1,4 +1,4 @@
-"""Guards of deployments."""
+"""Guards for deployments."""
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.inference.models import Deployment

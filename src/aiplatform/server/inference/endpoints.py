@@ -1,4 +1,4 @@
-"""Routes of deployments."""
+"""Routes for deployments."""
 
 from typing import Annotated, Any
 from uuid import UUID

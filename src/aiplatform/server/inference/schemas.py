@@ -1,4 +1,4 @@
-"""Request bodies of deployments."""
+"""Request bodies for deployments."""
 
 from uuid import UUID
 

@@ -24,7 +24,7 @@ AT_ONCE = 4
 """Maximum number of a worker's threads that send at the same time; the others run tasks."""
 MAX_RUN_SECONDS = 60.0
 KEEP = timedelta(days=30)
-"""Time for which an ended webhook delivery stays in the log."""
+"""Time for which a finished webhook delivery is kept in the log."""
 
 _slots = threading.BoundedSemaphore(AT_ONCE)
 
@@ -83,7 +83,7 @@ def send_due() -> None:
 
 
 def clean_up() -> None:
-    """Delete webhook deliveries and e-mails that ended long ago, see :data:`KEEP`."""
+    """Delete webhook deliveries and e-mails that ended long ago; see :data:`KEEP`."""
     with transaction() as session:
         session.execute(
             delete(WebhookDelivery)

@@ -96,7 +96,7 @@ class Webhook(Updated, Base):
 
 
 class WebhookDelivery(Created, Base):
-    """A delivery of one event to one webhook. The row stays in the log after the delivery.
+    """A delivery of one event to one webhook. The row is kept in the log after the delivery.
 
     ``locked_until`` is the end of the lease of the worker that is sending it.
     """

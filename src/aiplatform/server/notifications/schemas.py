@@ -1,4 +1,4 @@
-"""Schemas of notifications and preferences."""
+"""Schemas for notifications and preferences."""
 
 from typing import Literal
 
@@ -33,7 +33,7 @@ class ChangedOut(BaseModel):
 
 
 class ChannelsIn(BaseModel):
-    """Changes to the channels of one type. Omitted fields stay as they are."""
+    """Changes to the channels of one type. Omitted fields keep their values."""
 
     inbox: bool | None = None
     email: bool | None = None
@@ -42,7 +42,7 @@ class ChannelsIn(BaseModel):
 
 
 class PreferencesIn(BaseModel):
-    """Changes to the preferences. Omitted fields stay as they are."""
+    """Changes to the preferences. Omitted fields keep their values."""
 
     email: EmailMode | None = None
     language: Literal["en", "zh"] | None = None

@@ -1,4 +1,4 @@
-"""Schemas of OpenAI's API, as far as the platform reads them. All other fields pass through."""
+"""Schemas for OpenAI's API, as far as the platform reads them. All other fields pass through."""
 
 from typing import Any, Literal
 

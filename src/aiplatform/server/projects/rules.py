@@ -1,4 +1,4 @@
-"""Rules of projects, their bin and their retention policy."""
+"""Rules for projects, their bin and their retention policy."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""Request bodies of projects, members, quotas, the bin, webhooks and API keys."""
+"""Request bodies for projects, members, quotas, the bin, webhooks and API keys."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -75,7 +75,10 @@ class ProjectIn(Strict):
 
 
 class ProjectPatch(Strict):
-    """The fields to change; omitted fields stay. ``archived`` makes the project read-only."""
+    """The fields to change; omitted fields keep their values.
+
+    ``archived`` makes the project read-only.
+    """
 
     name: ProjectName | None = None
     description: Description | None = None

@@ -58,7 +58,7 @@ class TypeMakesNoModel(Invalid):
 
 
 class ModelMissing(Conflict):
-    """A reference to the model of a completed training task that has no model (any more)."""
+    """A reference to the model of a completed training task that has no model, or no longer one."""
 
     code = "task.model_missing"
 

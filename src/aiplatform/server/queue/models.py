@@ -1,4 +1,4 @@
-"""Tables of the queue: tasks with attempts, events and inputs, and workers with leases."""
+"""Tables for the queue: tasks with attempts, events and inputs, and workers with leases."""
 
 from datetime import datetime
 from typing import Any
@@ -247,7 +247,7 @@ class TaskEvent(Base):
 
 
 class TaskInput(Base):
-    """One input of a task with its hash, for lineage. ``label`` stays if the input is deleted."""
+    """One input of a task with its hash, for lineage. ``label`` is kept if the input is deleted."""
 
     __tablename__ = "task_inputs"
 

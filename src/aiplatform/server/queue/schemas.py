@@ -106,7 +106,7 @@ class RetryIn(Strict):
 
 
 class MoveIn(Strict):
-    """The new place of a waiting task: before another task of its project, or before all."""
+    """The new position of a waiting task: before another task of its project, or before all."""
 
     before: UUID | None = Field(
         None, description="the task before which to move it; null: move it to the front"

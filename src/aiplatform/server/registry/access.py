@@ -146,15 +146,15 @@ class ModelGuard(Guard[ModelContext]):
         return {"named": uuid_or_unknown(request.path_params["model"])}
 
     def evidence(self, principal: Principal, row: Any) -> ModelContext:
-        """Return the evidence for a principal, see :func:`_decide`."""
+        """Return the evidence for a principal; see :func:`_decide`."""
         return _decide(row, principal, self.permission)
 
 
 def confirm(session: Session, context: ModelContext, permission: Permission) -> ModelContext:
     """Check again that the evidence holds, after an upload that may have taken hours.
 
-    A revoked permission takes effect. An access token that expired meanwhile is accepted, so that
-    the upload is not lost, but its session must not have ended.
+    A revoked permission takes effect. An access token that has expired in the meantime is accepted,
+    so that the upload is not lost, but its session must not have ended.
 
     Raises:
         NotFound, Unauthenticated, PermissionDenied, ProjectArchived: as the guard would.

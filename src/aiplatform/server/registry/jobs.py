@@ -21,7 +21,7 @@ class ModelImport(TaskKind):
     permission = Permission.MODELS_WRITE
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
-        """Prepare the import that a spec requests, see :func:`imports.prepare_submitted`."""
+        """Prepare the import that a spec requests; see :func:`imports.prepare_submitted`."""
         return imports.prepare_submitted(session, context, spec)
 
     def inputs(self, session: Session, task: Task) -> Inputs:

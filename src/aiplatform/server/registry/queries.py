@@ -154,7 +154,7 @@ def get_entry(session: Session, model_id: int) -> Entry:
     """Return a model that a guard has admitted.
 
     Raises:
-        NotFound: the model was deleted meanwhile.
+        NotFound: the model has since been deleted.
     """
     row = session.execute(entries().where(Model.id == model_id)).one_or_none()
     if row is None:

@@ -1,4 +1,4 @@
-"""Routes of schedules."""
+"""Routes for schedules."""
 
 from typing import Annotated, Any
 from uuid import UUID

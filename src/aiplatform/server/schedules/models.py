@@ -1,4 +1,4 @@
-"""Tables of schedules and of their firings."""
+"""Tables for schedules and of their firings."""
 
 from datetime import datetime
 from typing import Any

@@ -1,4 +1,4 @@
-"""SELECT statements of schedules and their firings."""
+"""SELECT statements for schedules and their firings."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -66,7 +66,7 @@ def get_schedule(session: Session, context: ProjectContext, uuid: UUID) -> Sched
 
 
 def lock_schedule(session: Session, context: ProjectContext, uuid: UUID) -> Schedule:
-    """Lock a schedule of the project and return its present state.
+    """Lock a schedule of the project and return its current state.
 
     Raises:
         NotFound: when the project has no such schedule.

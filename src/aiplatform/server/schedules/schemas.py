@@ -1,4 +1,4 @@
-"""Request bodies of schedules."""
+"""Request bodies for schedules."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Use cases of schedules: create, change, delete and fire them."""
+"""Use cases for schedules: create, change, delete and fire them."""
 
 from datetime import datetime
 from typing import Any
@@ -66,7 +66,7 @@ def create_schedule(
         InvalidCronExpression: when ``cron`` can't be parsed, or never matches a time.
         InvalidTimezone: when ``timezone`` is not in the IANA database.
         PermissionDenied, NotFound, WrongTaskType, PriorityTooHigh: when the caller could not submit
-            the action now, see :func:`require_submittable`.
+            the action now; see :func:`require_submittable`.
     """
     if queries.name_in_use(session, context, name):
         raise NameTaken(resource="schedule", name=name)

@@ -188,7 +188,7 @@ def task_inputs(session: Session, task: Task) -> Inputs:
     """Return the files that a script gets.
 
     Raises:
-        NotFound: when one of its inputs was deleted meanwhile.
+        NotFound: when one of its inputs has since been deleted.
     """
     bundle = queries.bundle_of(session, task)
     if bundle is None:
@@ -243,7 +243,7 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
     """Record the files in the script's output directory as artifacts of the task.
 
     Raises:
-        QuotaExceeded: when other uploads have filled the project's quota meanwhile.
+        QuotaExceeded: when other uploads have filled the project's quota in the meantime.
     """
     if task.project_id is None:  # the project is deleted, so nobody could read them
         return

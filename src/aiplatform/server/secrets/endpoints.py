@@ -1,4 +1,4 @@
-"""Routes of secrets. No route returns the value of a secret."""
+"""Routes for secrets. No route returns the value of a secret."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""SELECT statements of secrets, which belong to a user or a project."""
+"""SELECT statements for secrets, which belong to a user or a project."""
 
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session

@@ -1,4 +1,4 @@
-"""Request bodies of secrets."""
+"""Request bodies for secrets."""
 
 from typing import Annotated
 

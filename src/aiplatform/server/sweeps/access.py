@@ -1,4 +1,4 @@
-"""Guards of sweeps."""
+"""Guards for sweeps."""
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.projects.access import ProjectGuard, ResourcePath

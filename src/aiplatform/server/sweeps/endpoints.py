@@ -1,4 +1,4 @@
-"""HTTP routes of sweeps."""
+"""HTTP routes for sweeps."""
 
 from typing import Annotated, Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Tables of sweeps and their trials."""
+"""Tables for sweeps and their trials."""
 
 from datetime import datetime
 from typing import Any

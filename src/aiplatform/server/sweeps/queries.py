@@ -1,4 +1,4 @@
-"""SELECT statements of sweeps."""
+"""SELECT statements for sweeps."""
 
 import math
 from collections.abc import Sequence

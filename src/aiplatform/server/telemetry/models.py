@@ -1,4 +1,4 @@
-"""Tables of telemetry: metric points and chunks of the log."""
+"""Tables for telemetry: metric points and chunks of the log."""
 
 from datetime import datetime
 from typing import Any

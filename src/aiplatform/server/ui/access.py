@@ -1,4 +1,4 @@
-"""Guards of the web interface."""
+"""Guards for the web interface."""
 
 from uuid import UUID
 

@@ -1,6 +1,6 @@
 """Static files of the web interface, and ``index.html`` for the addresses of its views.
 
-The files are built from ``ui/`` into ``static/`` beside this module. They are read once, when the
+The files are built from ``ui/`` into ``static/`` next to this module. They are read once, when the
 process starts, because they are small and change only with the program.
 """
 

@@ -1,7 +1,7 @@
 """Archives: sealed batches of rows in the blob store, which the table may then drop.
 
 An archive is a compressed file in the format of an export of whole seals. It is verified before its
-rows are pruned. The seals stay in the database, because they are small and the chain must have no
+rows are pruned. The seals remain in the database, because they are small and the chain must have no
 gaps.
 """
 
@@ -31,7 +31,7 @@ ROWS_AT_ONCE = 100_000
 
 
 class ArchiveMismatchError(RuntimeError):
-    """An archive that does not match its rows or seals. The rows stay in the table."""
+    """An archive does not match its rows or seals. The rows remain in the table."""
 
 
 def archive_all(days: int) -> int:

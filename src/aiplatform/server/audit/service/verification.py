@@ -84,7 +84,7 @@ def verify_database(
     A head is the number and hash of a seal, as :func:`.sealing.newest` returns them.
 
     Raises:
-        psycopg.Error: when the database does not answer, or has no such tables.
+        psycopg.Error: when the database does not respond, or has no such tables.
     """
     with psycopg.connect(url, connect_timeout=10) as connection:
         connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")

@@ -1,4 +1,4 @@
-"""Routes of quality reports: request, read, compare, and download as an HTML page."""
+"""Routes for quality reports: request, read, compare, and download as an HTML page."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID

@@ -134,8 +134,8 @@ def list_dataset_rows(
 ) -> RowPage:
     """List rows in order from any position, rows that match a search, or a random sample.
 
-    A page of long rows may have fewer rows than `limit`. So may a page of a long search, which can
-    even be empty: continue at `next_cursor`.
+    A page of long rows may have fewer rows than `limit`. The same is true of a page of a long
+    search, which can even be empty: continue at `next_cursor`.
     """
     offset = wanted.offset
     if cursor is not None:

@@ -1,4 +1,4 @@
-"""SELECT statements of datasets.
+"""SELECT statements for datasets.
 
 A query for a project's data takes the caller's project context as evidence of access.
 """
@@ -348,7 +348,7 @@ def quarantine_file(session: Session, version_id: int) -> StoredFile | None:
 
 
 def unfinished_readers(session: Session, dataset: Dataset) -> Sequence[Task]:
-    """Return the present state of all unfinished tasks that read a version of the dataset."""
+    """Return the current state of all unfinished tasks that read a version of the dataset."""
     reading = (
         select(TaskInput.task_id)
         .join(DatasetVersion, DatasetVersion.id == TaskInput.dataset_version_id)

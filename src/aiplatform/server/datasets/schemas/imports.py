@@ -1,4 +1,4 @@
-"""Request bodies of imports, whose rows the platform fetches from another server."""
+"""Request bodies for imports, whose rows the platform fetches from another server."""
 
 from uuid import UUID
 

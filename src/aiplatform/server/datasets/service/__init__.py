@@ -1,4 +1,4 @@
-"""Use cases of datasets.
+"""Use cases for datasets.
 
 ``ingest`` runs the program that parses uploads, ``commits`` creates datasets and versions from its
 output, ``quality`` requests quality reports and stores them, and ``content`` reads the rows of a

@@ -152,7 +152,7 @@ def end(
     """End a run with the outcome that it reports. Reporting the same end again is not an error.
 
     A run that had failed because it was silent for too long gets the reported status and accepts no
-    further reports. A run that was asked to stop and then given up stays cancelled; the report is
+    further reports. A run that was asked to stop and then given up remains cancelled; the report is
     added to its result.
 
     Raises:

@@ -1,4 +1,4 @@
-"""HTTP routes of experiments and their runs."""
+"""HTTP routes for experiments and their runs."""
 
 from fastapi import APIRouter
 

@@ -1,4 +1,4 @@
-"""HTTP routes of experiments."""
+"""HTTP routes for experiments."""
 
 from typing import Annotated, Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""HTTP routes of runs: search, read with record, rerun, compare."""
+"""HTTP routes for runs: search, read with record, rerun, compare."""
 
 from dataclasses import asdict
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""Use cases of experiments.
+"""Use cases for experiments.
 
 ``experiments`` creates and changes experiments. ``trainings`` and ``evaluations`` handle such tasks
 from submission to the stored outcome; ``inputs`` handles the data and models that these tasks read.

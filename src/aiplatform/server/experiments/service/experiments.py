@@ -150,7 +150,7 @@ def update_experiment(
     """Change a locked experiment. ``changes`` contains fields of ``ExperimentChange``.
 
     Raises:
-        NotFound, ModelNotReady, DatasetNotTrainable: for a config, see :func:`create_experiment`.
+        NotFound, ModelNotReady, DatasetNotTrainable: for a config; see :func:`create_experiment`.
     """
     details = session.get_one(ExperimentDetails, experiment.id)
     if "name" in changes:

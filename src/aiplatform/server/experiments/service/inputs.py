@@ -76,7 +76,7 @@ def task_inputs(session: Session, task: Task) -> Inputs:
     """Return the files of a task's inputs.
 
     Raises:
-        NotFound: an input was deleted meanwhile.
+        NotFound: an input has since been deleted.
     """
     inputs = Inputs()
     for item in queries.inputs_of(session, task):

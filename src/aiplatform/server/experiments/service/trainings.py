@@ -259,7 +259,7 @@ def require_trainable(
 
 
 def update_status(session: Session, task: Task, status: ExperimentStatus) -> Experiment | None:
-    """Set the experiment's status to that of its latest run. Return the locked experiment."""
+    """Set the experiment's status to that of its latest run, and return the locked experiment."""
     experiment = queries.lock_experiment_by_id(session, task.experiment_id)
     if experiment is not None and queries.latest_run(session, experiment) == task.id:
         experiment.status = status.value

@@ -153,7 +153,7 @@ def finish_sso(
                 reason=f"the provider said {error or 'nothing'}.",
                 reason_zh=f"身份提供方返回 {error or '空'}。",
             )
-        # No transaction may stay open while waiting for the provider.
+        # Don't keep a transaction open while waiting for the provider.
         claims = provider.redeem(
             code, sign_in_start.verifier, sign_in_start.nonce, _callback(settings)
         )

@@ -46,7 +46,7 @@ def ensure_administrator_remains(session: Session) -> None:
     Call it after the change, under the lock of accounts.
 
     Raises:
-        LastAdministrator: when no active user holds ``*`` any more.
+        LastAdministrator: when there is no longer an active user who holds ``*``.
     """
     session.flush()
     if not queries.has_administrator(session):
@@ -108,7 +108,7 @@ def update_user(
         OwnRole: when the caller would change their own role.
         OwnAccount: when the caller would change their own address.
         SessionRequired: when an API key would change an address.
-        LastAdministrator: when no active user would hold ``*`` any more.
+        LastAdministrator: when there would no longer be an active user who holds ``*``.
         NameTaken: when the name or address is in use, or the name is reserved.
 
     The errors of :func:`lock_manageable_user` and :func:`check_role` also apply.
@@ -161,7 +161,7 @@ def set_active(session: Session, principal: Principal, name: str, *, active: boo
     tasks continue or are stopped.
 
     Raises:
-        LastAdministrator: when no active user would hold ``*`` any more.
+        LastAdministrator: when there would no longer be an active user who holds ``*``.
 
     The errors of :func:`lock_manageable_user` also apply.
     """
@@ -202,7 +202,7 @@ def delete_user(
         OwnsProjects: when the account owns projects and ``transfer_to`` is not given.
         NewOwnerNotAMember: when the successor has not agreed to be a member of one of them.
         NotFound: when the successor does not exist or is not active.
-        LastAdministrator: when no active user would hold ``*`` any more.
+        LastAdministrator: when there would no longer be an active user who holds ``*``.
 
     The errors of :func:`lock_manageable_user` also apply.
     """

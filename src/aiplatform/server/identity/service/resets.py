@@ -170,7 +170,7 @@ def request_reset(
 
 
 def reset_password(session: Session, token: str, new: str, origin: Actor) -> None:
-    """Set a new password and end all of the account's sessions. The second factor stays.
+    """Set a new password and end all of the account's sessions. The second factor is kept.
 
     Raises:
         InvalidLink: when the link is not, or no longer, valid.

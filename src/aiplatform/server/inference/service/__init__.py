@@ -1,4 +1,4 @@
-"""Use cases of deployments.
+"""Use cases for deployments.
 
 ``deployments`` handles users' requests, ``task_events`` handles the task queue's reports about
 model servers, and ``transitions`` contains what both use. Locks are always taken in the same order,

@@ -1,4 +1,4 @@
-"""Routes of the caller's inbox."""
+"""Routes for the caller's inbox."""
 
 from fastapi import APIRouter
 

@@ -1,4 +1,4 @@
-"""Use cases of notifications."""
+"""Use cases for notifications."""
 
 from aiplatform.server.notifications.service.announce import announce, announce_security_event
 from aiplatform.server.notifications.service.email import send_link

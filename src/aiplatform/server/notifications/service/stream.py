@@ -190,7 +190,8 @@ class Hub:
                 try:
                     settled = await self._distribute_news()
                 except SQLAlchemyError as error:
-                    # If the database stays unreachable, CredentialWatcher ends the streams soon.
+                    # If the database is unreachable for long, CredentialWatcher soon ends the
+                    # streams.
                     log.warning("could not read what is new", error=str(error)[:200])
                     settled = True
                 if loop.time() - beat >= HEARTBEAT_SECONDS:

@@ -1,4 +1,4 @@
-"""Use cases of the OpenAI-compatible API.
+"""Use cases for the OpenAI-compatible API.
 
 ``lookups`` finds the caller and their deployments, and ``routing`` decides which deployment gets a
 request. ``answers`` gets the answer over ``connections`` to the model servers. ``access_watch``

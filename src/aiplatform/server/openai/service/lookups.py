@@ -28,7 +28,7 @@ class Lookups:
         """Return the rows of :func:`queries.deployments_by_name`.
 
         Raises:
-            psycopg.Error: when the database does not answer.
+            psycopg.Error: when the database does not respond.
         """
         return await self._rows(queries.deployments_by_name(), token, name=name, uuid=uuid)
 
@@ -36,7 +36,7 @@ class Lookups:
         """Return the rows of :func:`queries.ready_deployments`.
 
         Raises:
-            psycopg.Error: when the database does not answer.
+            psycopg.Error: when the database does not respond.
         """
         return await self._rows(queries.ready_deployments(), token)
 
@@ -44,7 +44,7 @@ class Lookups:
         """Return endpoint and token of a deployment if it is ready, otherwise None.
 
         Raises:
-            psycopg.Error: when the database does not answer.
+            psycopg.Error: when the database does not respond.
         """
         query = queries.serving_endpoint()
         rows = await self._database.rows(query.text, query.values(id=deployment_id))
@@ -54,7 +54,7 @@ class Lookups:
         """Record that an API key was used.
 
         Raises:
-            psycopg.Error: when the database does not answer.
+            psycopg.Error: when the database does not respond.
         """
         await self._database.run(
             lambda connection: connection.execute(RECORD_KEY_USE, {"key_id": key_id})

@@ -1,4 +1,4 @@
-"""Routes of the bin: list, restore and purge deleted resources."""
+"""Routes for the bin: list, restore and purge deleted resources."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -72,7 +72,7 @@ def list_deleted_projects(
 def restore_project(
     context: Binned, session: SessionDep, body: RestoreIn | None = None
 ) -> RestoredOut:
-    """Restore a deleted project with all its content and members. Its tasks stay cancelled.
+    """Restore a deleted project with all its content and members. Its tasks remain cancelled.
 
     Only its owner, and members who hold all permissions in it, may do this.
     """

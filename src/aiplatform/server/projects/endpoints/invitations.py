@@ -1,4 +1,4 @@
-"""Routes of invitations to projects, for inviters and invited users."""
+"""Routes for invitations to projects, for inviters and invited users."""
 
 from typing import Annotated
 from uuid import UUID

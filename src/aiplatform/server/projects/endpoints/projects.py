@@ -1,4 +1,4 @@
-"""Routes of projects: list, create, read, change, archive, delete."""
+"""Routes for projects: list, create, read, change, archive, delete."""
 
 from typing import Annotated, Any
 

@@ -1,4 +1,4 @@
-"""Routes of a project's quotas and usage."""
+"""Routes for a project's quotas and usage."""
 
 from typing import Annotated
 from uuid import UUID
@@ -48,7 +48,7 @@ def get_usage(context: Read, session: SessionDep) -> ProjectUsageOut:
 
 @router.put("/quota", summary="Set a project's quotas")
 def set_quota(project: UUID, body: QuotaIn, principal: Set, session: SessionDep) -> ProjectUsageOut:
-    """Replace the project's own limits. Usage beyond a new limit stays, but nothing can be added.
+    """Replace the project's own limits. Usage beyond a new limit is kept, but nothing can be added.
 
     Waiting tasks keep their priority.
     """

@@ -1,4 +1,4 @@
-"""Routes of a project's webhooks and their delivery logs."""
+"""Routes for a project's webhooks and their delivery logs."""
 
 from datetime import timedelta
 from typing import Annotated, Any

@@ -1,4 +1,4 @@
-"""SELECT statements of projects, members, keys, invitations, bin, usage and webhooks."""
+"""SELECT statements for projects, members, keys, invitations, bin, usage and webhooks."""
 
 from aiplatform.server.projects.queries.bin import (
     VERSIONS,

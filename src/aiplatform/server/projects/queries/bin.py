@@ -1,4 +1,4 @@
-"""SELECT statements of the bin."""
+"""SELECT statements for the bin."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

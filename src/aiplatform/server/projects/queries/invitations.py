@@ -1,4 +1,4 @@
-"""SELECT statements of invitations to projects."""
+"""SELECT statements for invitations to projects."""
 
 from typing import Any, NamedTuple
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""SELECT statements of projects, members and keys, limited to what a principal may see."""
+"""SELECT statements for projects, members and keys, limited to what a principal may see."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -234,7 +234,7 @@ def lock_project(session: Session, project_id: int) -> Project:
     write such rows. A stronger lock would cause a deadlock.
 
     Raises:
-        NotFound: when the project was deleted meanwhile.
+        NotFound: when the project has since been deleted.
     """
     project = session.scalar(
         select(Project)

@@ -1,4 +1,4 @@
-"""SELECT statements of the usage of projects."""
+"""SELECT statements for the usage of projects."""
 
 from dataclasses import dataclass
 from typing import Any

@@ -1,4 +1,4 @@
-"""SELECT statements of a project's webhooks."""
+"""SELECT statements for a project's webhooks."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -2,7 +2,7 @@
 
 All queries select by project. A deleted dataset or model is therefore moved to a hidden project
 that nobody can access. A deleted project gets a status that makes guards respond as if the project
-did not exist. Rows and files stay, and count towards quotas, until they are purged.
+did not exist. Rows and files are kept, and count towards quotas, until they are purged.
 """
 
 from abc import ABC, abstractmethod
@@ -260,7 +260,7 @@ def purge_overdue() -> int:
     """Purge all overdue resources, each in its own transaction, and return their number.
 
     If the process dies, committed purges persist, and the next run continues. Resources that are
-    still in use stay in the bin and don't prevent others from being purged.
+    still in use remain in the bin and don't prevent others from being purged.
     """
     purged = last = 0
     while True:

@@ -148,7 +148,7 @@ def set_archived(session: Session, context: ProjectContext, archived: bool) -> P
     """Archive or reactivate a project; do nothing if it already has that status.
 
     Raises:
-        NotFound, Unauthenticated, PermissionDenied: when the caller lost the permission meanwhile.
+        NotFound, Unauthenticated, PermissionDenied: when the caller has since lost the permission.
     """
     project, context = _lock_with_all_permissions(session, context)
     wanted = ProjectStatus.ARCHIVED if archived else ProjectStatus.ACTIVE

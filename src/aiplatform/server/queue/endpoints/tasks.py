@@ -263,7 +263,7 @@ def resume_task(
 ) -> TaskOut:
     """Put a paused task back into the queue.
 
-    It keeps its place by age and resumes from its checkpoint.
+    It keeps its position, which depends on its age, and resumes from its checkpoint.
     """
     found = queries.get_task(session, context, task)
     resumed = service.resume(session, context.actor, found, project=context.project_uuid)

@@ -1,4 +1,4 @@
-"""SELECT statements of the queue: tasks and their rows, counts, waiting tasks, and workers."""
+"""SELECT statements for the queue: tasks and their rows, counts, waiting tasks, and workers."""
 
 from aiplatform.server.queue.queries.tasks import (
     EVENTS_PER_PAGE,

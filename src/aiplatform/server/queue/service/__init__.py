@@ -1,4 +1,4 @@
-"""Use cases of the queue.
+"""Use cases for the queue.
 
 ``kinds`` is the interface that other domains implement for their types of tasks. ``queue`` submits
 and cancels tasks; ``control`` pauses, resumes, retries and reorders them. ``claims`` assigns a task

@@ -214,8 +214,8 @@ def _reserve(
 ) -> Reservation | None:
     """Reserve the worker's next free resources for a task that does not fit yet.
 
-    Return None if the reservation stays with another worker or is being changed by another claim. A
-    reservation moves to a worker that is closer to fitting the task, and away from a worker that
+    Return None if the reservation remains with another worker or is being changed by another claim.
+    A reservation moves to a worker that is closer to fitting the task, and away from a worker that
     accepts no more tasks. Each worker has at most one reservation.
     """
     known = {

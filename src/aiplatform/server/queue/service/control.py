@@ -65,7 +65,7 @@ def request_pause(session: Session, actor: Actor, task: Task, *, project: UUID) 
 def resume(session: Session, actor: Actor, task: Task, *, project: UUID) -> Task:
     """Put a paused task back into the queue.
 
-    It keeps its place by age and resumes from its checkpoint.
+    It keeps its position, which depends on its age, and resumes from its checkpoint.
 
     A task that was asked to pause but is still running continues, or starts again once it has
     stopped.

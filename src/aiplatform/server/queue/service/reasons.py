@@ -58,7 +58,7 @@ def waiting_reasons(
     Args:
         session: the database session.
         tasks: any tasks.
-        places: their places in the queue, by task id.
+        places: their positions in the queue, by task id.
         names: True if the reader may see the tasks of their projects. Then the running tasks that
             hold the missing resources are named; tasks of other projects never are.
     """

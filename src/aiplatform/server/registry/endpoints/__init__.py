@@ -1,4 +1,4 @@
-"""HTTP routes of the registry: ``entries`` for models, ``files`` for their files."""
+"""HTTP routes for the registry: ``entries`` for models, ``files`` for their files."""
 
 from fastapi import APIRouter
 

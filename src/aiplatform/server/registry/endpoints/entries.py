@@ -1,4 +1,4 @@
-"""HTTP routes of models: list, create, import, read, trace, delete."""
+"""HTTP routes for models: list, create, import, read, trace, delete."""
 
 from typing import Annotated, Any
 

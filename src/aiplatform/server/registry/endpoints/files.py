@@ -1,4 +1,4 @@
-"""HTTP routes of model files: list, upload, download."""
+"""HTTP routes for model files: list, upload, download."""
 
 from typing import Annotated
 

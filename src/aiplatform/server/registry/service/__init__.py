@@ -1,4 +1,4 @@
-"""Use cases of the registry.
+"""Use cases for the registry.
 
 ``imports`` imports models. ``registration`` registers tuned models, decides which models a task may
 use, and deletes models. ``pending_models`` resolves references to models that a training task has

@@ -60,7 +60,7 @@ class BinnedModels(BinKind):
     writes = Permission.MODELS_WRITE
 
     def restore(self, session: Session, entry: BinEntry, name: str | None) -> str:
-        """Restore a model, see :class:`BinKind`. Name and version together must be unique."""
+        """Restore a model; see :class:`BinKind`. Name and version together must be unique."""
         model = _binned(session, entry)
 
         def take(wanted: str) -> None:
@@ -71,7 +71,7 @@ class BinnedModels(BinKind):
         return projects_bin.restore_under_free_name(session, entry.name, name, take, taken)
 
     def purge(self, session: Session, entry: BinEntry) -> None:
-        """Delete a model for good, see :class:`BinKind`."""
+        """Delete a model for good; see :class:`BinKind`."""
         model = _binned(session, entry)
         users = queries.tuned_from(session, model.id)
         if users:

@@ -1,4 +1,4 @@
-"""Use cases of sweeps.
+"""Use cases for sweeps.
 
 ``sweeps`` creates and cancels them. ``next_step`` does the next step of a sweep, and ``triggers``
 schedules it. ``sampling`` chooses parameters. ``best_model`` registers the best model.

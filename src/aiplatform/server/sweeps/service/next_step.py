@@ -281,7 +281,7 @@ def send_request(session: Session, task_id: int, request: str) -> None:
     """Send a trial's request to its task, in a separate transaction.
 
     Raises:
-        TaskFinished: the task has ended meanwhile.
+        TaskFinished: the task has since ended.
         Problem: the task refuses the request.
     """
     task = session.get_one(Task, task_id)

@@ -329,8 +329,7 @@ class Feed:
                 self._dismiss(self.watchers, problem)
                 return
             except SQLAlchemyError as error:
-                # If the database stays unreachable, CredentialWatcher ends the streams within
-                # seconds.
+                # If the database is unreachable for long, CredentialWatcher soon ends the streams.
                 log.warning("could not read what is new", error=str(error)[:200])
             await asyncio.sleep(min(pause, READ_SECONDS))
             with contextlib.suppress(TimeoutError):

@@ -1,4 +1,4 @@
-"""Routes of the web interface."""
+"""Routes for the web interface."""
 
 from fastapi import APIRouter
 

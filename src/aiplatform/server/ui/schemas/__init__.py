@@ -1,4 +1,4 @@
-"""Schemas of the web interface."""
+"""Schemas for the web interface."""
 
 from aiplatform.server.ui.schemas.browser_session import (
     BrowserSessionOut,

@@ -28,7 +28,7 @@ class BrowserSignInIn(Strict):
 class DisplayPreferencesIn(Strict):
     """Changes to the preferences.
 
-    Omitted fields stay as they are; null means the browser's setting.
+    Omitted fields keep their values; null means the browser's setting.
     """
 
     language: Language | None = None

@@ -132,7 +132,7 @@ class ListFeeds:
                 try:
                     await self._distribute()
                 except SQLAlchemyError as error:
-                    # If the database stays unreachable, CredentialWatcher ends the streams.
+                    # If the database is unreachable for long, CredentialWatcher ends the streams.
                     log.warning("could not read what is new", error=str(error)[:200])
                     self._missed = True
                 await asyncio.sleep(READ_SECONDS)
