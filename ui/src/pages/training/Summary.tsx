@@ -1,6 +1,6 @@
-import { useLingui } from "@lingui/react/macro";
+import { Plural, useLingui } from "@lingui/react/macro";
 import { Tabs, Title, UnstyledButton } from "@mantine/core";
-import { IconAlertTriangle, IconCircleX } from "@tabler/icons-react";
+import { IconAlertTriangle, IconCircleDashed, IconCircleX } from "@tabler/icons-react";
 import type { ReactNode } from "react";
 import { Code } from "@/design/Code";
 import { Num, Size } from "@/design/values";
@@ -40,10 +40,7 @@ export function Summary({ draft, facts, problems, onStep }: Props) {
         ][])
       : []),
     [t`Steps, at most`, <Num key="steps" value={facts.steps} />],
-    [
-      t`Reserved`,
-      draft.gpus > 0 ? t`${draft.gpus} GPUs, ${draft.cpus} cores` : t`${draft.cpus} cores`,
-    ],
+    [t`Reserved`, <Reserved key="reserved" gpus={draft.gpus} cpus={draft.cpus} />],
   ];
   return (
     <aside className={classes.aside} aria-label={t`Summary`}>
@@ -71,10 +68,12 @@ export function Summary({ draft, facts, problems, onStep }: Props) {
                   <li key={problem.text}>
                     <UnstyledButton
                       className={classes.problem}
-                      data-blocks={problem.blocks}
+                      data-blocks={problem.missing ? undefined : problem.blocks}
                       onClick={() => onStep(problem.step)}
                     >
-                      {problem.blocks ? (
+                      {problem.missing ? (
+                        <IconCircleDashed size={16} aria-hidden style={{ flexShrink: 0 }} />
+                      ) : problem.blocks ? (
                         <IconCircleX size={16} aria-hidden style={{ flexShrink: 0 }} />
                       ) : (
                         <IconAlertTriangle size={16} aria-hidden style={{ flexShrink: 0 }} />
@@ -98,5 +97,15 @@ export function Summary({ draft, facts, problems, onStep }: Props) {
         </Tabs.Panel>
       </Tabs>
     </aside>
+  );
+}
+
+function Reserved({ gpus, cpus }: { gpus: number; cpus: number }) {
+  const cores = <Plural value={cpus} one="# core" other="# cores" />;
+  if (gpus === 0) return cores;
+  return (
+    <>
+      <Plural value={gpus} one="# GPU" other="# GPUs" />, {cores}
+    </>
   );
 }

@@ -8,6 +8,8 @@ export interface Problem {
   /** Whether the training can't be submitted like this. */
   blocks: boolean;
   text: string;
+  /** True for what has not been filled in yet: nothing is wrong with it. */
+  missing: boolean;
 }
 
 const NAME = /^[A-Za-z0-9\u3007\u3400-\u4dbf\u4e00-\u9fff][\w.\u3007\u3400-\u4dbf\u4e00-\u9fff-]*$/;
@@ -27,9 +29,11 @@ export function useProblems(draft: Draft, facts: TrainingFacts): Problem[] {
   const chinese = i18n.locale.startsWith("zh");
   const found: Problem[] = [];
   const add = (step: TrainingStep, blocks: boolean, text: string) =>
-    found.push({ step, blocks, text });
+    found.push({ step, blocks, text, missing: false });
+  const ask = (step: TrainingStep, text: string) =>
+    found.push({ step, blocks: true, text, missing: true });
 
-  if (!draft.dataset) add("data", true, t`Choose the dataset to train on.`);
+  if (!draft.dataset) ask("data", t`Choose the dataset to train on.`);
   if (facts.dataset?.status === "processing" && !draft.version)
     add("data", false, t`The quality report of this dataset is still being made.`);
   if (facts.rows === 0) add("data", true, t`This version has no rows.`);
@@ -42,10 +46,10 @@ export function useProblems(draft: Draft, facts: TrainingFacts): Problem[] {
       t`The held-out rows come from the same dataset: the loss on them may look too good.`,
     );
 
-  if (!draft.model) add("model", true, t`Choose the base model.`);
+  if (!draft.model) ask("model", t`Choose the base model.`);
   if (facts.model && facts.model.status !== "ready")
     add("model", true, t`This model is not ready yet.`);
-  if (!draft.name.trim()) add("model", true, t`Give the experiment a name.`);
+  if (!draft.name.trim()) ask("model", t`Give the experiment a name.`);
   if (!NAME.test(draft.outputName))
     add(
       "model",
