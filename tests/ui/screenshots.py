@@ -8,6 +8,7 @@ shows them side by side.
 import argparse
 import html
 import itertools
+import json
 import os
 import shutil
 import sys
@@ -16,6 +17,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import httpx
 
@@ -30,6 +32,11 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 WIDTHS = (1440, 390)
+SHOWN = {
+    "report": "project-datasets-dataset/report-{language}-light-1440.png",
+    "compare": "project-experiments-compare/{language}-light-1440.png",
+}
+"""Pictures in ``docs/images``, which the documentation shows."""
 
 
 @dataclass
@@ -71,6 +78,8 @@ def chosen_addresses(place: Site, project: str | None, only: str) -> dict[str, s
             raise SystemExit("the platform has no project to show")
         chosen = next((one for one in listed if one["name"] == project), listed[0])
         known = values(api, chosen["uuid"])
+        reported = api.get(f"projects/{chosen['uuid']}/runs").raise_for_status().json()["items"]
+    compared = json.dumps([run["uuid"] for run in reported if run["status"] == "completed"][-3:])
     found = {}
     for pattern in page_patterns():
         address = fill(pattern, known)
@@ -79,6 +88,9 @@ def chosen_addresses(place: Site, project: str | None, only: str) -> dict[str, s
             say(f"left out, since the project has none: {pattern}")
         elif only in name:
             found[name] = address
+    comparison = "project-experiments-compare"
+    if comparison in found:
+        found[comparison] += f"?run={quote(compared)}"
     return found
 
 
@@ -132,6 +144,16 @@ def shoot(browser: "Browser", place: Site, out: Path, addresses: dict[str, str])
     return faults
 
 
+def keep(out: Path, images: Path) -> None:
+    """Copy the pictures that the documentation shows, as far as they were taken."""
+    for name, picture in SHOWN.items():
+        for language, ending in (("en", ""), ("zh", "-zh")):
+            taken = out / picture.format(language=language)
+            if taken.is_file():
+                images.mkdir(exist_ok=True)
+                shutil.copyfile(taken, images / f"{name}{ending}.png")
+
+
 def write_index(out: Path) -> None:
     """Write a page that shows all pictures, with one row per page."""
     rows = []
@@ -172,6 +194,7 @@ def main() -> int:
         faults = shoot(browser, place, chosen.out, addresses)
         browser.close()
     write_index(chosen.out)
+    keep(chosen.out, ROOT / "docs" / "images")
     for fault in faults:
         say(fault)
     say(f"{sum(1 for _ in chosen.out.rglob('*.png'))} pictures: {chosen.out / 'index.html'}")
