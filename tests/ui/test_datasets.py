@@ -259,7 +259,7 @@ class TestRows:
         project: str,
         upload: Upload,
     ) -> None:
-        dataset = upload([{"text": "teh cat"}, {"text": "a dog"}])
+        dataset = upload([{"text": "a cat"}, {"text": "a dog"}])
         with open_window(state=admin_state) as window:
             page = window.page
             page.goto(f"/p/{project}/datasets/{dataset}?row=0")

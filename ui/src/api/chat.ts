@@ -13,7 +13,7 @@ export type ChatUsage = NonNullable<Chunk["usage"]>;
 
 export interface ChatListener {
   /** A piece of the answer; about one token. */
-  onText: (text: string) => void;
+  onPiece: (text: string) => void;
   /** A piece of what the model thinks before it answers, where its server tells. */
   onReasoning: (text: string) => void;
   onFinish: (reason: string) => void;
@@ -63,7 +63,7 @@ function readChunk(chunk: Chunk, listener: ChatListener): boolean {
   const reasoning = choice?.delta?.reasoning_content;
   if (reasoning) listener.onReasoning(reasoning);
   const text = choice?.delta?.content;
-  if (text) listener.onText(text);
+  if (text) listener.onPiece(text);
   if (!choice?.finish_reason) return false;
   listener.onFinish(choice.finish_reason);
   return true;

@@ -100,7 +100,7 @@ export function useChat(project: string): Chat {
           ...requestFields(parameters),
         },
         {
-          onText: (text) => {
+          onPiece: (text) => {
             answer.text += text;
             arrived();
           },
