@@ -49,6 +49,10 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("any machine")
 
+# Tests start thousands of Python processes, and each would otherwise compile the program again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
 # Collecting the tests creates a million long-lived objects. Examining them again and again would
 # take a quarter of that time.
 gc.disable()
