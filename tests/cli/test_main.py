@@ -38,6 +38,19 @@ def test_help_imports_no_large_packages() -> None:
     assert done.stderr == "[]\n"
 
 
+def test_status_imports_neither_the_database_driver_nor_the_help_pages(tmp_path: Path) -> None:
+    code = (
+        f"import sys; sys.argv = ['aiplatform', 'status', '--home', {str(tmp_path / 'home')!r}]\n"
+        "from aiplatform.cli.main import main\n"
+        "try: main()\n"
+        "except SystemExit as end: print(end.code)\n"
+        "print(sorted({'psycopg', 'rich.markdown', 'typer.rich_utils'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "is not running" in done.stderr
+    assert done.stdout == "3\n[]\n"
+
+
 def commands(command: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     children = getattr(command, "commands", {})
     if not children:

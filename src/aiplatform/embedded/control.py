@@ -13,8 +13,7 @@ from aiplatform.embedded.health import Health, fetch_health
 from aiplatform.embedded.home import Home
 from aiplatform.embedded.leftovers import end_leftovers, running_records
 from aiplatform.embedded.process import resident_bytes, user_name, wait_until_gone
-from aiplatform.embedded.state import State, read_state, remove_state
-from aiplatform.embedded.supervisor import already_running
+from aiplatform.embedded.state import State, already_running, read_state, remove_state
 from aiplatform.language import tr
 
 STOP_SECONDS = 120.0

@@ -6,8 +6,10 @@ from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from aiplatform.embedded.errors import AlreadyRunningError
 from aiplatform.embedded.home import Home
 from aiplatform.embedded.process import is_same_process
+from aiplatform.language import tr
 
 
 class Phase(StrEnum):
@@ -128,3 +130,29 @@ def write_state(home: Home, state: State) -> None:
 def remove_state(home: Home) -> None:
     """Delete the state file, which means that nothing is running in this home."""
     home.state_file.unlink(missing_ok=True)
+
+
+def already_running(home: Home) -> AlreadyRunningError:
+    """Return the error for a command that finds the home locked by another process."""
+    state = read_state(home)
+    if state is None or not state.supervisor_alive:
+        return AlreadyRunningError(
+            tr(
+                "Another process is starting or stopping AI Platform in {root}, or runs it in "
+                "another container.",
+                root=home.root,
+            ),
+            tr("Try again in a moment."),
+        )
+    facts = {"root": home.root, "pid": state.pid, "url": state.url}
+    return AlreadyRunningError(
+        tr("AI Platform is already stopping in {root}: process {pid}, {url}.", **facts)
+        if state.phase is Phase.STOPPING
+        else tr("AI Platform is already running in {root}: process {pid}, {url}.", **facts),
+        tr(
+            "`{status}` shows it, `{down}` stops it; with another --home and --port a second one "
+            "runs beside it.",
+            status=home.command("status"),
+            down=home.command("down"),
+        ),
+    )

@@ -15,7 +15,6 @@ from pathlib import Path
 from aiplatform.embedded.binaries import find_valkey
 from aiplatform.embedded.errors import (
     INTERRUPTED,
-    AlreadyRunningError,
     EmbeddedError,
     HomeUnusableError,
     StartFailedError,
@@ -30,7 +29,7 @@ from aiplatform.embedded.process import identity
 from aiplatform.embedded.process_manager import ProcessManager, child_environment
 from aiplatform.embedded.service import Service
 from aiplatform.embedded.signals import Signals, StopRequestedError
-from aiplatform.embedded.state import Phase, State, read_state, remove_state, write_state
+from aiplatform.embedded.state import Phase, State, already_running, remove_state, write_state
 from aiplatform.embedded.upgrade_check import needs_upgrade, record_upgrade
 from aiplatform.embedded.valkey import Valkey
 from aiplatform.language import tr
@@ -320,32 +319,6 @@ def _describe_failed_parts(health: Health | None) -> str:
     if health is None:
         return tr("the API does not answer")
     return tr("not ok: {parts}", parts=", ".join(health.failed_parts) or health.status)
-
-
-def already_running(home: Home) -> AlreadyRunningError:
-    """Return the error for a command that finds the home locked by another process."""
-    state = read_state(home)
-    if state is None or not state.supervisor_alive:
-        return AlreadyRunningError(
-            tr(
-                "Another process is starting or stopping AI Platform in {root}, or runs it in "
-                "another container.",
-                root=home.root,
-            ),
-            tr("Try again in a moment."),
-        )
-    facts = {"root": home.root, "pid": state.pid, "url": state.url}
-    return AlreadyRunningError(
-        tr("AI Platform is already stopping in {root}: process {pid}, {url}.", **facts)
-        if state.phase is Phase.STOPPING
-        else tr("AI Platform is already running in {root}: process {pid}, {url}.", **facts),
-        tr(
-            "`{status}` shows it, `{down}` stops it; with another --home and --port a second one "
-            "runs beside it.",
-            status=home.command("status"),
-            down=home.command("down"),
-        ),
-    )
 
 
 @contextlib.contextmanager
