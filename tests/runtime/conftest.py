@@ -30,6 +30,7 @@ SHAPES = {
     "chosen": "preference",
     "instruction": "alpaca",
     "completion": "prompt_completion",
+    "label": "classification",
     "text": "text",
     "x": "table",
 }

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import time
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,27 @@ def test_process_that_counts_tokens_ends_with_the_job(
                 runner.process.kill()
                 wait_until_dead(pid)
     wait_until_dead(counter)
+
+
+@pytest.mark.skipif(find_spec("pandas") is None, reason="there is no pandas to import")
+def test_quality_job_does_not_import_an_installed_pandas(
+    tmp_path: Path, make_dataset: MakeDataset
+) -> None:
+    spec = {"type": "data_quality", "dataset": {"dataset": BASE_MODEL, "version": "v1"}}
+    # Labels are checked by scikit-learn, which would use pandas.
+    topics = {"food": "the soup in this kitchen is warm", "sport": "the team won its last match"}
+    rows = [
+        {"text": f"{text}, number {number}", "label": label}
+        for number in range(40)
+        for label, text in topics.items()
+    ]
+    rows[0]["label"] = "sport"
+    job = make_job(tmp_path, spec, {"dataset": make_dataset(rows)})
+    with Runner.of_job(job, tmp_path, PYTHONPROFILEIMPORTTIME="1") as runner:
+        assert runner.finish() == 0, runner.outcome
+        assert runner.outcome["data"]["report"]["rows"] == len(rows)
+        assert "sklearn.linear_model" in runner.log
+        assert "pandas.core" not in runner.log
 
 
 def test_fix_job_trims_over_long_rows_with_the_base_models_tokenizer(

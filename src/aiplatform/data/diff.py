@@ -27,7 +27,7 @@ import pyarrow.parquet as pq
 
 from aiplatform.data.canonical import iter_batches, row_count
 from aiplatform.data.errors import MalformedData
-from aiplatform.data.ingest import prepare_process
+from aiplatform.data.ingest import prepare_process, run_program
 from aiplatform.data.row_access import rows_at
 from aiplatform.data.row_hashes import PRIME, Hashes
 from aiplatform.data.tables import (
@@ -334,4 +334,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

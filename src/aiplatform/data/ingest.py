@@ -16,9 +16,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from importlib.machinery import ModuleSpec
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if __name__ == "__main__":
@@ -42,6 +40,7 @@ from aiplatform.data.limits import (
     current_limits,
     set_limits,
 )
+from aiplatform.data.no_pandas import hide_pandas
 from aiplatform.data.plan import Plan, Typing
 from aiplatform.data.quarantine import Quarantine
 from aiplatform.protocol.enums import DataFormat
@@ -371,28 +370,9 @@ def limit_cpu(seconds: int) -> None:
         resource.setrlimit(resource.RLIMIT_CPU, (seconds, hard))
 
 
-class NoPandas:
-    """An import hook that makes pandas look as if it were not installed.
-
-    Arrow imports pandas if it is installed, to check whether values are pandas objects. That takes
-    a tenth of the time of an ingest.
-    """
-
-    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
-        """For pandas, return a spec that fails to load; for any other module, return None."""
-        return ModuleSpec(name, self) if name == "pandas" else None  # type: ignore[arg-type]
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """Raise ``ModuleNotFoundError``."""
-        raise ModuleNotFoundError(name=spec.name)
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Do nothing: ``create_module`` has always raised an exception by then."""
-
-
 def run_program(program: Callable[[], int]) -> NoReturn:
     """Run the main function of a program that reads rows, and end this process with its code."""
-    sys.meta_path.insert(0, NoPandas())
+    hide_pandas()
     code = program()
     sys.stdout.flush()
     # All files are closed. A regular shutdown of the interpreter takes a twentieth of an ingest.

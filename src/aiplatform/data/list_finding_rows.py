@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 
 from aiplatform.data.canonical import row_count, shape_of
 from aiplatform.data.finding_rows_file import write_positions
-from aiplatform.data.ingest import prepare_process
+from aiplatform.data.ingest import prepare_process, run_program
 from aiplatform.data.quality.builtin_checks import CHECKS
 from aiplatform.data.quality.check import Context
 from aiplatform.data.quality.check_run import CheckRun
@@ -60,4 +60,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aiplatform.data.errors import MalformedData
-from aiplatform.data.ingest import prepare_process
+from aiplatform.data.ingest import prepare_process, run_program
 from aiplatform.data.quality.fixes import fixed_rows
 from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.fixes import fixes_of
@@ -72,4 +72,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run_program(main)

@@ -55,12 +55,16 @@ def run_job(job_file: str, messages_fd: int) -> int:
 def _run_reported(job_file: str, report: "Reporter") -> int:
     try:
         from aiplatform.protocol.messages import Job
-        from aiplatform.protocol.specs import ScriptSpec
+        from aiplatform.protocol.specs import FixSpec, QualitySpec, ScriptSpec
         from aiplatform.runtime.jobs import run
 
         job = Job.model_validate_json(Path(job_file).read_bytes())
         prepare_environment(needs_hub(job))
         report.traced = job.traceparent is not None
+        if isinstance(job.spec, QualitySpec | FixSpec):
+            from aiplatform.data.no_pandas import hide_pandas
+
+            hide_pandas()
         # run_script() starts the ranks of a script itself.
         if job.ranks is None or isinstance(job.spec, ScriptSpec):
             report.result(run(job, report))

@@ -12,8 +12,8 @@ from aiplatform.data.quality.pieces import cache_last_piece
 
 ANSWER_COLUMNS = frozenset({"chosen", "completion", "output"})
 """Text columns that contain answers, which a model learns to produce."""
-ASSISTANTS = pa.array(
-    sorted({name for s in SPELLINGS for name, role in s.roles.items() if role == "assistant"})
+ASSISTANTS = frozenset(
+    name for s in SPELLINGS for name, role in s.roles.items() if role == "assistant"
 )
 """Names of the speaker of an answer, in all spellings."""
 
@@ -100,7 +100,7 @@ def sides_of(
         column = batch.column(name)
         if is_conversation(column):
             speakers, texts, rows = messages_of(column)
-            yield texts, rows, pc.is_in(speakers, value_set=ASSISTANTS)
+            yield texts, rows, pc.is_in(speakers, value_set=pa.array(sorted(ASSISTANTS)))
         elif pa.types.is_string(column.type):
             is_answer = pa.repeat(name in ANSWER_COLUMNS, batch.num_rows)
             yield column, pa.array(range(batch.num_rows), pa.int64()), is_answer

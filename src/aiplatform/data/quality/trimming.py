@@ -45,7 +45,6 @@ If less would remain, the text is cut after a word.
 LONGEST_TOKEN = 64
 """Largest assumed number of characters of a token, so that most of a very long text is skipped."""
 
-ANSWERS = frozenset(ASSISTANTS.to_pylist())
 Row = dict[str, Any]
 
 
@@ -95,7 +94,7 @@ class Trimmer:
             return shorter_text(value, self._max_length, fits)
         text = next(key for key in ("content", "value") if key in value[0])
         speaker = "role" if text == "content" else "from"
-        ends = [n + 1 for n, message in enumerate(value) if message[speaker] in ANSWERS]
+        ends = [n + 1 for n, message in enumerate(value) if message[speaker] in ASSISTANTS]
         fitting = bisect_right(ends, 0, key=lambda end: 0 if fits(value[:end]) else 1)
         if fitting:
             return value[: ends[fitting - 1]]
