@@ -50,7 +50,7 @@ COMMON_HEADERS = frozenset({
 
 
 class AnswerDiffers(AssertionError):
-    """A response that differs from what the OpenAPI document declares for its route."""
+    """The response differs from what the OpenAPI document declares for its route."""
 
     def __init__(self, about: str, faults: list[str]) -> None:
         super().__init__("\n  ".join([f"{about} is not as described:", *faults]))

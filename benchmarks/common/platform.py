@@ -22,7 +22,7 @@ STOP_SECONDS = 180
 
 
 class NotMeasurable(Exception):
-    """A machine that lacks something that the measurement needs."""
+    """The machine lacks something that the measurement needs."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The main loop: cause one fault after another while tasks run, then check the outcome."""
+"""The main loop: cause one fault after another while tasks are running, then check the outcome."""
 
 import contextlib
 import queue

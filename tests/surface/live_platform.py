@@ -216,7 +216,7 @@ class LivePlatform:
 
 @contextmanager
 def start_platform(tmp: Path) -> Iterator[LivePlatform]:
-    """Run the platform for all scenarios, and record the SDK's calls while it runs."""
+    """Run the platform for all scenarios, and record the SDK's calls in the meantime."""
     provider = FakeProvider()
     limits = ("LOGIN", "ANONYMOUS", "NORMAL", "INGEST")
     settings = {

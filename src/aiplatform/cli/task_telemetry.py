@@ -39,7 +39,7 @@ def telemetry(
     project: Project = None,
     json: Json = False,
 ) -> None:
-    """Show what a task used: CPU, memory, disk and GPUs; with --json the curves.
+    """Show what a task used: CPU, memory, disk and GPUs; with --json, also the curves.
 
     Each point of a curve consists of the time in seconds since 1970, the mean, the minimum and the
     maximum.

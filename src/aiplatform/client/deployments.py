@@ -61,7 +61,7 @@ class Deployment(Resource, DeploymentOut):
         return Deployments(self._client).start(self)
 
     def stop(self) -> "Deployment":
-        """Stop the deployment after it has answered its running requests."""
+        """Stop the deployment once it has answered the requests in progress."""
         return Deployments(self._client).stop(self)
 
     def restart(self) -> "Deployment":
@@ -175,7 +175,7 @@ class Deployments(Group):
         return self._act(deployment, "start", project)
 
     def stop(self, deployment: DeploymentLike, *, project: ProjectLike | None = None) -> Deployment:
-        """Stop a deployment after it has answered its running requests."""
+        """Stop a deployment once it has answered the requests in progress."""
         return self._act(deployment, "stop", project)
 
     def restart(
@@ -194,7 +194,7 @@ class Deployments(Group):
         """Serve another model under the same name, without downtime.
 
         A server with the new model starts alongside the current one, and takes over when it is
-        ready. The current server completes its running answers. If the new server fails to start,
+        ready. The current server completes its current answers. If the new server fails to start,
         the current server continues, and ``update_error`` contains the reason. To go back, update
         to the former model.
 

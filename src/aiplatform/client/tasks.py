@@ -59,11 +59,11 @@ class Task(Resource, TaskOut):
         return Tasks(self._client).wait(self, timeout, on_event, check=check)
 
     def cancel(self) -> "Task":
-        """Cancel the task; a training saves a checkpoint first."""
+        """Cancel the task; a training run saves a checkpoint first."""
         return Tasks(self._client).cancel(self)
 
     def pause(self) -> "Task":
-        """Pause the task; a training saves a checkpoint first."""
+        """Pause the task; a training run saves a checkpoint first."""
         return Tasks(self._client).pause(self)
 
     def resume(self) -> "Task":
@@ -178,7 +178,7 @@ class Tasks(TaskLogs, TaskTelemetry):
         return self._get(Task, self.path(task, project))
 
     def cancel(self, task: TaskLike, *, project: ProjectLike | None = None) -> Task:
-        """Cancel a task; a training saves a checkpoint first."""
+        """Cancel a task; a training run saves a checkpoint first."""
         path = self.path(task, project)
         answer = self._http.post(f"{path}/cancel")
         return self._make(Task, answer) if answer else self._get(Task, path)
@@ -223,10 +223,10 @@ class Tasks(TaskLogs, TaskTelemetry):
     def set_priority(
         self, task: TaskLike, priority: int, *, project: ProjectLike | None = None
     ) -> Task:
-        """Change the priority of a waiting task: 1 to 10, higher ones start first.
+        """Change the priority of a waiting task: from 1 to 10, where higher ones start first.
 
         Raises:
-            Conflict: if the task runs or has ended.
+            Conflict: if the task is running or has ended.
             PreconditionFailed: if it was changed since ``task`` was read.
         """
         return self._patch(Task, self.path(task, project), task, {"priority": priority})

@@ -16,7 +16,7 @@ PLAIN_TEMPLATE = (
 
 
 class TemplateRefusal(ValueError):
-    """A conversation that the model's chat template rejects; the text is the template's reason."""
+    """The model's chat template rejects the conversation; the text is the template's reason."""
 
 
 def load_tokenizer(weights: Any) -> Any:

@@ -60,7 +60,7 @@ OOM_SCORE_INCREASE = 500
 
 
 class SpareError(Exception):
-    """A spare that differs from a newly started process and so must not get a job."""
+    """The spare differs from a newly started process, and so must not get a job."""
 
 
 def wait_for_job(messages_fd: int, job_reader: int) -> str | None:

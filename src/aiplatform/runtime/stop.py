@@ -1,7 +1,7 @@
 """Stop requests: how a job reacts to SIGTERM and SIGUSR1.
 
 Most jobs end at once: the handler of SIGTERM raises :class:`JobStopped` in the main thread. A job
-that must first finish something (a checkpoint of a training run, or a server's running answers)
+that must first finish something (a checkpoint of a training run, or a server's answers in progress)
 delays the exception with :meth:`StopRequest.delay` and checks ``requested`` at a suitable time.
 """
 
@@ -39,7 +39,7 @@ class StopRequest:
         self.raise_if_requested()
 
     def drain(self) -> None:
-        """Request that a model server end after its running answers."""
+        """Request that a model server end after completing its answers in progress."""
         self.draining = True
 
     @contextmanager

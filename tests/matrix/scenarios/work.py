@@ -143,7 +143,7 @@ def searching(s: Scenario) -> Act:
 
 @scenario("DELETE experiments/{experiment}")
 def deleting_an_experiment(s: Scenario) -> Act:
-    """Cancel the sweep first: an experiment can't be deleted while one of its sweeps runs."""
+    """Cancel the sweep first: an experiment can't be deleted while one of its sweeps is running."""
     assert s.owner.post(f"{s.path('sweep')}/cancel").is_success
     return partial(s.owner.delete, s.path("experiment"))
 

@@ -69,7 +69,7 @@ def served(
     job = make_job(directory, tuned_model, tiny_model, max_length=200)
     with Runner.of_job(job, directory) as runner:
         ready = runner.wait_for("ready")
-        # The lease has to be renewed while the tests run.
+        # The lease has to be renewed while the tests are running.
         served = Served(runner, ready["endpoint"])
         stop = threading.Event()
         renewing = threading.Thread(target=_renew, args=(runner, stop), daemon=True)

@@ -22,7 +22,7 @@ class Concatenated:
 
     Args:
         parts: Pairs of the name and the reader of each file.
-        quarantine: Takes rows that can't be read.
+        quarantine: Receives rows that can't be read.
     """
 
     def __init__(

@@ -106,7 +106,7 @@ class Csv:
         text: The text of the file.
         tabs: True if only a tab is a delimiter.
         reading: The uploader's options for the dialect.
-        quarantine: Takes rows that can't be read; if None, they are errors.
+        quarantine: Receives rows that can't be read; if None, they are errors.
 
     Attributes:
         dialect: The dialect, given or detected.

@@ -43,8 +43,9 @@ class JsonArray:
 
     Args:
         text: The text of the file.
-        quarantine: Takes elements that are not valid rows; if None, they are errors. Brackets that
-            do not match are always an error, because it is unknown where the next element begins.
+        quarantine: Receives elements that are not valid rows; if None, they are errors. Brackets
+            that do not match are always an error, because it is unknown where the next element
+            begins.
 
     Attributes:
         hint: See :class:`~aiplatform.data.formats.jsonl.JsonLines`.

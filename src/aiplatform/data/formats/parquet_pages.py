@@ -80,7 +80,7 @@ def _header_at(file: BinaryIO, start: int, end: int) -> tuple[dict[int, int], in
 
 
 class _Thrift:
-    """A parser of a single page header."""
+    """A parser for a single page header."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data

@@ -92,7 +92,7 @@ class SourceFile:
 
 
 class Meter:
-    """A counter of the decoded bytes of an upload, which stops decompression bombs.
+    """A counter for the decoded bytes of an upload, which stops decompression bombs.
 
     Args:
         packed: The size of the upload in bytes.

@@ -126,7 +126,7 @@ ISSUERS = (
 
 
 def is_bank_card(found: str) -> bool:
-    """Return True if prefix and length are those of an issuer, and the Luhn digit is valid.
+    """Return True if the prefix and length fit a card issuer and the Luhn digit is valid.
 
     Source for the check digit: ISO/IEC 7812-1, annex B.
     """

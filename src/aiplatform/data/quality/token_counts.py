@@ -48,7 +48,7 @@ KNOWN_SPLITS = frozenset(
 
 
 class TokenCounts:
-    """A counter for the tokens of texts.
+    """A token counter for texts.
 
     Args:
         tokenizer: The tokenizer; it must not pad or truncate.

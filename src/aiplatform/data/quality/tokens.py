@@ -20,7 +20,7 @@ from aiplatform.protocol.enums import DataShape
 
 
 class Tokens:
-    """A counter for the tokens of rows.
+    """A token counter for rows.
 
     Args:
         context: The facts about the dataset.

@@ -270,7 +270,7 @@ class Downloader:
 
 
 class _TemporaryError(Exception):
-    """A failure that another attempt may not have."""
+    """The failure may not occur again in another attempt."""
 
 
 def without_query(url: str) -> str:

@@ -162,7 +162,7 @@ def set_up_mounts(plan: dict[str, Any]) -> bool:
 
 
 def open_directory(path: str) -> int:
-    """Return a descriptor of a directory, which stays valid even if a mount hides the directory."""
+    """Return a descriptor for a directory that stays valid even if a mount hides the directory."""
     return os.open(path, os.O_PATH | os.O_CLOEXEC)
 
 

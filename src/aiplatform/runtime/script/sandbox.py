@@ -25,7 +25,7 @@ START_SECONDS = 60.0
 
 
 class SandboxRefused(JobError):
-    """A system that does not allow a sandbox; the text says what is not allowed."""
+    """The system does not allow a sandbox; the text says what is not allowed."""
 
 
 class Command(Protocol):

@@ -20,7 +20,7 @@ from aiplatform.runtime.serving.engines import start_engine
 from aiplatform.runtime.serving.engines.base import Server
 
 SHUTDOWN_SECONDS = 5
-"""Seconds that running answers may take after a stop has been requested."""
+"""Seconds that answers in progress may take after a stop has been requested."""
 
 IDLE_SECONDS = 2.0
 """Seconds without a request after which a replaced server ends.

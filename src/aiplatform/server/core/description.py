@@ -78,7 +78,7 @@ BODY_ERRORS = {
 
 
 class NestedRouterOptions(TypeError):
-    """A router that was included with a prefix or dependencies that its own routes do not have."""
+    """A router was included with a prefix or dependencies that its own routes do not have."""
 
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])

@@ -39,7 +39,7 @@ DOCUMENTATION: dict[int | str, dict[str, object]] = {
 
 
 class RangeNotSatisfiable(Problem):
-    """A requested range that begins after the end of the file."""
+    """The requested range begins after the end of the file."""
 
     status = 416
     code = "request.range_not_satisfiable"

@@ -41,7 +41,7 @@ SEALED = "sealed"
 
 
 class KeyFileUnusable(Problem):
-    """A missing or invalid key file.
+    """The key file is missing or invalid.
 
     ``reason`` is shown to the operator, in the log and on the command line. Users do not see it,
     because it contains paths.
@@ -57,7 +57,7 @@ class KeyFileUnusable(Problem):
 
 
 class SecretUnreadable(Problem):
-    """A sealed value that can't be opened.
+    """A sealed value can't be opened.
 
     Its key is gone, the value was altered, or it was copied from another row.
     """

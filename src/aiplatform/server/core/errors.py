@@ -109,7 +109,7 @@ class InternalError(Problem):
 
 
 class NotFound(Problem):
-    """A resource that does not exist or that the user may not see.
+    """The resource does not exist, or the user may not see it.
 
     Members of other projects get the same response, because even the existence of a resource is
     confidential.
@@ -120,19 +120,19 @@ class NotFound(Problem):
 
 
 class Conflict(Problem):
-    """A request that the current state of the resource does not allow."""
+    """The current state of the resource does not allow the request."""
 
     status = 409
 
 
 class NameTaken(Conflict):
-    """A name that must be unique but is already in use."""
+    """The name must be unique, but is already in use."""
 
     code = "resource.name_taken"
 
 
 class Invalid(Problem):
-    """A request that is well-formed but asks for something impossible."""
+    """The request is well-formed but asks for something impossible."""
 
     status = 422
 
@@ -144,35 +144,35 @@ class InvalidCursor(Invalid):
 
 
 class PreconditionRequired(Problem):
-    """An update without ``If-Match``, which could overwrite another user's change."""
+    """The update lacks ``If-Match`` and could overwrite another user's change."""
 
     status = 428
     code = "request.precondition_required"
 
 
 class PreconditionFailed(Problem):
-    """An update of a resource that has changed since it was read."""
+    """The resource has changed since it was read."""
 
     status = 412
     code = "resource.precondition_failed"
 
 
 class TooLarge(Problem):
-    """A request body that exceeds the configured limit."""
+    """The request body exceeds the configured limit."""
 
     status = 413
     code = "request.too_large"
 
 
 class InsufficientStorage(Problem):
-    """A server disk that is too full to store the request's data."""
+    """A disk of the server is too full to store the request's data."""
 
     status = 507
     code = "server.storage_full"
 
 
 class Unavailable(Problem):
-    """A service that the request needs and that does not respond."""
+    """A service that the request needs does not respond."""
 
     status = 503
     code = "server.unavailable"

@@ -176,7 +176,7 @@ class CountDenials:
 
 
 class TooDeep(Problem):
-    """JSON that is nested more deeply than the parser allows, which no real request needs."""
+    """The JSON is nested more deeply than the parser allows, which no real request needs."""
 
     status = 400
     code = "request.too_deep"

@@ -121,42 +121,42 @@ def render(request: Request, problem: Problem) -> JSONResponse:
 
 
 class RequestMalformed(Problem):
-    """A request that does not have the declared shape."""
+    """The request does not have the declared shape."""
 
     status = 422
     code = "request.invalid"
 
 
 class NoRoute(Problem):
-    """A request for a path that matches no route."""
+    """The path of the request matches no route."""
 
     status = 404
     code = "request.no_route"
 
 
 class MethodNotAllowed(Problem):
-    """A request with a method that its path does not support."""
+    """The path does not support the request's method."""
 
     status = 405
     code = "request.method_not_allowed"
 
 
 class BadRequest(Problem):
-    """A request that the framework could not parse."""
+    """The framework could not parse the request."""
 
     status = 400
     code = "request.unreadable"
 
 
 class Unstorable(Problem):
-    """A value of the declared type that PostgreSQL can't store."""
+    """PostgreSQL can't store a value, although its type is the declared one."""
 
     status = 422
     code = "request.unstorable_value"
 
 
 class ChangedMeanwhile(Conflict):
-    """A conflict with a simultaneous request that deleted or created data."""
+    """A simultaneous request deleted or created data that this request concerns."""
 
     code = "resource.changed_meanwhile"
 

@@ -42,7 +42,7 @@ TIMEOUT_SECONDS = 0.25
 
 
 class RateLimited(Problem):
-    """A request that exceeds the number of requests allowed in a time window."""
+    """The client has sent more requests than are allowed in a time window."""
 
     status = 429
     code = "request.rate_limited"

@@ -34,28 +34,28 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 class HostNotAllowed(Problem):
-    """A request for a host name that is not configured, for example from an unannounced proxy."""
+    """The request names a host that is not configured, for example from an unannounced proxy."""
 
     status = 421
     code = "request.host_not_allowed"
 
 
 class CrossOrigin(Problem):
-    """A state-changing request sent by another site's page."""
+    """The state-changing request was sent by another site's page."""
 
     status = 403
     code = "request.cross_origin"
 
 
 class HeadersTooLarge(Problem):
-    """More headers, or longer ones, than any ordinary client sends."""
+    """The request has more headers, or longer ones, than any ordinary client sends."""
 
     status = 431
     code = "request.headers_too_large"
 
 
 class AddressTooLong(Problem):
-    """A URL longer than any that the platform creates."""
+    """The URL is longer than any that the platform creates."""
 
     status = 414
     code = "request.address_too_long"

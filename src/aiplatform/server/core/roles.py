@@ -77,7 +77,7 @@ SELECT has_database_privilege(current_database(), 'TEMPORARY')
 
 
 class RoleMissing(RuntimeError):
-    """A configured runtime role that does not exist in the database."""
+    """The configured runtime role does not exist in the database."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ HEADER = "X-AIPlatform-UI"
 
 
 class NotFromPage(Problem):
-    """A state-changing request with the session cookie that no page of this server sent."""
+    """The request changes state with the session cookie, but comes from no page of this server."""
 
     status = 403
     code = "request.not_from_page"

@@ -36,7 +36,7 @@ DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 class InvalidDigest(Problem):
-    """A digest header that can't be parsed.
+    """A digest header can't be parsed.
 
     If it were ignored, the client would believe the upload to be verified.
     """
@@ -46,14 +46,14 @@ class InvalidDigest(Problem):
 
 
 class DigestMismatch(Problem):
-    """Received content whose hash differs from the announced one."""
+    """The hash of the received content differs from the announced one."""
 
     status = 400
     code = "upload.digest_mismatch"
 
 
 class UploadAborted(Problem):
-    """An upload whose client disconnected.
+    """The client disconnected during its upload.
 
     Nobody reads this response, but the log should not report an internal error.
     """
@@ -63,7 +63,7 @@ class UploadAborted(Problem):
 
 
 class RawBodyRequired(Problem):
-    """An upload sent as an HTML form instead of the file itself.
+    """The upload was sent as an HTML form instead of the file itself.
 
     Forms are not accepted: they would have to be parsed while they are received, to separate the
     file from the form's boundaries.

@@ -42,7 +42,7 @@ anyway.
 
 
 class BlobGone(Conflict):
-    """A reference to a blob that garbage collection deleted before it was referenced."""
+    """Garbage collection deleted the blob before it was referenced."""
 
     code = "upload.content_gone"
     headers = {"Retry-After": "1"}

@@ -25,7 +25,7 @@ _traces: "Traces | None" = None
 
 
 class TracesUnavailable(RuntimeError):
-    """A process with tracing switched on that lacks the required packages."""
+    """Tracing is switched on in this process, but the required packages are missing."""
 
 
 def start(settings: Settings, service: str) -> None:

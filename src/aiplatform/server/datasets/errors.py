@@ -9,13 +9,13 @@ MAX_LISTED = 12
 
 
 class MalformedFile(Invalid):
-    """An uploaded file whose content does not match its format; the messages say where."""
+    """The content of the uploaded file does not match its format; the messages say where."""
 
     code = "dataset.malformed"
 
 
 class NoSuchVersion(NotFound):
-    """A version or tag that an existing dataset does not have."""
+    """The dataset has no such version or tag."""
 
     code = "dataset.no_such_version"
 
@@ -38,13 +38,13 @@ class NoSuchVersion(NotFound):
 
 
 class TooManyRows(Invalid):
-    """A file with more rows than ``dataset_versions.row_count``, an INTEGER, can count."""
+    """The file has more rows than ``dataset_versions.row_count``, an INTEGER, can count."""
 
     code = "dataset.too_many_rows"
 
 
 class IdenticalContent(Conflict):
-    """A commit of the same rows as the parent: often the wrong file, or a repeated upload."""
+    """The commit has the same rows as its parent: often the wrong file, or a repeated upload."""
 
     code = "dataset.identical_content"
 
@@ -76,13 +76,13 @@ class InvalidPartName(Invalid):
 
 
 class DatasetInUse(Conflict):
-    """An attempt to delete a dataset that unfinished tasks read."""
+    """The dataset can't be deleted, because unfinished tasks read it."""
 
     code = "dataset.in_use"
 
 
 class GateFailed(Conflict):
-    """A training task on a version that breaks a rule of the project's quality gate."""
+    """The version breaks a rule of the project's quality gate, so no training task may read it."""
 
     code = "dataset.gate_failed"
 
@@ -94,26 +94,26 @@ class UnknownFinding(Invalid):
 
 
 class NoSuchFinding(NotFound):
-    """A finding code known neither to the platform's checks nor to the report; usually a typo."""
+    """Neither the platform's checks nor the report know the finding code; it is usually a typo."""
 
     code = "dataset.no_such_finding"
 
 
 class ReportBeingMade(Conflict):
-    """A request for a quality report whose task has not ended yet."""
+    """The task of the requested quality report has not ended yet."""
 
     code = "dataset.report_being_made"
     headers = {"Retry-After": "2"}
 
 
 class FindingWithoutRows(Invalid):
-    """A finding whose rows were counted but can't be listed."""
+    """The rows of the finding were counted but can't be listed."""
 
     code = "dataset.finding_without_rows"
 
 
 class StaleParentVersion(Conflict):
-    """A commit that lost a race: the dataset got another version in the meantime.
+    """The commit lost a race: the dataset has another version in the meantime.
 
     To build deliberately on the older version, name it in ``parent``.
     """
@@ -122,13 +122,13 @@ class StaleParentVersion(Conflict):
 
 
 class VersionNotDeletable(Conflict):
-    """An attempt to delete a version that has a child, tag or reading task, or is the first one."""
+    """The version can't be deleted: it has a child, tag or reading task, or is the first one."""
 
     code = "dataset.version_not_deletable"
 
 
 class TagIsVersion(Invalid):
-    """A tag named like a version, such as ``v3``, which would be ambiguous."""
+    """The tag is named like a version, such as ``v3``, which would be ambiguous."""
 
     code = "dataset.tag_is_version"
 
@@ -146,7 +146,7 @@ class ImportRefused(Invalid):
 
 
 class InvalidReadingOption(Invalid):
-    """Contradictory or invalid options for reading a file."""
+    """The options for reading a file are contradictory or invalid."""
 
     code = "dataset.invalid_reading_option"
 
@@ -158,14 +158,14 @@ class KeyColumnRequired(Invalid):
 
 
 class IngestFailed(Problem):
-    """An ingest process that failed because of the program or the machine, not the file."""
+    """The ingest process failed because of the program or the machine, not the file."""
 
     status = 500
     code = "dataset.ingest_failed"
 
 
 class ExportFailed(Problem):
-    """An export process that failed while the response was being sent.
+    """The export process failed while the response was being sent.
 
     The status code has already been sent, so the connection is closed early, which the client
     notices.
@@ -175,20 +175,20 @@ class ExportFailed(Problem):
 
 
 class InvalidTusHeader(Problem):
-    """A tus header that is missing or malformed."""
+    """A tus header is missing or malformed."""
 
     status = 400
     code = "upload.invalid_header"
 
 
 class InvalidTusMetadata(Invalid):
-    """Metadata of a resumable upload with invalid values."""
+    """The metadata of the resumable upload has invalid values."""
 
     code = "upload.invalid_metadata"
 
 
 class TusVersion(Problem):
-    """A request for a version of the tus protocol other than 1.0.0, the only one so far."""
+    """The request uses a version of the tus protocol other than 1.0.0, the only one so far."""
 
     status = 412
     code = "upload.protocol_version"
@@ -196,39 +196,39 @@ class TusVersion(Problem):
 
 
 class OffsetConflict(Conflict):
-    """A piece at the wrong offset: another client has sent a piece, or a response was lost."""
+    """The piece has the wrong offset: another client has sent a piece, or a response was lost."""
 
     code = "upload.wrong_offset"
 
 
 class UploadLocked(Problem):
-    """A piece that was refused because another request is writing to the same upload."""
+    """Another request is writing to the same upload, so this piece was refused."""
 
     status = 423
     code = "upload.locked"
 
 
 class UploadExpired(Problem):
-    """An upload whose bytes were deleted, because no piece arrived for a day."""
+    """The bytes of the upload were deleted, because no piece arrived for a day."""
 
     status = 410
     code = "upload.expired"
 
 
 class UploadRefused(Conflict):
-    """A piece for an upload whose file has already been refused."""
+    """The file of the upload has already been refused, so no more pieces are accepted."""
 
     code = "upload.refused"
 
 
 class UploadIncomplete(Conflict):
-    """An upload that can't be parsed yet because bytes are missing."""
+    """The upload can't be parsed yet, because bytes are missing."""
 
     code = "upload.incomplete"
 
 
 class ChecksumMismatch(Problem):
-    """A piece that was damaged in transit; tus defines status 460 for this."""
+    """The piece was damaged in transit; tus defines status 460 for this."""
 
     status = 460
     code = "upload.checksum_mismatch"

@@ -4,6 +4,6 @@ from aiplatform.server.core.errors import Conflict
 
 
 class TooManyArtifacts(Conflict):
-    """An artifact that would exceed the number of files allowed for a run."""
+    """The artifact would exceed the number of files allowed for a run."""
 
     code = "run.too_many_artifacts"

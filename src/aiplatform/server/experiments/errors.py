@@ -4,19 +4,19 @@ from aiplatform.server.core.errors import Conflict, Invalid
 
 
 class ExperimentBusy(Conflict):
-    """An experiment with an unfinished task or sweep, which can't be deleted."""
+    """The experiment can't be deleted, because it has an unfinished task or sweep."""
 
     code = "experiment.in_use"
 
 
 class DatasetNotTrainable(Invalid):
-    """A dataset without conversations or texts, which supervised fine-tuning needs."""
+    """The dataset lacks the conversations or texts that supervised fine-tuning needs."""
 
     code = "dataset.not_trainable"
 
 
 class PreferencePairsRefused(Invalid):
-    """A dataset of preference pairs for supervised fine-tuning.
+    """A dataset of preference pairs can't be used for supervised fine-tuning.
 
     Training would learn the chosen answers and ignore the rejected ones.
     """
@@ -25,19 +25,19 @@ class PreferencePairsRefused(Invalid):
 
 
 class ExperimentArchived(Conflict):
-    """An archived experiment, which can't start runs."""
+    """The experiment is archived and can't start runs."""
 
     code = "experiment.archived"
 
 
 class ExternalRunNotRerunnable(Conflict):
-    """A rerun of an external run, for which the platform has neither code nor data."""
+    """The external run can't be rerun: the platform has neither its code nor its data."""
 
     code = "run.executes_elsewhere"
 
 
 class NotRepeatable(Conflict):
-    """A rerun whose inputs have been changed or deleted since the first run."""
+    """The inputs have been changed or deleted since the first run."""
 
     code = "run.not_repeatable"
 

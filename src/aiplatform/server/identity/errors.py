@@ -4,7 +4,7 @@ from aiplatform.server.core.errors import Conflict, Invalid, Problem
 
 
 class Unauthenticated(Problem):
-    """A request without a valid token, or with a deactivated user's token."""
+    """The request has no valid token, or the token of a deactivated user."""
 
     status = 401
     code = "auth.unauthenticated"
@@ -12,7 +12,7 @@ class Unauthenticated(Problem):
 
 
 class WrongCredentials(Problem):
-    """A failed sign-in.
+    """The sign-in failed.
 
     The text is the same for an unknown account, a wrong password and a deactivated account, so that
     the response does not reveal which accounts exist.
@@ -24,7 +24,7 @@ class WrongCredentials(Problem):
 
 
 class TooManyAttempts(Problem):
-    """Too many failed sign-ins within a short time, for an account or from an address.
+    """There were too many failed sign-ins within a short time, for an account or an address.
 
     The response is the same for accounts that do not exist.
     """
@@ -38,7 +38,7 @@ class TooManyAttempts(Problem):
 
 
 class WrongPassword(Invalid):
-    """A wrong current password in a request to change the account."""
+    """The current password in a request to change the account is wrong."""
 
     code = "account.wrong_password"
 
@@ -50,21 +50,21 @@ class WeakPassword(Invalid):
 
 
 class PasswordChangeRequired(Problem):
-    """A request from an account that must replace its initial password first."""
+    """The account must replace its initial password first."""
 
     status = 403
     code = "auth.password_change_required"
 
 
 class PermissionDenied(Problem):
-    """A missing permission. The response names it, so that the user can ask for it."""
+    """The caller lacks a permission. The response names it, so that the user can ask for it."""
 
     status = 403
     code = "auth.permission_denied"
 
 
 class TotpRequired(Problem):
-    """A sign-in with the right password but without the second factor's code."""
+    """The password is right, but the second factor's code is missing."""
 
     status = 401
     code = "auth.totp_required"
@@ -72,7 +72,7 @@ class TotpRequired(Problem):
 
 
 class WrongTotp(Problem):
-    """A sign-in with the right password but a code that is wrong or already used."""
+    """The password is right, but the code is wrong or has already been used."""
 
     status = 401
     code = "auth.wrong_totp"
@@ -80,19 +80,19 @@ class WrongTotp(Problem):
 
 
 class WrongCode(Invalid):
-    """A wrong or already used code in a request to change the second factor."""
+    """The code in a request to change the second factor is wrong or has already been used."""
 
     code = "account.wrong_totp"
 
 
 class TotpActive(Conflict):
-    """An attempt to set up a second factor for an account that already has one."""
+    """The account already has a second factor."""
 
     code = "account.totp_active"
 
 
 class TotpInactive(Conflict):
-    """An account without a second factor, or without an enrolment to confirm."""
+    """The account has no second factor, or no enrolment to confirm."""
 
     code = "account.totp_inactive"
 
@@ -108,14 +108,14 @@ class InvalidLink(Invalid):
 
 
 class RegistrationClosed(Problem):
-    """An attempt to register while the setting ``SELF_REGISTRATION`` is off."""
+    """Users can't register, because the setting ``SELF_REGISTRATION`` is off."""
 
     status = 403
     code = "auth.registration_closed"
 
 
 class AccountTaken(Conflict):
-    """A user name or email address that is already in use.
+    """The user name or email address is already in use.
 
     Callers who are not signed in get this error, so it does not reveal which of the two is in use.
     """
@@ -124,14 +124,14 @@ class AccountTaken(Conflict):
 
 
 class OwnRole(Problem):
-    """An administrator's attempt to change their own role."""
+    """Administrators can't change their own role."""
 
     status = 403
     code = "account.own_role"
 
 
 class AccountHoldsMore(Problem):
-    """An account that has more rights in projects than the caller, as an owner or a member.
+    """The account has more rights in projects than the caller, as an owner or a member.
 
     The error names no project, because the caller may not be allowed to see it.
     """
@@ -141,7 +141,7 @@ class AccountHoldsMore(Problem):
 
 
 class OwnAccount(Problem):
-    """An attempt to change one's own account through the administration routes.
+    """Users can't change their own account through the administration routes.
 
     The routes under ``users/me`` ask for the password; the administration routes do not.
     """
@@ -151,32 +151,32 @@ class OwnAccount(Problem):
 
 
 class LastAdministrator(Conflict):
-    """A change that would leave the platform without an active administrator."""
+    """The change would leave the platform without an active administrator."""
 
     code = "account.last_administrator"
 
 
 class OwnsProjects(Conflict):
-    """An account that can't be deleted because it owns projects; ``projects`` lists them."""
+    """The account can't be deleted, because it owns projects; ``projects`` lists them."""
 
     code = "account.owns_projects"
 
 
 class SessionRequired(Problem):
-    """An API key in a request that requires a session."""
+    """The request requires a session, but was made with an API key."""
 
     status = 403
     code = "auth.session_required"
 
 
 class SystemRole(Conflict):
-    """An attempt to change or delete one of the three system roles."""
+    """The three system roles can't be changed or deleted."""
 
     code = "role.system_role"
 
 
 class HeldRole(Problem):
-    """An attempt to change a role that the caller has.
+    """The role can't be changed by the caller, who has it.
 
     Otherwise the caller could extend their own permissions.
     """
@@ -186,7 +186,7 @@ class HeldRole(Problem):
 
 
 class RoleInUse(Conflict):
-    """A role that can't be deleted because it is in use.
+    """The role can't be deleted, because it is in use.
 
     ``users``, ``members``, ``invitations`` and ``sso`` count its uses.
     """
@@ -195,14 +195,14 @@ class RoleInUse(Conflict):
 
 
 class SsoOff(Problem):
-    """A request for single sign-on on a platform where no provider is configured."""
+    """No single sign-on provider is configured on this platform."""
 
     status = 404
     code = "sso.off"
 
 
 class SsoFailed(Problem):
-    """A sign-in through the provider that can't be verified. The log contains the exact cause."""
+    """The sign-in through the provider can't be verified. The log contains the exact cause."""
 
     status = 401
     code = "sso.failed"
@@ -210,31 +210,31 @@ class SsoFailed(Problem):
 
 
 class SsoUnavailable(Problem):
-    """A single sign-on provider that can't be reached, or whose response is invalid."""
+    """The single sign-on provider can't be reached, or its response is invalid."""
 
     status = 503
     code = "sso.unavailable"
 
 
 class RoleNameTooLong(Invalid):
-    """A role whose name does not fit into the column for an account's role."""
+    """The name of the role does not fit into the column for an account's role."""
 
     code = "account.role_name_too_long"
 
 
 class ProofRequired(Invalid):
-    """A change of the second factor with neither a password nor a code."""
+    """The request to change the second factor has neither a password nor a code."""
 
     code = "account.proof_required"
 
 
 class RedirectRefused(Invalid):
-    """A sign-in whose redirect address is neither on this platform nor on the same machine."""
+    """The redirect address of the sign-in is neither on this platform nor on the same machine."""
 
     code = "sso.redirect_refused"
 
 
 class IncompleteMembership(Invalid):
-    """An invitation with a project but no role in it, or vice versa."""
+    """The invitation has a project but no role in it, or vice versa."""
 
     code = "invitation.incomplete_membership"

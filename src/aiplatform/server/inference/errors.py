@@ -4,30 +4,30 @@ from aiplatform.server.core.errors import Conflict
 
 
 class WrongDeploymentState(Conflict):
-    """An action that the current state of the deployment does not allow."""
+    """The current state of the deployment does not allow the action."""
 
     code = "deployment.wrong_state"
 
 
 class DeploymentWaiting(Conflict):
-    """An attempt to restart a deployment whose server waits for other tasks and has not started."""
+    """The deployment can't be restarted: its server waits for other tasks and has not started."""
 
     code = "deployment.waiting"
 
 
 class DeployedModelGone(Conflict):
-    """A start of a deployment whose model has been deleted from the registry."""
+    """The deployment's model has been deleted from the registry."""
 
     code = "deployment.model_gone"
 
 
 class DeploymentNamesShared(Conflict):
-    """A transfer of a project to an owner who already has deployments with the same names."""
+    """The new owner of the project already has deployments with the same names."""
 
     code = "deployment.names_shared"
 
 
 class DeploymentUpdating(Conflict):
-    """An attempt to update a deployment while another update is in progress."""
+    """Another update of the deployment is in progress."""
 
     code = "deployment.updating"

@@ -4,14 +4,14 @@ from aiplatform.server.core.errors import Conflict, Problem
 
 
 class Mandatory(Problem):
-    """An attempt to turn off inbox notifications for security events."""
+    """The inbox notifications for security events can't be turned off."""
 
     status = 409
     code = "notification.mandatory"
 
 
 class TooManyStreams(Problem):
-    """A request for another stream by a user who already has the maximum number open."""
+    """The user already has the maximum number of streams open."""
 
     status = 429
     code = "notification.too_many_streams"
@@ -19,19 +19,19 @@ class TooManyStreams(Problem):
 
 
 class WebhookUrlRefused(Problem):
-    """A webhook with an address that the platform does not connect to."""
+    """The platform does not connect to the webhook's address."""
 
     status = 422
     code = "webhook.url_refused"
 
 
 class TooManyWebhooks(Conflict):
-    """An attempt to create more webhooks than a project may have."""
+    """The project already has as many webhooks as are allowed."""
 
     code = "webhook.too_many"
 
 
 class WebhookDisabled(Conflict):
-    """A request that requires a webhook to be switched on."""
+    """The webhook must be switched on for this request."""
 
     code = "webhook.disabled"

@@ -4,14 +4,14 @@ from aiplatform.server.core.errors import NotFound, Problem
 
 
 class BadChatRequest(Problem):
-    """A malformed request. OpenAI responds with 400 where the rest of this API uses 422."""
+    """The request is malformed. OpenAI responds with 400 where the rest of this API uses 422."""
 
     status = 400
     code = "chat.invalid_request"
 
 
 class AmbiguousModel(Problem):
-    """A model name that matches deployments in several projects.
+    """The model name matches deployments in several projects.
 
     Either all of them are the caller's own projects, or all of the projects have the same name.
     """
@@ -21,7 +21,7 @@ class AmbiguousModel(Problem):
 
 
 class ModelOfOtherProject(NotFound):
-    """A model name without a project that matches only deployments in other people's projects.
+    """The model name has no project, and matches only deployments in other people's projects.
 
     Such a name means a deployment of the caller's own projects; others must be named as
     ``project/name``. Otherwise, members of a shared project could create a deployment that answers
@@ -32,19 +32,19 @@ class ModelOfOtherProject(NotFound):
 
 
 class ModelNotFound(NotFound):
-    """A model that does not exist, or that the caller may not see."""
+    """The model does not exist, or the caller may not see it."""
 
     code = "chat.model_not_found"
 
 
 class NoSuchAddress(NotFound):
-    """A request for a route of OpenAI's API that the platform does not offer."""
+    """The platform does not offer this route of OpenAI's API."""
 
     code = "chat.unknown_url"
 
 
 class ModelNotReady(Problem):
-    """A deployment that exists but does not currently answer."""
+    """The deployment exists, but does not currently respond."""
 
     status = 503
     code = "deployment.not_ready"
@@ -52,14 +52,14 @@ class ModelNotReady(Problem):
 
 
 class DeploymentStopped(Problem):
-    """A deployment that was stopped while it was answering."""
+    """The deployment was stopped while it was answering."""
 
     status = 503
     code = "deployment.stopped"
 
 
 class ModelServerUnavailable(Problem):
-    """A model server that can't be reached, or that ended while it was answering."""
+    """The model server can't be reached, or ended while it was answering."""
 
     status = 503
     code = "deployment.server_unavailable"
@@ -67,14 +67,14 @@ class ModelServerUnavailable(Problem):
 
 
 class ModelServerTimeout(Problem):
-    """A model server that keeps its connection open but sends nothing."""
+    """The model server keeps its connection open but sends nothing."""
 
     status = 504
     code = "deployment.server_timeout"
 
 
 class AccessRevoked(Problem):
-    """A session, account or permission that ended before the answer was complete."""
+    """A session, account or permission ended before the answer was complete."""
 
     status = 401
     code = "auth.access_revoked"

@@ -4,25 +4,25 @@ from aiplatform.server.core.errors import Conflict, Invalid
 
 
 class ProjectArchived(Conflict):
-    """A change in an archived project, which is read-only."""
+    """The project is archived, and therefore read-only."""
 
     code = "project.archived"
 
 
 class OwnerHasNoRole(Conflict):
-    """A change of the owner's role. Owners have all permissions without a role."""
+    """The owner's role can't be changed. Owners have all permissions without a role."""
 
     code = "project.owner_has_no_role"
 
 
 class QuotaExceeded(Conflict):
-    """A request that would exceed the project's quota."""
+    """The request would exceed the project's quota."""
 
     code = "project.quota_exceeded"
 
 
 class PriorityTooHigh(Conflict):
-    """A task with a higher priority than the project's quota allows.
+    """The priority of the task is higher than the project's quota allows.
 
     Urgent tasks take resources from the tasks of all projects.
     """
@@ -31,25 +31,25 @@ class PriorityTooHigh(Conflict):
 
 
 class StillUsed(Conflict):
-    """A purge of a resource that is still in use elsewhere."""
+    """The resource can't be purged, because it is still in use elsewhere."""
 
     code = "bin.still_used"
 
 
 class NotAMember(Conflict):
-    """An attempt to leave a project by a user who has no role in it."""
+    """The user has no role in the project that they want to leave."""
 
     code = "project.not_a_member"
 
 
 class NewOwnerInactive(Conflict):
-    """A transfer to a deactivated account, which could not sign in."""
+    """The new owner's account is deactivated and could not sign in."""
 
     code = "project.new_owner_inactive"
 
 
 class NewOwnerNotAMember(Conflict):
-    """A transfer to a user who is not a member and so has not agreed to be in the project.
+    """The new owner is not a member, and so has not agreed to be in the project.
 
     Unknown names get the same response.
     """
@@ -58,25 +58,25 @@ class NewOwnerNotAMember(Conflict):
 
 
 class InvitationGone(Conflict):
-    """An invitation whose author can no longer grant the role."""
+    """The author of the invitation can no longer grant the role."""
 
     code = "invitation.gone"
 
 
 class TooManyInvitations(Conflict):
-    """An invitation beyond a project's maximum number of open invitations."""
+    """The project already has the maximum number of open invitations."""
 
     code = "invitation.too_many"
 
 
 class OwnerInactive(Conflict):
-    """Work on behalf of a user who is deactivated or deleted."""
+    """The user on whose behalf the work was to be done is deactivated or deleted."""
 
     code = "account.inactive"
 
 
 class KeyGone(Conflict):
-    """Work that was requested with an API key that has since been revoked or has expired."""
+    """The API key that requested the work has since been revoked or has expired."""
 
     code = "api_key.gone"
 
@@ -88,6 +88,6 @@ class ScopeOutsideProject(Invalid):
 
 
 class TooManyKeys(Invalid):
-    """An API key beyond an account's maximum number of keys."""
+    """The account already has the maximum number of API keys."""
 
     code = "api_key.too_many"

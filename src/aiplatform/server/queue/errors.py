@@ -4,7 +4,7 @@ from aiplatform.server.core.errors import Conflict, Invalid
 
 
 class TaskFinished(Conflict):
-    """A change to a task that has ended: a final status never changes."""
+    """The task has ended, so it can't be changed: a final status never changes."""
 
     code = "task.finished"
 
@@ -22,7 +22,7 @@ class NoWorkerCanRun(Invalid):
 
 
 class TaskNotWaiting(Conflict):
-    """An attempt to reorder a task that is not waiting."""
+    """The task can't be reordered, because it is not waiting."""
 
     code = "task.not_waiting"
 
@@ -34,37 +34,37 @@ class NotInSameQueue(Invalid):
 
 
 class NotPausable(Conflict):
-    """A request to pause a deployment or an external run, which can only be stopped."""
+    """A deployment or an external run can't be paused, only stopped."""
 
     code = "task.not_pausable"
 
 
 class NotRetriable(Conflict):
-    """A retry of a task that has not failed or been cancelled, or that has already been retried."""
+    """The task has not failed or been cancelled, or has already been retried."""
 
     code = "task.not_retriable"
 
 
 class DependencyFailed(Conflict):
-    """A submission that waits for the success of a task that has already failed."""
+    """A task whose success the submission waits for has already failed."""
 
     code = "task.dependency_failed"
 
 
 class TypeMakesNoModel(Invalid):
-    """A reference to the model of a task whose type does not produce models."""
+    """The task whose model is referred to has a type that does not produce models."""
 
     code = "task.type_makes_no_model"
 
 
 class ModelMissing(Conflict):
-    """A reference to the model of a completed training task that has no model, or no longer one."""
+    """The training task has completed, but has no model, or no longer has one."""
 
     code = "task.model_missing"
 
 
 class KeyReused(Conflict):
-    """An Idempotency-Key that has already been used for a different request."""
+    """The Idempotency-Key has already been used for a different request."""
 
     code = "request.idempotency_key_reused"
 

@@ -11,7 +11,7 @@ MISSED_AFTER = timedelta(minutes=5)
 
 
 class CronExpressionError(ValueError):
-    """A cron expression that can't be parsed, or that never matches a time."""
+    """The cron expression can't be parsed, or never matches a time."""
 
 
 def zone_of(name: str) -> ZoneInfo:

@@ -4,7 +4,7 @@ from aiplatform.server.core.errors import Conflict, Invalid
 
 
 class ScriptsNotAllowed(Conflict):
-    """A script on a platform whose administrator has not allowed users to run commands."""
+    """The platform's administrator has not allowed users to run scripts."""
 
     code = "script.not_allowed"
 
@@ -16,6 +16,6 @@ class InvalidBundle(Invalid):
 
 
 class BundleInUse(Conflict):
-    """An attempt to delete a bundle that an unfinished task needs."""
+    """The bundle can't be deleted, because an unfinished task needs it."""
 
     code = "script.bundle_in_use"

@@ -10,6 +10,6 @@ class NoSuchSecret(Invalid):
 
 
 class TooManySecrets(Conflict):
-    """A secret beyond the maximum number for a user or project."""
+    """The user or project already has the maximum number of secrets."""
 
     code = "secret.too_many"

@@ -4,13 +4,13 @@ from aiplatform.server.core.errors import Conflict, Invalid
 
 
 class SweepEnded(Conflict):
-    """A sweep that has ended and so can't be cancelled."""
+    """The sweep can't be cancelled, because it has ended."""
 
     code = "sweep.ended"
 
 
 class GridTooLarge(Invalid):
-    """A grid with more points than the limit."""
+    """The grid has more points than the limit."""
 
     code = "sweep.grid_too_large"
 
@@ -34,6 +34,6 @@ class EvalStepsMissing(Invalid):
 
 
 class NoBestModel(Conflict):
-    """A registration for a sweep that has no best model yet, or whose best model was deleted."""
+    """The sweep has no best model yet, or its best model was deleted."""
 
     code = "sweep.no_best_model"

@@ -4,13 +4,13 @@ from aiplatform.server.core.errors import Conflict, Invalid
 
 
 class MalformedPoints(Invalid):
-    """A request whose points can't be parsed."""
+    """The points in the request can't be parsed."""
 
     code = "metric.malformed_points"
 
 
 class RecordsMissing(Conflict):
-    """A request that skips numbers in its writer's sequence of records.
+    """The request skips numbers in its writer's sequence of records.
 
     Records (points or log lines) are stored in sequence, so that none is lost.
     """
@@ -19,7 +19,7 @@ class RecordsMissing(Conflict):
 
 
 class NotReportedHere(Conflict):
-    """A report about a task that a worker runs. Only that worker may report, under its lease."""
+    """The task is run by a worker. Only that worker may report, under its lease."""
 
     code = "run.not_reported_here"
 

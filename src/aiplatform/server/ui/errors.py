@@ -10,6 +10,6 @@ class UnknownTopic(Invalid):
 
 
 class TooManyTopics(Invalid):
-    """More topics than one stream may have."""
+    """The stream would have more topics than are allowed."""
 
     code = "stream.too_many_topics"

@@ -96,7 +96,7 @@ class Variant:
 
     @property
     def rows(self) -> list[Row]:
-        """The running answers."""
+        """The answers in progress."""
         return [] if self.batch is None else self.batch.rows
 
 

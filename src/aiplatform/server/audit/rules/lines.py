@@ -26,7 +26,7 @@ every possible number would exhaust the memory.
 
 
 class InvalidLineError(ValueError):
-    """A line that occurs in no export from the platform."""
+    """The line occurs in no export from the platform."""
 
 
 def header_line(kind: str, filters: Mapping[str, str] | None = None) -> str:

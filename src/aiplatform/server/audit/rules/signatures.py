@@ -18,7 +18,7 @@ CONTEXT = b"aiplatform audit seal v1\n"
 
 
 class InvalidKeyError(ValueError):
-    """A file that does not contain an Ed25519 key of the expected kind."""
+    """The file does not contain an Ed25519 key of the expected kind."""
 
 
 def make_key() -> tuple[bytes, bytes]:

@@ -35,7 +35,7 @@ SUMMARY = (
     "seconds",
     "seconds_per_step",
 )
-"""Fields of a training result that are copied to its experiment and model."""
+"""Fields of a training run's result that are copied to its experiment and model."""
 
 STATUS_AFTER = {
     TaskStatus.COMPLETED: ExperimentStatus.COMPLETED,
@@ -45,7 +45,7 @@ STATUS_AFTER = {
 
 
 def summary_of(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures in a training result that its experiment and model keep."""
+    """Return the figures in a training run's result that its experiment and model keep."""
     return {key: result[key] for key in SUMMARY if result.get(key) is not None}
 
 

@@ -45,7 +45,7 @@ WEIGHTS = "weights/"
 
 
 class NoModelProduced(Exception):
-    """A training task that reported success but left no model."""
+    """The training task reported success but left no model."""
 
 
 def prepare(session: Session, context: ProjectContext, spec: TrainingSpec) -> Prepared:

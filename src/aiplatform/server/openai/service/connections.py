@@ -22,11 +22,11 @@ BUFFER_BYTES = 1 << 18
 
 
 class ConnectionLostError(Exception):
-    """A model server that can't be reached, closed the connection, or does not speak HTTP."""
+    """The model server can't be reached, closed the connection, or does not speak HTTP."""
 
 
 class ResponseTimeoutError(Exception):
-    """A model server that sent nothing for :data:`SILENCE_SECONDS`."""
+    """The model server sent nothing for :data:`SILENCE_SECONDS`."""
 
 
 class Connection(asyncio.Protocol):

@@ -229,7 +229,7 @@ def require_priority(session: Session, project_id: int, asked: int) -> None:
 
 
 def may_start(session: Session, project_id: int, gpus: int) -> bool:
-    """Return True if a further task with ``gpus`` GPUs may run; lock the project's usage row."""
+    """Return True if another task with ``gpus`` GPUs may run; lock the project's usage row."""
     quota = quota_of(session, project_id)
     if quota.concurrent_tasks is None and quota.gpus is None:
         return True
