@@ -10,6 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aiplatform.data.ingest import ingest
+from aiplatform.data.quality.report import FORMULA, FORMULA_ZH, VERSION
 from aiplatform.protocol.enums import (
     DatasetStatus,
 )
@@ -121,7 +122,21 @@ def make_binned_dataset(session: Session, project: Project, **columns: Any) -> D
 def make_report(session: Session, version: DatasetVersion, **report: Any) -> QualityReport:
     """Create a quality report of a version; ``report`` overrides its fields."""
     row = QualityReport(
-        version_id=version.id, report={"score": 100, "rows": version.row_count, "findings": []}
+        version_id=version.id,
+        report={
+            "version": VERSION,
+            "rows": version.row_count,
+            "shape": session.get_one(DatasetVersionDetails, version.id).shape,
+            "score": 100,
+            "score_formula": FORMULA,
+            "score_formula_zh": FORMULA_ZH,
+            "findings": [],
+            "languages": None,
+            "labels": None,
+            "tokens": None,
+            "compared_with": [],
+            "outside_checks": [],
+        },
     )
     row.report |= report
     session.add(row)
