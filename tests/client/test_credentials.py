@@ -14,8 +14,7 @@ import httpx
 import pytest
 
 from aiplatform.client import Client, ClientError, CredentialStore, Session, Unauthenticated
-from aiplatform.client.credentials import default_path
-from aiplatform.client.tokens import SessionTokens
+from aiplatform.client.credentials import SessionTokens, default_path
 from tests.client.conftest import URL
 from tests.client.fake import FakeServer, answer, problem
 from tests.openapi_checks import Partial
@@ -207,7 +206,7 @@ PROCESS = """
 import sys, time
 from pathlib import Path
 from aiplatform.client import CredentialStore
-from aiplatform.client.tokens import SessionTokens
+from aiplatform.client.credentials import SessionTokens
 
 store = CredentialStore(Path(sys.argv[1]))
 used = Path(sys.argv[2])

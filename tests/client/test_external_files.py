@@ -15,8 +15,8 @@ import pytest
 
 from aiplatform.client import Client
 from aiplatform.client.external import sender as sending
-from aiplatform.client.external.capture import Capture
-from aiplatform.client.external.files import Files
+from aiplatform.client.external.journal import Files
+from aiplatform.client.external.run import Capture
 from aiplatform.client.transfers import body_of
 from aiplatform.protocol.enums import LogStream
 from tests.client.fake import answer, problem

@@ -11,7 +11,7 @@ from aiplatform.cli.session import connect
 from aiplatform.language import tr
 
 if TYPE_CHECKING:
-    from aiplatform.client.metrics import TaskSummary
+    from aiplatform.client.experiments import TaskSummary
 
 Keys = Annotated[
     list[str] | None, typer.Option("--key", "-k", help="Only this metric. Can be repeated.")

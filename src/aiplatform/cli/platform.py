@@ -288,9 +288,9 @@ class _JsonDisplay(_Display):
 
 
 def _welcome(state: "State", *, detach: bool) -> list[str]:
+    from aiplatform.client.client import find_address
     from aiplatform.client.credentials import CredentialStore
     from aiplatform.client.errors import ClientError
-    from aiplatform.client.local_platform import find_address
     from aiplatform.embedded.home import Home
 
     stop = tr("Ctrl-C stops it")

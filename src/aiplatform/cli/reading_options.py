@@ -81,7 +81,7 @@ def reading(
     """
     from pydantic import ValidationError
 
-    from aiplatform.client.reading_options import reading_params
+    from aiplatform.client.transfers import reading_params
     from aiplatform.protocol.validation_errors import message_of, place_of
 
     options = {

@@ -13,7 +13,7 @@ from aiplatform.language import tr
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from aiplatform.client.webhooks import Webhooks
+    from aiplatform.client.notifications import Webhooks
 
 app = group("Webhooks: events of a project, sent to your programs.")
 

@@ -8,21 +8,23 @@ from aiplatform.client import reporting
 from aiplatform.client.accounts import (
     Enrolment,
     Invitation,
+    Key,
     Link,
     LoginSession,
+    NewKey,
+    PermissionInfo,
+    Role,
     SecondFactor,
+    User,
 )
-from aiplatform.client.artifacts import Artifact
 from aiplatform.client.audit import AuditEntry
-from aiplatform.client.base import Resource
-from aiplatform.client.bin import BinItem, Restored
-from aiplatform.client.bundles import Bundle
+from aiplatform.client.base import Pages, Resource
 from aiplatform.client.chat import ChatReply, ChatStream
-from aiplatform.client.client import Client
+from aiplatform.client.client import DEFAULT_URL, Client
 from aiplatform.client.credentials import CredentialStore, Session
 from aiplatform.client.data_cache import DataCache
 from aiplatform.client.dataset_changes import DatasetTag
-from aiplatform.client.dataset_files import DatasetVersion
+from aiplatform.client.dataset_files import DatasetVersion, LocalDataset
 from aiplatform.client.dataset_rows import DatasetDiff, PlacedRow
 from aiplatform.client.datasets import Dataset
 from aiplatform.client.deployments import Deployment
@@ -45,33 +47,44 @@ from aiplatform.client.errors import (
     ValidationFailed,
     WaitTimeout,
 )
-from aiplatform.client.experiments import Experiment
+from aiplatform.client.experiments import (
+    Comparison,
+    Experiment,
+    MetricSeries,
+    Run,
+    TaskSummary,
+    git_state,
+)
 from aiplatform.client.external import ExternalRun, RunCancelled, Synced
-from aiplatform.client.keys import Key, NewKey
-from aiplatform.client.local_dataset import LocalDataset
-from aiplatform.client.local_platform import DEFAULT_URL
-from aiplatform.client.metrics import MetricSeries, TaskSummary
 from aiplatform.client.models import Model, ModelFile
-from aiplatform.client.notifications import Notification, Preferences
-from aiplatform.client.pages import Pages
-from aiplatform.client.partial_uploads import PartialUpload
-from aiplatform.client.projects import Access, Member, Project, ProjectInvitation, Retention, Usage
-from aiplatform.client.roles import PermissionInfo, Role
-from aiplatform.client.runs import Comparison, Run, git_state
+from aiplatform.client.notifications import Delivery, Notification, Preferences, Webhook
+from aiplatform.client.projects import (
+    Access,
+    BinItem,
+    Member,
+    Project,
+    ProjectInvitation,
+    Restored,
+    Retention,
+    Usage,
+)
+from aiplatform.client.resumable_uploads import PartialUpload
 from aiplatform.client.schedules import Firing, Schedule
+from aiplatform.client.scripts import Bundle
 from aiplatform.client.secrets import Secret
 from aiplatform.client.sweeps import Sweep, Trial
-from aiplatform.client.task_events import TaskEvent
-from aiplatform.client.task_logs import LogChunk, LogLine
-from aiplatform.client.task_telemetry import (
+from aiplatform.client.tasks import (
+    Artifact,
+    LogChunk,
+    LogLine,
+    MetricPoint,
+    Task,
+    TaskEvent,
     TaskUsage,
     Telemetry,
     TelemetryPoint,
     TimelineEvent,
 )
-from aiplatform.client.tasks import MetricPoint, Task
-from aiplatform.client.users import User
-from aiplatform.client.webhooks import Delivery, Webhook
 from aiplatform.client.workers import Worker
 from aiplatform.protocol.references import DatasetRef
 from aiplatform.protocol.shapes.identity import UserRef

@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from aiplatform.client.base import Group, Resource
+from aiplatform.client.base import Group, Pages, Resource
 from aiplatform.client.downloads import download
-from aiplatform.client.pages import Pages
 from aiplatform.protocol.shapes.audit import AuditOut
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from aiplatform.client.errors import ApiError, UnexpectedAnswer, unreachable
-from aiplatform.client.event_parser import events
+from aiplatform.client.event_streams import events
 from aiplatform.client.transport import Transport
 from aiplatform.language import tr
 

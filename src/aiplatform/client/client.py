@@ -1,6 +1,8 @@
-"""The client: one server, one login, and access to all resources."""
+"""The client: one server, its address, one login, and access to all resources."""
 
+import json
 import os
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -9,36 +11,93 @@ from uuid import UUID
 
 import httpx
 
-from aiplatform.client.accounts import Account, Invitations
+from aiplatform.client.accounts import Account, Invitations, Keys, Roles, User, Users
 from aiplatform.client.audit import Audit
 from aiplatform.client.base import Connection
-from aiplatform.client.bin import Bin
-from aiplatform.client.credentials import CredentialStore
+from aiplatform.client.credentials import (
+    CredentialStore,
+    FixedToken,
+    NoToken,
+    SessionTokens,
+    browse,
+    session_from,
+)
 from aiplatform.client.datasets import Datasets
 from aiplatform.client.deployments import Deployments
 from aiplatform.client.errors import ClientError, Unauthenticated
-from aiplatform.client.experiments import Experiment, Experiments
+from aiplatform.client.experiments import Experiment, Experiments, Metrics, Runs
 from aiplatform.client.external import ExternalRun, ExternalRuns
-from aiplatform.client.keys import Keys
-from aiplatform.client.local_platform import find_address, home_at
-from aiplatform.client.metrics import Metrics
 from aiplatform.client.models import Models
-from aiplatform.client.notifications import Notifications
-from aiplatform.client.projects import Project, Projects
-from aiplatform.client.roles import Roles
-from aiplatform.client.runs import Runs
+from aiplatform.client.notifications import Notifications, Webhooks
+from aiplatform.client.projects import Bin, Project, Projects
 from aiplatform.client.schedules import Schedules
 from aiplatform.client.scripts import Scripts
 from aiplatform.client.secrets import Secrets
-from aiplatform.client.sso import browse
 from aiplatform.client.sweeps import Sweeps
 from aiplatform.client.tasks import Tasks
-from aiplatform.client.tokens import FixedToken, NoToken, SessionTokens, session_from
 from aiplatform.client.transport import Transport, decoded
-from aiplatform.client.users import User, Users
-from aiplatform.client.webhooks import Webhooks
 from aiplatform.client.workers import Workers
 from aiplatform.language import tr
+from aiplatform.protocol.platform_home import STATE_FILE, home_directory
+
+DEFAULT_URL = "http://127.0.0.1:8400"
+
+
+def find_address(given: str | None, store: CredentialStore) -> str:
+    """Return the address of the server, in the order described by this module."""
+    if named := given or os.environ.get("AIPLATFORM_URL"):
+        return named
+    last, home = store.current()
+    if last is not None and home is None:
+        return last
+    if last is not None and home is not None and (url := running_url(home)):
+        return _follow(store, last, url, home)
+    return running_url(home_directory()) or last or DEFAULT_URL
+
+
+def home_at(url: str) -> Path | None:
+    """Return the home directory of the platform running at ``url`` on this machine."""
+    home = _resolved(home_directory())
+    return home if home is not None and running_url(home) == url.rstrip("/") else None
+
+
+def running_url(home: Path) -> str | None:
+    """Return the address of the platform running in ``home``, or None if none is running.
+
+    A state file that can't be read, for instance another user's, is treated as missing.
+    """
+    if sys.platform == "win32":  # Windows has no embedded mode, and os.kill would end the process
+        return None
+    try:
+        state = json.loads((home / STATE_FILE).read_bytes())
+        url, pid = str(state["url"]), int(state["pid"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    try:
+        os.kill(pid, 0)
+    except PermissionError:  # the process belongs to another user
+        return url
+    except (OSError, OverflowError):
+        return None
+    return url
+
+
+def _follow(store: CredentialStore, last: str, url: str, home: Path) -> str:
+    """Move the login from the platform's former address to its current one."""
+    if url != last:
+        with store.lock():
+            session = store.read(last)
+            if session is not None and store.read(url) is None:
+                store.write(replace(session, url=url), make_current=True, home=home)
+                store.remove(last)
+    return url
+
+
+def _resolved(path: Path) -> Path | None:
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return None
 
 
 class Client(Connection):

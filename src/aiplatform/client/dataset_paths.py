@@ -4,8 +4,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from aiplatform.client.base import Group, as_uuid, find_by_name
-from aiplatform.client.pages import Pages
+from aiplatform.client.base import Group, Pages, as_uuid, find_by_name
 from aiplatform.client.projects import ProjectLike, Projects
 from aiplatform.protocol.references import DatasetRef
 from aiplatform.protocol.shapes.datasets import DatasetOut, DatasetVersionOut

@@ -4,11 +4,10 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 from uuid import UUID
 
-from aiplatform.client.base import Connection, Resource
+from aiplatform.client.base import Connection, Pages, Resource
 from aiplatform.client.dataset_files import DatasetVersion
 from aiplatform.client.dataset_paths import DatasetLike, DatasetPaths
 from aiplatform.client.models import ModelLike, Models
-from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike, Projects
 from aiplatform.client.tasks import Task
 from aiplatform.protocol.shapes.datasets import ReportOut

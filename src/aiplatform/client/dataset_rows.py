@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias, overload
 
+from aiplatform.client.base import Pages
 from aiplatform.client.dataset_paths import DatasetLike, DatasetPaths
 from aiplatform.client.errors import UnexpectedAnswer
-from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike
 from aiplatform.client.transport import segment
 from aiplatform.language import tr

@@ -7,24 +7,19 @@ from pathlib import Path
 from typing import Any, Literal
 from uuid import UUID
 
-from aiplatform.client.base import Resource, purge_time
-from aiplatform.client.dataset_changes import DatasetChanges
+from aiplatform.client.base import Pages, Resource, purge_time
+from aiplatform.client.dataset_changes import DatasetChanges, DatasetImports
 from aiplatform.client.dataset_files import DatasetFiles, DatasetVersion, PullMixin
-from aiplatform.client.dataset_imports import DatasetImports
 from aiplatform.client.dataset_paths import DatasetLike
 from aiplatform.client.dataset_quality import DatasetQuality, token_options
 from aiplatform.client.dataset_rows import DatasetRows
 from aiplatform.client.errors import ApiError, NotFound, NotReady
 from aiplatform.client.models import ModelLike
-from aiplatform.client.pages import Pages
-from aiplatform.client.partial_uploads import PartialUploads
 from aiplatform.client.polling import WaitingReasonReporter, poll
 from aiplatform.client.projects import ProjectLike, Projects
-from aiplatform.client.reading_options import reading_params
-from aiplatform.client.resumable_uploads import ResumableUploads, file_to_resume
-from aiplatform.client.task_events import TaskEvent
-from aiplatform.client.tasks import Tasks
-from aiplatform.client.transfers import ProgressCallback, UploadData, body_of
+from aiplatform.client.resumable_uploads import PartialUploads, ResumableUploads, file_to_resume
+from aiplatform.client.tasks import TaskEvent, Tasks
+from aiplatform.client.transfers import ProgressCallback, UploadData, body_of, reading_params
 from aiplatform.language import tr
 from aiplatform.protocol.enums import DatasetStatus, TaskStatus, TaskType
 from aiplatform.protocol.shapes.datasets import DatasetOut

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any, Literal, overload
 from uuid import UUID
 
-from aiplatform.client.base import Group, Resource, as_uuid, find_by_name
+from aiplatform.client.base import Group, Pages, Resource, as_uuid, find_by_name
 from aiplatform.client.chat import (
     ANSWER_SECONDS,
     CHAT,
@@ -17,12 +17,9 @@ from aiplatform.client.chat import (
 )
 from aiplatform.client.errors import NotReady
 from aiplatform.client.models import ModelLike, Models
-from aiplatform.client.pages import Pages
 from aiplatform.client.polling import WaitingReasonReporter, poll
 from aiplatform.client.projects import ProjectLike, Projects
-from aiplatform.client.task_events import TaskEvent
-from aiplatform.client.task_paths import TaskLike
-from aiplatform.client.tasks import Task, Tasks
+from aiplatform.client.tasks import Task, TaskEvent, TaskLike, Tasks
 from aiplatform.client.transport import decoded
 from aiplatform.language import tr
 from aiplatform.protocol.enums import DeploymentStatus

@@ -7,16 +7,13 @@ from typing import Any
 from urllib.parse import quote
 from uuid import UUID
 
-from aiplatform.client.base import Group, Resource, as_uuid, purge_time
+from aiplatform.client.base import Group, Pages, Resource, as_uuid, purge_time
 from aiplatform.client.dataset_paths import DatasetPaths
 from aiplatform.client.downloads import download
 from aiplatform.client.errors import CorruptDownload, NotFound, NotReady
-from aiplatform.client.pages import Pages
 from aiplatform.client.polling import poll
 from aiplatform.client.projects import ProjectLike, Projects
-from aiplatform.client.task_events import TaskEvent
-from aiplatform.client.task_paths import TaskLike
-from aiplatform.client.tasks import Task, Tasks
+from aiplatform.client.tasks import Task, TaskEvent, TaskLike, Tasks
 from aiplatform.client.transfers import ProgressCallback, body_of
 from aiplatform.language import tr
 from aiplatform.protocol.enums import ModelStatus

@@ -7,8 +7,7 @@ from uuid import UUID
 
 from aiplatform.client.base import Connection
 from aiplatform.client.errors import ApiError, WaitTimeout
-from aiplatform.client.task_events import TaskEvent
-from aiplatform.client.tasks import Tasks
+from aiplatform.client.tasks import TaskEvent, Tasks
 from aiplatform.language import tr
 from aiplatform.protocol.enums import TaskStatus
 

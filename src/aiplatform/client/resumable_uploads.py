@@ -11,11 +11,13 @@ from uuid import UUID
 
 from platformdirs import user_cache_path
 
-from aiplatform.client.base import Group
+from aiplatform.client.base import Group, Pages, Resource
 from aiplatform.client.errors import ApiError, NotFound, ServerUnavailable
+from aiplatform.client.projects import ProjectLike, Projects
 from aiplatform.client.transfers import Body, ProgressCallback
 from aiplatform.client.transport import as_text
 from aiplatform.protocol.encoding import dumps
+from aiplatform.protocol.shapes.datasets import UploadOut
 
 PIECE_BYTES = 32 << 20
 READ_BYTES = 1 << 20
@@ -193,3 +195,35 @@ def is_temporary(error: ApiError) -> bool:
         or error.status in {LOCKED, 460, 502, 503, 504}
         or error.code == "upload.wrong_offset"
     )
+
+
+class PartialUpload(Resource, UploadOut):
+    """A resumable upload, which is sent in pieces; sizes are in bytes.
+
+    ``name`` is set if the upload creates a dataset, ``dataset`` if it adds a version to an existing
+    one. ``status`` is ``receiving``, then ``committed`` or ``refused``; ``result`` gives details.
+    """
+
+    def cancel(self) -> None:
+        """Cancel the upload; see :meth:`PartialUploads.cancel_upload`."""
+        PartialUploads(self._client).cancel_upload(self)
+
+
+class PartialUploads(Group):
+    """The methods of ``client.datasets`` for resumable uploads."""
+
+    def uploads(
+        self, *, project: ProjectLike | None = None, limit: int | None = None
+    ) -> Pages[PartialUpload]:
+        """List the resumable uploads in progress, and those that ended within the last day."""
+        path = f"{Projects(self._client).path(project)}/uploads"
+        return self._pages(PartialUpload, path, limit=limit)
+
+    def cancel_upload(self, upload: PartialUpload | UUID | str) -> None:
+        """Cancel an upload and delete the received data. A dataset that it already created is kept.
+
+        Raises:
+            NotFound: if there is no upload with this uuid.
+        """
+        uuid = upload.uuid if isinstance(upload, PartialUpload) else UUID(str(upload))
+        self._http.request("DELETE", f"uploads/{uuid}")

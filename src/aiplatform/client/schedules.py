@@ -5,9 +5,8 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from aiplatform.client.base import Group, Resource, as_uuid, find_by_name
+from aiplatform.client.base import Group, Pages, Resource, as_uuid, find_by_name
 from aiplatform.client.experiments import ExperimentLike, Experiments
-from aiplatform.client.pages import Pages
 from aiplatform.client.projects import ProjectLike, Projects
 from aiplatform.protocol.schedules import Missed, Overlap
 from aiplatform.protocol.shapes.experiments import FiringOut, ScheduleOut

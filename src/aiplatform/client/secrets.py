@@ -1,7 +1,6 @@
 """Secrets: values that tasks use by name, and that can't be read back."""
 
-from aiplatform.client.base import Group, Resource
-from aiplatform.client.pages import Pages
+from aiplatform.client.base import Group, Pages, Resource
 from aiplatform.client.projects import ProjectLike, Projects
 from aiplatform.client.transport import decoded, segment
 from aiplatform.protocol.enums import SecretKind

@@ -6,14 +6,13 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from aiplatform.client.base import Group, Resource, as_uuid, find_by_name
+from aiplatform.client.base import Group, Pages, Resource, as_uuid, find_by_name
 from aiplatform.client.errors import WaitTimeout
 from aiplatform.client.experiments import ExperimentLike, Experiments
 from aiplatform.client.models import Model, Models
-from aiplatform.client.pages import Pages
 from aiplatform.client.polling import WaitingReasonReporter
 from aiplatform.client.projects import ProjectLike, Projects
-from aiplatform.client.task_events import TaskEvent
+from aiplatform.client.tasks import TaskEvent
 from aiplatform.language import tr
 from aiplatform.protocol.shapes.experiments import SweepOut, TrialOut
 from aiplatform.protocol.sweeps import SweepSpec, SweepStatus

@@ -1,24 +1,370 @@
-"""Tasks: queued and running work, which can be watched live."""
+"""Tasks: queued and running work, with its live events, logs, telemetry and artifacts."""
 
+import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote
+from uuid import UUID
 
-from aiplatform.client.artifacts import Artifact, artifacts_of, download_artifacts
-from aiplatform.client.base import Resource
-from aiplatform.client.errors import TaskFailed, WaitTimeout
-from aiplatform.client.pages import Pages
+from aiplatform.client.base import Connection, Group, Pages, Resource, as_uuid
+from aiplatform.client.downloads import download
+from aiplatform.client.errors import ClientError, NotFound, TaskFailed, WaitTimeout
+from aiplatform.client.event_streams import data_of, follow
 from aiplatform.client.projects import ProjectLike, Projects
-from aiplatform.client.task_events import TaskEvent
-from aiplatform.client.task_logs import LogChunk, TaskLogs
-from aiplatform.client.task_paths import TaskLike
-from aiplatform.client.task_telemetry import TaskTelemetry
 from aiplatform.client.transport import decoded
 from aiplatform.language import tr
-from aiplatform.protocol.enums import TaskStatus, TaskType
-from aiplatform.protocol.shapes.tasks import TaskOut
+from aiplatform.protocol.enums import LogLevel, LogStream, TaskStatus, TaskType
+from aiplatform.protocol.shapes.tasks import (
+    ArtifactOut,
+    LogChunkOut,
+    LogLineOut,
+    TaskEventOut,
+    TaskOut,
+    TaskUsageOut,
+    TelemetryOut,
+)
 from aiplatform.protocol.specs import TaskSpec
+
+_TASKS_SEARCHED = 500
+"""Number of recent tasks searched for a uuid prefix."""
+
+_UUID_PREFIX = re.compile(r"[0-9a-f-]{6,36}")
+
+TaskLike = TaskOut | UUID | str
+"""A task, its uuid, a prefix of its uuid, or a name (meaning the newest task with that name)."""
+
+
+class TaskPaths(Group):
+    """The methods of ``client.tasks`` that look up a task."""
+
+    def path(self, task: TaskLike, project: ProjectLike | None = None) -> str:
+        """Return the path of the task in the API."""
+        return f"tasks/{self.resolve(task, project)}"
+
+    def resolve(self, task: TaskLike, project: ProjectLike | None = None) -> UUID:
+        """Return the uuid of a task.
+
+        Raises:
+            NotFound: if the project has no task with this name and no recent task whose uuid starts
+                with it.
+        """
+        if isinstance(task, TaskOut):
+            return task.uuid
+        uuid = as_uuid(task)
+        if uuid is not None:
+            return uuid
+        meant = str(task)
+        named = self._search(project, name=meant).first()
+        if named is not None and named.name == meant:
+            return named.uuid
+        if _UUID_PREFIX.fullmatch(meant.lower()):
+            for found in islice(self._search(project), _TASKS_SEARCHED):
+                if str(found.uuid).startswith(meant.lower()):
+                    return found.uuid
+        raise NotFound(
+            tr("no task in this project is named {meant}", meant=meant),
+            code="client.no_such_name",
+            hint=tr("`aiplatform tasks ls` shows them."),
+        )
+
+    def _search(self, project: ProjectLike | None, **filters: Any) -> Pages[TaskOut]:
+        """List the tasks of a project, newest first."""
+        return self._shapes(TaskOut, f"{Projects(self._client).path(project)}/tasks", **filters)
+
+
+SILENCE_SECONDS = 30.0
+_STATES = {"status", "progress", "waiting"}
+
+
+@dataclass(frozen=True, slots=True)
+class TaskEvent:
+    """An event of a task.
+
+    ``kind`` is ``status``, ``progress``, ``waiting`` (the reason why the task does not start),
+    ``metrics``, ``log``, ``event`` or, at the end, ``end``.
+    """
+
+    kind: str
+    data: dict[str, Any]
+    id: str | None = None
+
+
+class TaskEvents(TaskPaths):
+    """The methods of ``client.tasks`` that read the event stream."""
+
+    def watch(
+        self,
+        task: TaskLike,
+        *,
+        project: ProjectLike | None = None,
+        last_event_id: str | None = None,
+    ) -> Iterator[TaskEvent]:
+        """Yield the events of a task as they happen, until ``end``.
+
+        The stream starts with the first event, or after ``last_event_id``. After a connection
+        error, it reconnects and continues where it stopped; nothing is repeated.
+
+        Raises:
+            ServerUnavailable: if the server can't be reached for two minutes.
+        """
+        path = self.path(task, project)
+        return (event for event in self._events(path, last_event_id, None) if event is not None)
+
+    def _events(
+        self, path: str, last_id: str | None, deadline: float | None
+    ) -> Iterator[TaskEvent | None]:
+        """Yield events and heartbeats (``None``), until ``end`` or ``deadline``."""
+        shown: dict[str, str] = {}
+        stream = follow(
+            self._http,
+            f"{path}/events",
+            last_id=last_id,
+            silence=SILENCE_SECONDS,
+            deadline=deadline,
+        )
+        for event in stream:
+            if event is None:
+                yield None
+                continue
+            # Each connection starts with the current state; skip it if it has already been yielded.
+            if event.event not in _STATES or shown.get(event.event) != event.data:
+                shown[event.event] = event.data
+                yield TaskEvent(event.event, data_of(event.data), event.id)
+            if event.event == "end":
+                return
+
+
+class LogChunk(Resource, LogChunkOut):
+    """Consecutive lines of one stream of a task's log; ``level`` is the highest level among them.
+
+    If ``kept_bytes`` is set, the chunk stands for that many bytes of output beyond the rate limit.
+    Only :meth:`TaskLogs.download_log` and :meth:`TaskLogs.search_logs` return those lines.
+    """
+
+
+class LogLine(Resource, LogLineOut):
+    """A line of a task's log; ``number`` is its position, from 0, in the chunk ``seq``."""
+
+
+class TaskLogs(TaskEvents):
+    """The methods of ``client.tasks`` for logs."""
+
+    def logs(
+        self,
+        task: TaskLike,
+        *,
+        follow: bool = False,
+        after: int = 0,
+        stream: LogStream | str | None = None,
+        project: ProjectLike | None = None,
+    ) -> Iterator[LogChunk]:
+        """Read the log of a task from the start, in chunks of lines.
+
+        Args:
+            task: the task.
+            follow: wait for new lines until the task ends.
+            after: with ``follow``, start after the chunk with this ``seq``.
+            stream: only lines of this stream.
+            project: the project in which to look up a name.
+        """
+        path = f"{self.path(task, project)}/logs"
+        if not follow:
+            return iter(self._pages(LogChunk, path, stream=stream))
+        chunks = self._follow_log(path, after)
+        return (chunk for chunk in chunks if stream is None or chunk.stream == stream)
+
+    def _follow_log(self, path: str, after: int) -> Iterator[LogChunk]:
+        events = follow(
+            self._http, f"{path}/stream", last_id=f"0-0-{after}", silence=SILENCE_SECONDS
+        )
+        for event in events:
+            if event is not None and event.event == "log":
+                yield self._make(LogChunk, data_of(event.data))
+            elif event is not None and event.event == "end":
+                return
+
+    def search_logs(
+        self,
+        task: TaskLike,
+        text: str | None = None,
+        *,
+        level: LogLevel | str | None = None,
+        stream: LogStream | str | None = None,
+        attempt: int | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        project: ProjectLike | None = None,
+        limit: int | None = None,
+    ) -> Pages[LogLine]:
+        """Search the lines of a task's log; results are in order.
+
+        Args:
+            task: the task.
+            text: text that the line contains; case is ignored.
+            level: this level and more severe ones.
+            stream: only lines of this stream.
+            attempt: only lines of this attempt.
+            since: only lines printed at this time (with a time zone) or later.
+            until: only lines printed before this time.
+            project: the project in which to look up a name.
+            limit: the largest number of lines.
+        """
+        return self._pages(
+            LogLine,
+            f"{self.path(task, project)}/logs/search",
+            q=text,
+            level=level,
+            stream=stream,
+            attempt=attempt,
+            since=None if since is None else since.isoformat(),
+            until=None if until is None else until.isoformat(),
+            limit=limit,
+        )
+
+    def download_log(
+        self,
+        task: TaskLike,
+        path: str | Path,
+        *,
+        stream: LogStream | str | None = None,
+        gz: bool = False,
+        times: bool = False,
+        project: ProjectLike | None = None,
+    ) -> Path:
+        """Write all stored lines of a task's log to a file, and return its path.
+
+        With ``gz``, the file is compressed. With ``times``, each line starts with its time, stream
+        and level.
+        """
+        return download(
+            self._http,
+            f"{self.path(task, project)}/logs/download",
+            Path(path),
+            params={"stream": stream, "gz": gz, "times": times},
+        )
+
+
+class TelemetryPoint(NamedTuple):
+    """The mean, smallest and largest value in an interval.
+
+    ``time`` is the start of the interval, in seconds since the epoch.
+    """
+
+    time: float
+    mean: float
+    least: float
+    most: float
+
+
+class Telemetry(Resource, TelemetryOut):
+    """Resource usage over time: a curve for each key, such as ``memory_mb``.
+
+    :class:`~aiplatform.protocol.shapes.tasks.TelemetryOut` lists the keys. ``note`` is "no GPU" if
+    the machine has none.
+    """
+
+    series: dict[str, list[TelemetryPoint]] = {}  # type: ignore[assignment]
+
+
+class TaskUsage(Resource, TaskUsageOut):
+    """The resources that a task has used; ``cost`` is None if none of them has a price."""
+
+    # The SDK shows the parts of the attempts as plain JSON.
+    attempts: list[dict[str, Any]] = []  # type: ignore[assignment]
+
+
+class TimelineEvent(Resource, TaskEventOut):
+    """An event of a task's timeline."""
+
+
+class TaskTelemetry(TaskEvents):
+    """The methods of ``client.tasks`` for telemetry."""
+
+    def telemetry(
+        self,
+        task: TaskLike,
+        *keys: str,
+        points: int | None = None,
+        attempt: int | None = None,
+        since: datetime | None = None,
+        project: ProjectLike | None = None,
+    ) -> Telemetry:
+        """Return the resource usage of a task over time, with at most ``points`` points per curve.
+
+        ``keys`` limits the result to these curves.
+        """
+        return self._make(
+            Telemetry,
+            self._http.get(
+                f"{self.path(task, project)}/telemetry",
+                key=list(keys) or None,
+                points=points,
+                attempt=attempt,
+                since=None if since is None else since.isoformat(),
+            ),
+        )
+
+    def usage(self, task: TaskLike, *, project: ProjectLike | None = None) -> TaskUsage:
+        """Return the GPU hours, CPU hours and cost of all attempts so far."""
+        return self._get(TaskUsage, f"{self.path(task, project)}/usage")
+
+    def timeline(
+        self, task: TaskLike, *, project: ProjectLike | None = None, limit: int | None = None
+    ) -> Pages[TimelineEvent]:
+        """List the events of a task's timeline, in order."""
+        return self._pages(TimelineEvent, f"{self.path(task, project)}/timeline", limit=limit)
+
+
+class Artifact(Resource, ArtifactOut):
+    """A file that a task left as a result. ``size`` is in bytes."""
+
+
+def artifacts_of(client: Connection, task: UUID, *, limit: int | None = None) -> Pages[Artifact]:
+    """List a task's artifacts, ordered by path."""
+
+    def made(item: object) -> Artifact:
+        artifact = Artifact.read_answer(item)
+        artifact.bind(client)
+        return artifact
+
+    return Pages(
+        lambda cursor, size: client.transport.get(
+            f"tasks/{task}/artifacts", cursor=cursor, limit=size
+        ),
+        made,
+        limit=limit,
+    )
+
+
+def download_artifacts(
+    client: Connection, task: UUID, artifacts: Iterable[Artifact], directory: Path
+) -> list[Path]:
+    """Download artifacts to ``directory`` and check each file against its hash.
+
+    Raises:
+        ClientError: if an artifact's path would lead out of the directory.
+    """
+    root = directory.resolve()
+    fetched = []
+    for artifact in artifacts:
+        target = (root / artifact.path).resolve()
+        if not target.is_relative_to(root):
+            raise ClientError(
+                tr(
+                    "the artifact {path!r} would lie outside {directory}",
+                    path=artifact.path,
+                    directory=directory,
+                )
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        path = f"tasks/{task}/artifacts/{quote(artifact.path)}"
+        fetched.append(download(client.transport, path, target, sha256=artifact.sha256))
+    return fetched
 
 
 class MetricPoint(NamedTuple):

@@ -11,8 +11,8 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
+from aiplatform.client.credentials import NoToken, TokenSource
 from aiplatform.client.errors import UnexpectedAnswer, error_from, unreachable
-from aiplatform.client.tokens import NoToken, TokenSource
 from aiplatform.client.transfers import Body
 from aiplatform.language import tr
 from aiplatform.protocol.encoding import dumps

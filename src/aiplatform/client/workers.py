@@ -4,10 +4,9 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from aiplatform.client.base import Group, Resource, as_uuid
+from aiplatform.client.base import Group, Pages, Resource, as_uuid
 from aiplatform.client.errors import NotFound
-from aiplatform.client.pages import Pages
-from aiplatform.client.task_telemetry import Telemetry
+from aiplatform.client.tasks import Telemetry
 from aiplatform.language import tr
 from aiplatform.protocol.shapes.tasks import WorkerOut
 

@@ -211,7 +211,7 @@ def test_version_is_returned_as_polars_arrow_and_batches(
     def absent(name: str) -> Any:
         raise ImportError(name)
 
-    monkeypatch.setattr("aiplatform.client.local_dataset.import_module", absent)
+    monkeypatch.setattr("aiplatform.client.dataset_files.import_module", absent)
     with pytest.raises(ClientError, match="needs the package datasets") as refused:
         faq.to_hf()
     assert refused.value.hint == "Install it: pip install datasets"

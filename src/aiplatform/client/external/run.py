@@ -5,22 +5,104 @@ import logging
 import math
 import shlex
 import sys
+import threading
 import time
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TextIO
 from uuid import UUID
 
 from aiplatform.client.errors import ClientError
-from aiplatform.client.external.capture import Capture
-from aiplatform.client.external.files import files_below
-from aiplatform.client.external.journal import LOG, POINTS, Journal, Records, parse_final_status
+from aiplatform.client.external.journal import (
+    LOG,
+    POINTS,
+    Journal,
+    Records,
+    files_below,
+    parse_final_status,
+)
 from aiplatform.client.external.sender import Sender, SendingThread
 from aiplatform.protocol.encoding import clean_text, dumps
 from aiplatform.protocol.enums import LogStream, TaskStatus
+
+Write = Callable[[str, LogStream], None]
+
+
+class Tee:
+    """A stream that writes all text to the one it replaces, and whole lines to ``write``.
+
+    If a line was overwritten by carriage returns, as progress bars do, only its last state is
+    passed to ``write``.
+    """
+
+    def __init__(self, original: TextIO, stream: LogStream, write: Write) -> None:
+        self.original = original
+        self._stream = stream
+        self._write = write
+        self._rest = ""
+        self._finished = False
+        self._lock = threading.Lock()
+
+    def write(self, text: str) -> int:
+        """Write the text to the original stream, and its whole lines to ``write``."""
+        written = self.original.write(text)
+        with self._lock:
+            if self._finished:
+                return written
+            *lines, self._rest = (self._rest + text).split("\n")
+            # Forget overwritten text: a progress bar that never ends its line would make it grow
+            # without limit.
+            ending = "\r" if self._rest.endswith("\r") else ""
+            self._rest = _shown(self._rest) + ending
+        if lines:
+            self._write("\n".join(map(_shown, lines)), self._stream)
+        return written
+
+    def writelines(self, lines: Any) -> None:
+        """Write several texts."""
+        for line in lines:
+            self.write(line)
+
+    def finish(self) -> None:
+        """Stop passing lines to ``write``, but keep writing to the original stream.
+
+        Log handlers, for example, may still hold this stream.
+        """
+        with self._lock:
+            self._finished = True
+            rest, self._rest = self._rest, ""
+        if rest:
+            self._write(_shown(rest), self._stream)
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an attribute of the original stream."""
+        return getattr(self.original, name)
+
+
+def _shown(line: str) -> str:
+    return line.rstrip("\r").rpartition("\r")[2]
+
+
+class Capture:
+    """The capture of standard output and standard error, from its creation to :meth:`stop`."""
+
+    def __init__(self, write: Write) -> None:
+        self._out = Tee(sys.stdout, LogStream.STDOUT, write)
+        self._err = Tee(sys.stderr, LogStream.STDERR, write)
+        sys.stdout, sys.stderr = self._out, self._err
+
+    def stop(self) -> None:
+        """Restore the original streams, unless other code has replaced them since."""
+        if sys.stdout is self._out:
+            sys.stdout = self._out.original
+        if sys.stderr is self._err:
+            sys.stderr = self._err.original
+        self._out.finish()
+        self._err.finish()
+
 
 log = logging.getLogger("aiplatform.runs")
 MAX_KEY = 200

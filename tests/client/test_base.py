@@ -20,7 +20,7 @@ LISTS = [
     )
     or (
         inspect.isfunction(member)
-        and "pages.Pages[" in str(member.__annotations__.get("return", ""))
+        and "base.Pages[" in str(member.__annotations__.get("return", ""))
     )
 ]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from aiplatform import Client
+from aiplatform.client.client import DEFAULT_URL, find_address, home_at
 from aiplatform.client.credentials import CredentialStore, Session
-from aiplatform.client.local_platform import DEFAULT_URL, find_address, home_at
 from aiplatform.protocol.platform_home import STATE_FILE
 
 REMOTE = "https://platform.example.com"

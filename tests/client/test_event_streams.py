@@ -2,7 +2,7 @@
 
 import pytest
 
-from aiplatform.client.event_parser import ServerEvent, events
+from aiplatform.client.event_streams import ServerEvent, events
 
 STREAM = (
     ': hello\n\nid: 1\nevent: log\ndata: {"text":"一\u2028二\x85"}\n\n'

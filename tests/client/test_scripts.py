@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from aiplatform.client import bundles
-from aiplatform.client.bundles import pack_commit, pack_directory
+from aiplatform.client import scripts
 from aiplatform.client.errors import ClientError
+from aiplatform.client.scripts import pack_commit, pack_directory
 
 
 def names(content: bytes) -> list[str]:
@@ -77,7 +77,7 @@ def test_pack_directory_that_is_too_large_is_refused_before_reading(
 def test_pack_directory_with_too_many_files_is_refused(
     code: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bundles, "MAX_FILES", 2)
+    monkeypatch.setattr(scripts, "MAX_FILES", 2)
     with pytest.raises(ClientError, match=r"more than 2 files.*pkg/a\.py"):
         pack_directory(code)
 
