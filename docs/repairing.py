@@ -11,7 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from aiplatform.cli.dataset_reports import print_changes
+from aiplatform.cli.dataset_quality import print_changes
 from aiplatform.cli.report_text import print_report
 from aiplatform.data.canonical import iter_rows
 from aiplatform.data.ingest import ingest

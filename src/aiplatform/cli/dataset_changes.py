@@ -1,4 +1,4 @@
-"""The commands ``aiplatform datasets patch``, ``filter``, ``split``, ``tag`` and others."""
+"""The commands ``aiplatform datasets patch``, ``filter``, ``split``, ``append`` and others."""
 
 import json as jsonlib
 import sys
@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from aiplatform.cli.dataset_conditions import WHERE_HELP, json_or_text
 from aiplatform.cli.errors import CommandError, ExitCode
 from aiplatform.cli.options import Json, Limit, Project, Yes
 from aiplatform.cli.output import age_text, print_json, print_table, print_text, say
-from aiplatform.cli.progress_bar import bar
 from aiplatform.cli.reading_options import (
     BadRows,
     Delimiter,
@@ -20,17 +18,32 @@ from aiplatform.cli.reading_options import (
     Map,
     Quote,
     Types,
+    pairs,
     reading,
     reading_notes,
 )
 from aiplatform.cli.session import confirm, connect
-from aiplatform.cli.task_display import waiting_printer
+from aiplatform.cli.task_display import bar, waiting_printer
 from aiplatform.language import tr
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from aiplatform.client import Client, Dataset, DatasetVersion
+
+WHERE_HELP = (
+    'A filter, such as \'score >= 0.5 and not label in ("a", "b")\'. Can be '
+    "repeated; all must be met. See docs/filters.md."
+)
+
+
+def json_or_text(text: str) -> Any:
+    """Return the value of typed text: decoded if it is JSON, otherwise the text itself."""
+    try:
+        return jsonlib.loads(text)
+    except ValueError:
+        return text
+
 
 DatasetArgument = Annotated[
     str, typer.Argument(metavar="DATASET", help="Dataset: NAME, NAME@VERSION, NAME@TAG or uuid.")
@@ -45,7 +58,7 @@ Parent = Annotated[
         help="Version or tag to change. By default the version in DATASET, else the current one.",
     ),
 ]
-Detach = Annotated[bool, typer.Option("--detach", help="Don't wait for the quality report.")]
+DetachReport = Annotated[bool, typer.Option("--detach", help="Don't wait for the quality report.")]
 AllowIdentical = Annotated[
     bool, typer.Option(help="Add a version even if its rows are the same as before.")
 ]
@@ -99,7 +112,7 @@ def patch(
     header: Header = None,
     types: Types = None,
     allow_identical: AllowIdentical = False,
-    detach: Detach = False,
+    detach: DetachReport = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
@@ -160,7 +173,7 @@ def filter_rows(
     ] = False,
     message: Message = None,
     parent: Parent = None,
-    detach: Detach = False,
+    detach: DetachReport = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
@@ -211,7 +224,7 @@ def split(
         ),
     ] = None,
     message: Message = None,
-    detach: Detach = False,
+    detach: DetachReport = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
@@ -266,7 +279,7 @@ def split(
 def restore(
     dataset: Annotated[str, typer.Argument(metavar="DATASET@VERSION", help="NAME@v2 or NAME@TAG.")],
     message: Message = None,
-    detach: Detach = False,
+    detach: DetachReport = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
@@ -466,6 +479,9 @@ def register(app: typer.Typer) -> None:
         app.command()(command)
     app.command("filter")(filter_rows)
     app.command("rm-version")(rm_version)
+    app.command()(append)
+    app.command()(columns)
+    app.command("map")(map_columns)
 
 
 def upload_change(
@@ -566,3 +582,71 @@ def _parse_row(text: str) -> dict[str, Any]:
     if not isinstance(row, dict):
         raise typer.BadParameter(tr('--add {text}: give a row as JSON, {{"text": "…"}}', text=text))
     return row
+
+
+def append(
+    dataset: DatasetArgument,
+    file: Annotated[str, typer.Argument(help="File with rows; - reads JSON Lines from stdin.")],
+    message: Message = None,
+    parent: Parent = None,
+    data_format: Format = None,
+    mapped: Map = None,
+    bad_rows: BadRows = "refuse",
+    encoding: Encoding = None,
+    delimiter: Delimiter = None,
+    quote: Quote = None,
+    header: Header = None,
+    types: Types = None,
+    allow_identical: AllowIdentical = False,
+    detach: DetachReport = False,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Commit a version with additional rows."""
+    options = reading(mapped, encoding, delimiter, quote, header, bad_rows, types)
+    options["allow_identical"] = allow_identical
+    upload_change(
+        "append",
+        dataset,
+        file,
+        None,
+        message,
+        parent,
+        data_format,
+        project,
+        json,
+        options,
+        detach=detach,
+    )
+
+
+def map_columns(
+    dataset: DatasetArgument,
+    mapped: Annotated[
+        list[str],
+        typer.Argument(metavar="COLUMN=WHAT...", help="Such as question=prompt answer=completion."),
+    ],
+    message: Message = None,
+    parent: Parent = None,
+    detach: DetachReport = False,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Set the meaning of columns, and commit a version with the resulting shape."""
+    made = connect(project).datasets.map(dataset, pairs(mapped), message=message, parent=parent)
+    print_new_version(made, json, detach=detach)
+
+
+def columns(dataset: DatasetArgument, project: Project = None, json: Json = False) -> None:
+    """List the columns of a dataset or of one of its versions, with their types."""
+    datasets = connect(project).datasets
+    version = datasets.version(dataset) if "@" in dataset else None
+    if version is None:
+        head = datasets.get(dataset)
+        version = datasets.version(head, head.version)
+    print_table(
+        version.columns,
+        {"COLUMN": lambda c: c["name"], "TYPE": lambda c: c["type"]},
+        as_json=json,
+        empty=tr("It has no columns."),
+    )

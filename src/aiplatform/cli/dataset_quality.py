@@ -1,19 +1,23 @@
-"""The commands ``aiplatform datasets fix`` and ``gate``, which act on quality reports."""
+"""The commands for quality: ``aiplatform datasets report``, ``check``, ``fix`` and ``gate``."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 import typer
 
 from aiplatform.cli.dataset_changes import (
     DatasetArgument,
-    Detach,
+    DetachReport,
     Message,
     Parent,
     print_new_version,
 )
-from aiplatform.cli.options import Json, Project
-from aiplatform.cli.output import print_json, print_rows, say
+from aiplatform.cli.options import Detach, Json, Project
+from aiplatform.cli.output import age_text, print_json, print_rows, print_table, say
+from aiplatform.cli.report_text import print_report
 from aiplatform.cli.session import connect
+from aiplatform.cli.task_display import say_queued, waiting_printer
 from aiplatform.language import tr
 
 if TYPE_CHECKING:
@@ -36,7 +40,7 @@ def fix(
     ] = False,
     message: Message = None,
     parent: Parent = None,
-    detach: Detach = False,
+    detach: DetachReport = False,
     project: Project = None,
     json: Json = False,
 ) -> None:
@@ -183,7 +187,204 @@ def _parse_limit(text: str) -> dict[str, Any]:
         ) from None
 
 
+BaseModel = Annotated[
+    str | None,
+    typer.Option(
+        "--base-model", "-m", help="Base model whose tokenizer counts the tokens in the report."
+    ),
+]
+MaxLength = Annotated[
+    int | None,
+    typer.Option(
+        "--max-length", min=8, help="Maximum number of tokens of a row; longer rows are reported."
+    ),
+]
+
+
+def report(
+    dataset: DatasetArgument,
+    compare: Annotated[
+        str | None,
+        typer.Option(
+            "--compare",
+            metavar="VERSION",
+            help="Compare with the report of this version or tag, such as v3.",
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            metavar="FILE",
+            help="Write the report to this HTML file, which is self-contained.",
+        ),
+    ] = None,
+    lang: Annotated[
+        str | None, typer.Option("--lang", help="Language of the HTML file: en or zh.")
+    ] = None,
+    made: Annotated[
+        UUID | None,
+        typer.Option(
+            "--made", metavar="UUID", help="Show this older report; --history lists them."
+        ),
+    ] = None,
+    since_made: Annotated[
+        UUID | None,
+        typer.Option(
+            "--compare-made",
+            metavar="UUID",
+            help="Compare with an older report of the version in --compare, by "
+            "default of the same version.",
+        ),
+    ] = None,
+    history: Annotated[
+        bool, typer.Option("--history", help="List all reports of this version.")
+    ] = False,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Show the quality report: may I train on this?"""
+    if lang is not None and lang not in {"en", "zh"}:
+        raise typer.BadParameter(tr("--lang {lang}: give en or zh", lang=lang))
+    if history and (made or compare or since_made or html):
+        raise typer.BadParameter(tr("--history can't be used with --made, --compare or --html"))
+    datasets = connect(project).datasets
+    if html is not None:
+        page = datasets.report_page(
+            dataset, since=compare, made=made, since_made=since_made, language=lang
+        )
+        html.write_text(page, encoding="utf-8")
+        if json:
+            print_json({"path": str(html), "size": html.stat().st_size})
+        else:
+            say(tr("Written to {html}.", html=html))
+    elif history:
+        print_table(
+            datasets.reports(dataset),
+            {
+                "CREATED": lambda r: age_text(r.created_at),
+                "SCORE": lambda r: r.score,
+                "FINDINGS": lambda r: r.findings,
+                "COMPARED WITH": lambda r: ", ".join(r.compared_with) or "–",
+                "UUID": lambda r: str(r.uuid),
+            },
+            as_json=json,
+            empty=tr("There is no quality report yet."),
+        )
+    elif compare is not None or since_made is not None:
+        changes = datasets.report_changes(dataset, compare, made=made, since_made=since_made)
+        if json:
+            print_json(changes)
+        else:
+            print_changes(changes)
+    else:
+        _show_report(datasets, dataset, made, as_json=json)
+
+
+def check(
+    dataset: DatasetArgument,
+    base_model: BaseModel = None,
+    max_length: MaxLength = None,
+    against: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--against",
+            metavar="DATASET",
+            help="Compare with this evaluation data: NAME or NAME@VERSION. Can be repeated.",
+        ),
+    ] = None,
+    benchmark: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--benchmark",
+            metavar="DATASET",
+            help="Compare with this benchmark, which you have uploaded as a "
+            "dataset. Can be repeated.",
+        ),
+    ] = None,
+    detach: Detach = False,
+    project: Project = None,
+    json: Json = False,
+) -> None:
+    """Make a new quality report for a version, and show it.
+
+    Use it to change the base model or the length, or to compare with other data. Without --against
+    and --benchmark, the version is compared with the same data as before.
+    """
+    client = connect(project)
+    task = client.datasets.check(
+        dataset,
+        base_model=base_model,
+        max_length=max_length,
+        against=against or None,
+        benchmarks=benchmark or None,
+    )
+    if detach:
+        if json:
+            print_json(task)
+        else:
+            say_queued(task)
+        return
+    task.wait(
+        on_event=None
+        if json
+        else waiting_printer(tr("the quality report of {label}", label=dataset))
+    )
+    _show_report(client.datasets, dataset, None, as_json=json)
+
+
+def _show_report(datasets: "Datasets", dataset: str, made: UUID | None, *, as_json: bool) -> None:
+    """Print a report, with the gate's verdict if it is the latest one.
+
+    The gate always judges by the latest report.
+    """
+    if as_json:
+        print_json(datasets.report(dataset, made=made))
+        return
+    # Use the same version for both, even if somebody commits another one in between.
+    version = datasets.version(dataset)
+    found = datasets.report(version, made=made)
+    print_report(found, None if made is not None else datasets.verdict(version))
+
+
+def print_changes(changes: dict[str, Any]) -> None:
+    """Print the changes from one report to another."""
+    score, rows = changes["score"], changes["rows"]
+    say(
+        tr(
+            "{before} → {after}: score {score_before} → {score_after}, "
+            "rows {rows_before} → {rows_after}",
+            before=changes["before"],
+            after=changes["after"],
+            score_before=score["before"],
+            score_after=score["after"],
+            rows_before=rows["before"],
+            rows_after=rows["after"],
+        )
+    )
+    if not changes["findings"]:
+        say(tr("Neither has findings."))
+        return
+    print_rows(
+        ["CHANGE", "BEFORE", "AFTER", "FINDING", "CODE"],
+        [
+            [
+                tr(each["change"].replace("_", " ")),
+                _count(each["before"]),
+                _count(each["after"]),
+                each["message"],
+                each["code"],
+            ]
+            for each in changes["findings"]
+        ],
+    )
+
+
+def _count(facts: dict[str, Any] | None) -> str:
+    return "–" if facts is None else f"{facts['count']} ({facts['share']:.1%})"
+
+
 def register(app: typer.Typer) -> None:
     """Add the commands to ``aiplatform datasets``."""
-    app.command()(fix)
-    app.command()(gate)
+    for command in (fix, gate, report, check):
+        app.command()(command)

@@ -16,14 +16,10 @@ from aiplatform.cli import (
     datasets,
     deployments,
     experiments,
-    external_runs,
     invitations,
     keys,
-    login,
-    metrics,
     models,
     notifications,
-    ownership,
     platform,
     production,
     projects,
@@ -33,6 +29,7 @@ from aiplatform.cli import (
     scripts,
     secrets,
     sweeps,
+    task_telemetry,
     tasks,
     train,
     users,
@@ -84,28 +81,24 @@ def _root(
 
 _ACCOUNT, _WORK, _PLATFORM = "Your account", "Your work", "The platform"
 
-app.command(rich_help_panel=_ACCOUNT)(login.login)
-app.command(rich_help_panel=_ACCOUNT)(login.logout)
-app.command(rich_help_panel=_ACCOUNT)(login.whoami)
+app.command(rich_help_panel=_ACCOUNT)(account.login)
+app.command(rich_help_panel=_ACCOUNT)(account.logout)
+app.command(rich_help_panel=_ACCOUNT)(account.whoami)
 app.add_typer(keys.app, name="keys", rich_help_panel=_ACCOUNT)
 app.add_typer(account.app, name="account", rich_help_panel=_ACCOUNT)
 app.add_typer(notifications.app, name="notifications", rich_help_panel=_ACCOUNT)
 
-for command in (ownership.leave, ownership.transfer, ownership.access):
-    projects.app.command()(command)
 app.add_typer(projects.app, name="projects", rich_help_panel=_WORK)
 app.add_typer(bin_commands.app, name="bin", rich_help_panel=_WORK)
 app.add_typer(datasets.app, name="datasets", rich_help_panel=_WORK)
 app.add_typer(models.app, name="models", rich_help_panel=_WORK)
 app.command(rich_help_panel=_WORK)(train.train)
 app.command(rich_help_panel=_WORK)(models.evaluate)
-experiments.app.command("compare-metrics")(metrics.compare_metrics)
+experiments.app.command("compare-metrics")(task_telemetry.compare_metrics)
 app.add_typer(experiments.app, name="experiments", rich_help_panel=_WORK)
-runs.app.command()(external_runs.unsent)
-runs.app.command()(external_runs.sync)
 app.add_typer(sweeps.app, name="sweep", rich_help_panel=_WORK)
 app.add_typer(runs.app, name="runs", rich_help_panel=_WORK)
-tasks.app.command()(metrics.compare)
+tasks.app.command()(task_telemetry.compare)
 app.add_typer(tasks.app, name="tasks", rich_help_panel=_WORK)
 tasks.app.command()(scripts.artifacts)
 app.add_typer(scripts.app, name="scripts", rich_help_panel=_WORK)

@@ -31,10 +31,9 @@ from aiplatform.cli.output import (
     say,
     size_text,
 )
-from aiplatform.cli.progress_bar import bar
 from aiplatform.cli.session import confirm, connect
 from aiplatform.cli.specs import assign
-from aiplatform.cli.task_display import follow, say_queued
+from aiplatform.cli.task_display import bar, follow, say_queued
 from aiplatform.language import tr
 
 if TYPE_CHECKING:

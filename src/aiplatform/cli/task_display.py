@@ -1,9 +1,10 @@
-"""The display of a running task: a bar in a terminal, lines elsewhere, JSON for programs."""
+"""Displays of progress: a bar for transfers and, for a running task, a bar, lines or JSON."""
 
+import contextlib
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from aiplatform.cli.errors import CommandError, ExitCode
@@ -13,6 +14,37 @@ from aiplatform.protocol.enums import LogStream
 
 if TYPE_CHECKING:
     from aiplatform.client import Client, Task, TaskEvent
+
+
+@contextlib.contextmanager
+def bar(label: str, *, hidden: bool = False) -> Iterator[Callable[[int, int | None], None] | None]:
+    """Yield a callback that draws the progress in bytes on stderr, or None without a terminal."""
+    if hidden or not sys.stderr.isatty():
+        yield None
+        return
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+        TransferSpeedColumn,
+    )
+
+    from aiplatform.cli.output import console, plain
+
+    with Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+        console=console(stderr=True),
+        transient=True,
+    ) as progress:
+        row = progress.add_task(plain(label), total=None)
+        yield lambda done, total: progress.update(row, completed=done, total=total)
+
 
 _LINE_SECONDS = 10.0
 _DIGITS = re.compile(r"\d+")

@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aiplatform.cli.errors import ExitCode
-from aiplatform.cli.logs import logs
-from aiplatform.cli.metrics import print_summaries
 from aiplatform.cli.options import Json, Limit, OverrideGate, Project, TaskArgument, group
 from aiplatform.cli.output import (
     age_text,
@@ -22,7 +20,7 @@ from aiplatform.cli.output import (
 from aiplatform.cli.session import connect
 from aiplatform.cli.task_display import follow as follow_task
 from aiplatform.cli.task_submission import submit
-from aiplatform.cli.task_telemetry import telemetry
+from aiplatform.cli.task_telemetry import logs, print_summaries, telemetry
 from aiplatform.language import tr
 
 if TYPE_CHECKING:
