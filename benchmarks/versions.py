@@ -26,8 +26,7 @@ from aiplatform.client import Client, Project
 from aiplatform.data import diff
 from aiplatform.data.blobs import LocalBlobStore
 from aiplatform.data.canonical import row_group_starts
-from aiplatform.data.packing import Packed, pack
-from aiplatform.data.parts import Part, blob_reader, row_group_ends
+from aiplatform.data.parts import Packed, Part, blob_reader, pack, row_group_ends
 
 CHANGED = 0.02
 TURNS = 5

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from aiplatform.data import parts
 from aiplatform.data.blobs import BlobDamagedError, BlobNotFoundError
 from aiplatform.data.canonical import CanonicalWriter, row_group_starts
-from aiplatform.data.packing import Packed, pack
 from aiplatform.data.parts import (
+    Packed,
     Part,
     PartsFile,
     line_ends,
+    pack,
     read_parts,
     row_group_ends,
 )

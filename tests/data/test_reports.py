@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from aiplatform.data.reports import Subject, compare_reports, render_report
-from aiplatform.data.reports.words import WORDS
+from aiplatform.data.reports import WORDS, Subject, compare_reports, render_report
 
 NASTY = "<script>alert('x')</script>\"'&<img src=http://evil.test/x onerror=y>"
 

@@ -1,7 +1,10 @@
-"""Read some rows of a canonical Parquet file: by position, by search, or as a random sample."""
+"""Read some rows of a canonical Parquet file: by position, by search, or as a random sample.
+
+Row groups that can't contain a matching row are skipped, by the statistics in the file's footer.
+"""
 
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from io import RawIOBase
 from itertools import islice
@@ -15,11 +18,80 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow.types import is_list, is_string
 
-from aiplatform.data.canonical import rows_of
-from aiplatform.data.conditions import containing, matching, referenced_columns
-from aiplatform.data.pruning import may_match
-from aiplatform.data.random_numbers import pseudo_random
+from aiplatform.data.canonical import dated_columns, rows_of
+from aiplatform.data.conditions import containing, matching, referenced_columns, required
 from aiplatform.protocol.rows import Condition
+
+Numbers = npt.NDArray[np.uint64]
+
+
+def pseudo_random(positions: Numbers, seed: int) -> Numbers:
+    """Return a pseudo-random number for each position (SplitMix64, Steele et al. 2014)."""
+    state: Numbers = positions + np.uint64(seed * 0xD1342543DE82EF95 % 2**64)
+    state = (state + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return state ^ (state >> np.uint64(31))
+
+
+Bounds = tuple[Any, Any]
+
+WITHIN: dict[str, Callable[[Bounds, Any], bool]] = {
+    "==": lambda bounds, value: bool(bounds[0] <= value <= bounds[1]),
+    "<": lambda bounds, value: bool(bounds[0] < value),
+    "<=": lambda bounds, value: bool(bounds[0] <= value),
+    ">": lambda bounds, value: bool(bounds[1] > value),
+    ">=": lambda bounds, value: bool(bounds[1] >= value),
+    "in": lambda bounds, value: any(bounds[0] <= one <= bounds[1] for one in value),
+}
+"""Functions that return True if a value between the bounds may meet a condition, by operator."""
+
+
+def may_match(
+    group: pq.RowGroupMetaData, schema: pa.Schema, conditions: Sequence[Condition | str]
+) -> bool:
+    """Return True if a row group may contain rows that meet all conditions.
+
+    Args:
+        group: The metadata of the row group in the footer.
+        schema: The schema of the file. The conditions must fit its columns.
+        conditions: As in :func:`aiplatform.data.conditions.matching`.
+    """
+    return all(_may_meet(group, schema, condition) for condition in required(conditions))
+
+
+def _may_meet(group: pq.RowGroupMetaData, schema: pa.Schema, condition: Condition) -> bool:
+    if pa.types.is_nested(schema.field(condition.column).type):
+        return True
+    if condition.column in dated_columns(schema):
+        return True  # The bounds are those of the texts, whose order may differ from time.
+    before = schema.names.index(condition.column)
+    column = group.column(sum(_leaves(schema.field(n).type) for n in range(before)))
+    known = column.statistics
+    if known is None:
+        return True
+    if condition.op == "missing":
+        return not known.has_null_count or known.null_count > 0
+    if condition.op not in {"present", *WITHIN}:
+        return True
+    if known.has_null_count and known.null_count == group.num_rows:
+        return False
+    if condition.op == "present" or not known.has_min_max:
+        return True
+    value = condition.value
+    if condition.op == "in" and not isinstance(value, list):
+        value = [value]
+    return WITHIN[condition.op]((known.min, known.max), value)
+
+
+def _leaves(kind: pa.DataType) -> int:
+    """Return the number of Parquet columns in which a column is stored."""
+    if pa.types.is_list(kind):
+        return _leaves(kind.value_type)
+    if pa.types.is_struct(kind):
+        return sum(_leaves(field.type) for field in kind)
+    return 1
+
 
 Source = Path | RawIOBase
 Positions: TypeAlias = "npt.NDArray[np.int64]"

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 
 from aiplatform.data.canonical import iter_batches, row_count, shape_of_schema
 from aiplatform.data.errors import MalformedData
-from aiplatform.data.random_numbers import Numbers, pseudo_random
+from aiplatform.data.row_access import Numbers, pseudo_random
 from aiplatform.data.shapes import CONTENT_COLUMNS
 from aiplatform.data.tables import content_hashes
 from aiplatform.protocol.enums import DataShape

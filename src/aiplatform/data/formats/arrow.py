@@ -12,9 +12,8 @@ import pyarrow as pa
 
 from aiplatform.data.chunk import Chunk, check_names
 from aiplatform.data.errors import MalformedData
-from aiplatform.data.formats.decoded_sizes import LEAST_BYTES
 from aiplatform.data.formats.source_file import ARROW_FILE_MAGIC, Meter
-from aiplatform.data.formats.type_conversion import batch_rows, chunks_of
+from aiplatform.data.formats.type_conversion import LEAST_BYTES, batch_rows, chunks_of
 from aiplatform.data.limits import COLUMNAR_BOMB_RATIO
 from aiplatform.data.quarantine import Quarantine
 

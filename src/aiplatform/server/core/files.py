@@ -8,8 +8,7 @@ from sqlalchemy import BigInteger, ForeignKey, String, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from aiplatform.data.blobs import BlobDamagedError
-from aiplatform.data.packing import Packed
-from aiplatform.data.parts import Part, PartsFile, blob_reader, read_parts
+from aiplatform.data.parts import Packed, Part, PartsFile, blob_reader, read_parts
 from aiplatform.server.core.database import Base
 from aiplatform.server.core.storage import (
     PARTS_FOLDER,

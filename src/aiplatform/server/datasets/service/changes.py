@@ -11,7 +11,7 @@ from uuid import UUID
 from anyio import to_thread
 from sqlalchemy.orm import Session
 
-from aiplatform.data.packing import Packed
+from aiplatform.data.parts import Packed
 from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.database import transaction

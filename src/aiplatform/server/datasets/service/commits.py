@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
-from aiplatform.data.packing import Packed
+from aiplatform.data.parts import Packed
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text
 from aiplatform.protocol.enums import DatasetStatus, TaskStatus, TaskType

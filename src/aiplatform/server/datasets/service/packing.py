@@ -10,8 +10,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.data.blobs import BlobDamagedError
 from aiplatform.data.canonical import row_group_starts
-from aiplatform.data.packing import Packed, pack
-from aiplatform.data.parts import blob_reader, line_ends, row_group_ends
+from aiplatform.data.parts import Packed, blob_reader, line_ends, pack, row_group_ends
 from aiplatform.protocol.reading_options import PreviousColumnTypes
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import NotFound

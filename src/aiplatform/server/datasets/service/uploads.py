@@ -13,7 +13,7 @@ from uuid import UUID
 from anyio import to_thread
 from sqlalchemy.orm import Session
 
-from aiplatform.data.packing import Packed
+from aiplatform.data.parts import Packed
 from aiplatform.protocol.enums import DataFormat
 from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.reading_options import KEYED_MODES, Reading, UploadMode

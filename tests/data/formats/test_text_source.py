@@ -6,7 +6,7 @@ import gzip
 import pytest
 
 from aiplatform.data.errors import MalformedData
-from aiplatform.data.formats.encodings import MIB, detect, to_utf8
+from aiplatform.data.formats.text_source import MIB, detect, to_utf8
 from tests.data.conftest import Upload
 
 CHINESE = (

@@ -6,9 +6,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from aiplatform.data.formats import decoded_sizes
-from aiplatform.data.formats.decoded_sizes import batch_sizes
-from aiplatform.data.formats.parquet_pages import BrokenHeaderError, pages_of
+from aiplatform.data.formats import type_conversion
+from aiplatform.data.formats.parquet import BrokenHeaderError, pages_of
+from aiplatform.data.formats.type_conversion import batch_sizes
 
 TEXTS = pa.array(["a" * 100, "", None, "a" * 100, "a" * 100, "bb"])
 LENGTHS = [101, 1, 1, 101, 101, 3]
@@ -60,7 +60,7 @@ def test_batch_sizes_of_unions_include_referenced_values() -> None:
 
 
 def test_batch_sizes_too_many_nested_values_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoded_sizes, "MAX_NESTED_VALUES", 10)
+    monkeypatch.setattr(type_conversion, "MAX_NESTED_VALUES", 10)
     with pytest.raises(ValueError, match="more than 10 nested values"):
         sizes(pa.array([list(range(11))]))
 
