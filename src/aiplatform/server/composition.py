@@ -9,8 +9,8 @@ from aiplatform.server.core import garbage_collection, rotation
 from aiplatform.server.core.rotation import Rotated
 from aiplatform.server.datasets import jobs as datasets_jobs
 from aiplatform.server.datasets import queries as datasets_queries
-from aiplatform.server.datasets.service import base_models
-from aiplatform.server.datasets.service.bin import BinnedDatasets
+from aiplatform.server.datasets.service import quality
+from aiplatform.server.datasets.service.commits import BinnedDatasets
 from aiplatform.server.experiments import jobs as experiments_jobs
 from aiplatform.server.experiments import queries as experiments_queries
 from aiplatform.server.identity import queries as identity_queries
@@ -47,7 +47,7 @@ def compose() -> None:
     ):
         domain.register()
     publish_views()
-    base_models.on_use(registry_service.use_model)
+    quality.on_base_model_use(registry_service.use_model)
     projects_service.on_delete(cancel_project_tasks)
     projects_service.on_transfer(refuse_shared_names)
     identity_service.on_user_delete(projects_service.transfer_projects_of)

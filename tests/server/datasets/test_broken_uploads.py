@@ -23,7 +23,7 @@ from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.storage import get_store
 from aiplatform.server.datasets.errors import IngestFailed
 from aiplatform.server.datasets.models import DatasetUpload
-from aiplatform.server.datasets.service import packing, resumable
+from aiplatform.server.datasets.service import resumable, storage
 from aiplatform.server.projects.models import Project
 from tests.conftest import Api
 from tests.factories import number
@@ -184,7 +184,7 @@ class TestFullDisk:
     def test_disk_full_while_packing_is_refused(
         self, upload: Upload, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(packing, "pack", self.no_room)
+        monkeypatch.setattr(storage, "pack", self.no_room)
         self.refused(upload)
 
     def test_disk_full_while_storing_is_refused(

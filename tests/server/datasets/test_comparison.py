@@ -10,8 +10,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.references import DatasetRef
 from aiplatform.server.core.database import commit
 from aiplatform.server.datasets.models import Dataset
-from aiplatform.server.datasets.service.comparison import MAX_COMPARED
-from aiplatform.server.datasets.service.quality import compare_with_held_out
+from aiplatform.server.datasets.service.quality import MAX_COMPARED, compare_with_held_out
 from aiplatform.server.projects.models import Project
 from aiplatform.server.queue.models import Task
 from tests.conftest import Api

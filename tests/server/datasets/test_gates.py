@@ -11,7 +11,7 @@ from aiplatform.protocol.gates import Gate
 from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.datasets.errors import UnknownFinding
 from aiplatform.server.datasets.models import QualityReport
-from aiplatform.server.datasets.queries.pins import pin_version
+from aiplatform.server.datasets.queries import pin_version
 from aiplatform.server.datasets.rules import gate_failures
 from aiplatform.server.datasets.service.gates import require_passed, set_gate
 from aiplatform.server.projects.models import Project

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.errors import NotFound
+from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.errors import NoSuchVersion
 from aiplatform.server.datasets.models import Dataset, DatasetTag, DatasetVersion
-from aiplatform.server.datasets.queries import pins
 from aiplatform.server.projects.models import Project
 from tests.conftest import Api
 from tests.factories import make_context, make_project, make_task
@@ -39,14 +39,14 @@ def test_tagged_version_is_found_and_missing_ones_are_named(
     session.commit()
     here, elsewhere = make_context(session, project), make_context(session, make_project(session))
     uuid = datasets[0].uuid
-    assert pins.pin_version(session, here, uuid, "@prod")[1].id == tagged.id
+    assert queries.pin_version(session, here, uuid, "@prod")[1].id == tagged.id
     for context, dataset, label, noun in (
         (here, uuid, "v2", "dataset version"),
         (here, uuid4(), None, "dataset"),
         (elsewhere, uuid, None, "dataset"),
     ):
         with pytest.raises(NotFound) as refused:
-            pins.pin_version(session, context, dataset, label)
+            queries.pin_version(session, context, dataset, label)
         assert refused.value.params["resource"] == noun
 
 
@@ -59,7 +59,7 @@ def test_current_version_is_read_from_the_database(
     with transaction() as other:
         other.add(DatasetVersion(dataset_id=dataset.id, version="v2", file_hash=first.file_hash))
         other.get_one(Dataset, dataset.id).version = "v2"
-    assert pins.pin_version(session, context, dataset.uuid, None)[1].version == "v2"
+    assert queries.pin_version(session, context, dataset.uuid, None)[1].version == "v2"
 
 
 def test_current_version_need_not_be_the_newest(
@@ -68,7 +68,7 @@ def test_current_version_need_not_be_the_newest(
     context, dataset = make_context(session, project), datasets[0]
     session.add(DatasetVersion(dataset_id=dataset.id, version="v2"))  # on a branch
     session.commit()
-    found = [pins.pin_version(session, context, dataset.uuid, label) for label in (None, "v2")]
+    found = [queries.pin_version(session, context, dataset.uuid, label) for label in (None, "v2")]
     assert [version.version for _, version in found] == ["v1", "v2"]
 
 
@@ -84,7 +84,7 @@ def test_pinned_datasets_are_locked_until_the_commit(
             )
 
     lock()
-    pins.pin_version(session, context, datasets[2].uuid, None)
+    queries.pin_version(session, context, datasets[2].uuid, None)
     with pytest.raises(OperationalError, match="could not obtain lock"):
         lock()
     session.commit()
@@ -136,8 +136,8 @@ def test_unknown_version_error_lists_known_versions(
     )
     session.commit()
     with pytest.raises(NoSuchVersion) as refused:
-        pins.pin_version(session, make_context(session, project), dataset.uuid, "v9")
+        queries.pin_version(session, make_context(session, project), dataset.uuid, "v9")
     assert refused.value.text("en") == f"{dataset.name} has no version v9. There are: @prod, v1."
     assert refused.value.text("zh") == f"数据集 {dataset.name} 没有版本 v9。现有：@prod, v1。"
     with pytest.raises(NoSuchVersion, match="has no version @tset"):
-        pins.pin_version(session, make_context(session, project), dataset.uuid, "@tset")
+        queries.pin_version(session, make_context(session, project), dataset.uuid, "@tset")

@@ -15,7 +15,7 @@ from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.errors import NameTaken
 from aiplatform.server.core.filters import read_filter
 from aiplatform.server.datasets import access, queries, service
-from aiplatform.server.datasets.endpoints.rendering import (
+from aiplatform.server.datasets.endpoints.datasets import (
     render_current,
     render_dataset,
     render_version,

@@ -1,12 +1,14 @@
-"""Routes to list, upload, read, rename and delete datasets."""
+"""Routes to list, upload, read, rename and delete datasets, and the bodies of responses."""
 
-from typing import Annotated
+from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response, status
 from sqlalchemy.orm import Session
 
-from aiplatform.protocol.shapes.datasets import DatasetOut
+from aiplatform.protocol.enums import DatasetStatus
+from aiplatform.protocol.shapes.datasets import DatasetOut, DatasetVersionOut
+from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag, set_purge_after
 from aiplatform.server.core.pagination import (
@@ -17,18 +19,95 @@ from aiplatform.server.core.pagination import (
     render_page,
 )
 from aiplatform.server.datasets import access, queries, service
-from aiplatform.server.datasets.endpoints.rendering import render_dataset as render
 from aiplatform.server.datasets.endpoints.uploads import (
     PROBLEMS,
     RAW_BODY,
     UploadParametersDep,
     receive_upload,
 )
-from aiplatform.server.datasets.models import Dataset
+from aiplatform.server.datasets.models import Dataset, DatasetVersionDetails
+from aiplatform.server.datasets.queries import DatasetRow, VersionRow
 from aiplatform.server.datasets.schemas import NAME_PATTERN, DatasetChange
 from aiplatform.server.datasets.service.uploads import Target
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
+
+READ_AS = (
+    "encoding",
+    "compression",
+    "map",
+    "types",
+    "renamed",
+    "retyped",
+    "header_doubt",
+    "quarantined",
+    "source",
+)
+
+
+def render_dataset(row: DatasetRow) -> DatasetOut:
+    """Return the response body of a dataset."""
+    dataset = row.dataset
+    return DatasetOut(
+        uuid=dataset.uuid,
+        project=row.project,
+        name=dataset.name,
+        format=dataset.format,
+        shape=row.shape,
+        version=dataset.version,
+        status=DatasetStatus(dataset.status),
+        size=dataset.size,
+        row_count=row.row_count,
+        quality_report=dataset.quality_report or None,
+        created_at=dataset.created_at,
+        updated_at=dataset.updated_at,
+    )
+
+
+def read_as(facts: dict[str, Any]) -> dict[str, Any]:
+    """Return the reading options of an uploaded or imported file, from its stored facts."""
+    found = {key: facts[key] for key in READ_AS if facts.get(key)}
+    return {**found, **(facts.get("details") or {})}
+
+
+def _was_read(details: DatasetVersionDetails) -> bool:
+    """Return True if the version was read from files rather than made from another version.
+
+    An import of several files has a source but no file name.
+    """
+    return details.filename is not None or bool(details.upload.get("source"))
+
+
+def render_version(row: VersionRow) -> DatasetVersionOut:
+    """Return the response body of a version."""
+    version, details = row.version, row.details
+    return DatasetVersionOut(
+        uuid=version.uuid,
+        dataset=row.dataset,
+        version=version.version,
+        parent=row.parent,
+        message=version.commit_message,
+        file_hash=version.file_hash,
+        file_size=version.file_size,
+        row_count=version.row_count,
+        shape=None if details is None else details.shape,
+        format=None if details is None else details.format,
+        filename=None if details is None else details.filename,
+        columns=[] if details is None else details.columns,
+        read_as=read_as(details.upload) if details is not None and _was_read(details) else None,
+        made_by=None if details is None else details.upload.get("made_by"),
+        author=(
+            None if row.author is None else UserRef(uuid=row.author[0], username=row.author[1])
+        ),
+        created_at=version.created_at,
+        report=row.report,
+    )
+
+
+def render_current(session: Session, dataset: Dataset) -> DatasetVersionOut:
+    """Return the response body of the version that has just been committed."""
+    return render_version(queries.get_version_row(session, dataset, dataset.version))
+
 
 router = APIRouter(prefix="/api/v1")
 
@@ -49,7 +128,7 @@ def list_datasets(
     rows, following = page_by_id(
         session, queries.list_datasets(context, name=name), Dataset.id, limit=limit, cursor=cursor
     )
-    return render_page(rows, following, lambda row: render(queries.dataset_row(row)))
+    return render_page(rows, following, lambda row: render_dataset(queries.dataset_row(row)))
 
 
 @router.post(
@@ -74,7 +153,7 @@ async def create_dataset(
     """
 
     def finish(session: Session, dataset: Dataset) -> DatasetOut:
-        return render(queries.get_dataset_row(session, context, dataset.uuid))
+        return render_dataset(queries.get_dataset_row(session, context, dataset.uuid))
 
     created = await receive_upload(request, context, Target(name=name), parameters, finish)
     set_etag(response, created.updated_at)
@@ -91,7 +170,7 @@ def get_dataset(
     response: Response,
 ) -> DatasetOut:
     """Return a dataset with the quality report of its current version."""
-    found = render(queries.get_dataset_row(session, context, dataset))
+    found = render_dataset(queries.get_dataset_row(session, context, dataset))
     set_etag(response, found.updated_at)
     return found
 
@@ -110,7 +189,7 @@ def update_dataset(
     locked = queries.lock_dataset(session, context, dataset)
     require_match(if_match, locked.updated_at, "dataset")
     service.rename(session, context, locked, body.name)
-    changed = render(queries.get_dataset_row(session, context, dataset))
+    changed = render_dataset(queries.get_dataset_row(session, context, dataset))
     set_etag(response, changed.updated_at)
     return changed
 

@@ -1,9 +1,10 @@
-"""Routes for quality reports: request, read, compare, and download as an HTML page."""
+"""Routes of quality reports: request, read, compare and download; their rows, and the gate."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response, status
+from fastapi.concurrency import run_in_threadpool
 from sqlalchemy.orm import Session
 
 from aiplatform.data.reports import Subject, compare_reports, render_report
@@ -11,31 +12,79 @@ from aiplatform.protocol.gates import Gate
 from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.protocol.shapes.datasets import ReportOut
 from aiplatform.protocol.shapes.tasks import TaskOut
+from aiplatform.protocol.specs import FixAction
 from aiplatform.server.core import downloads
 from aiplatform.server.core.description import header, sends_headers
 from aiplatform.server.core.pagination import (
     Cursor,
     Limit,
     Page,
+    decode_cursor,
+    encode_cursor,
     page_by_id,
     render_page,
 )
 from aiplatform.server.core.problems import ProblemDocument, language_of
 from aiplatform.server.datasets import access, queries, service
+from aiplatform.server.datasets.endpoints.uploads import PROBLEMS
+from aiplatform.server.datasets.endpoints.versions import Label, RowSelection, row_selection
 from aiplatform.server.datasets.models import DatasetVersion, QualityReportHistory
 from aiplatform.server.datasets.queries import reports
 from aiplatform.server.datasets.rules import safe_filename
-from aiplatform.server.datasets.schemas import QualityReport, QualityRequest, ReportChanges
-from aiplatform.server.datasets.service import gates
+from aiplatform.server.datasets.schemas import (
+    FixedRow,
+    FixPreview,
+    GateRule,
+    GateVerdict,
+    QualityReport,
+    QualityRequest,
+    ReportChanges,
+    RowPage,
+)
+from aiplatform.server.datasets.service import gates, indexes
+from aiplatform.server.datasets.service.changes import base_version
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue.endpoints import render as render_task
 
+gates_router = APIRouter(prefix="/api/v1")
+
+
+@gates_router.get("/projects/{project}/dataset-gate", summary="Read the quality gate")
+def get_dataset_gate(
+    context: Annotated[ProjectContext, Depends(access.LIST)], session: SessionDep
+) -> Gate:
+    """Return the rules that a version's quality report must meet before training on it."""
+    return gates.gate_of(session, context.project_id)
+
+
+@gates_router.put("/projects/{project}/dataset-gate", summary="Set the quality gate")
+def set_dataset_gate(
+    context: Annotated[ProjectContext, Depends(access.SET_GATE)], session: SessionDep, body: Gate
+) -> Gate:
+    """Replace all rules. Training tasks that are already queued or running are not rechecked."""
+    return gates.set_gate(session, context, body)
+
+
+@gates_router.get("/datasets/{dataset}/versions/{version}/gate", summary="Ask the quality gate")
+def get_dataset_version_gate(
+    dataset: UUID,
+    version: str,
+    context: Annotated[ProjectContext, Depends(access.READ)],
+    session: SessionDep,
+) -> GateVerdict:
+    """Return whether the version may be used for training, and if not, which rules it breaks."""
+    head = queries.get_dataset(session, context, dataset)
+    found = queries.get_version(session, head, version)
+    failures = gates.failures_of(session, context, found.id)
+    return GateVerdict(
+        passed=not failures,
+        failures=[GateRule(rule=f.rule, text=f.text, text_zh=f.text_zh) for f in failures],
+    )
+
+
 router = APIRouter(prefix="/api/v1/datasets/{dataset}/versions")
 
-Label = Annotated[
-    str, Path(pattern=VERSION_OR_TAG, description="`v1`, `v2`, …, or a tag: `prod`, `@prod`")
-]
 Since = Annotated[
     str, Query(pattern=VERSION_OR_TAG, description="the version or tag to compare with")
 ]
@@ -231,3 +280,76 @@ def _render(row: Any) -> ReportOut:
         task=task,
         created_at=made.created_at,
     )
+
+
+findings_router = APIRouter(
+    prefix="/api/v1/datasets/{dataset}/versions/{version}/findings/{finding}"
+)
+Finding = Annotated[
+    str, Path(pattern=r"^[a-z][a-z0-9_]{0,98}$", description="a code of the report")
+]
+
+
+@findings_router.get("/rows", summary="Browse the rows of a finding", responses=PROBLEMS)
+async def list_finding_rows(
+    dataset: UUID,
+    version: Label,
+    finding: Finding,
+    context: Annotated[ProjectContext, Depends(access.READ)],
+    wanted: Annotated[RowSelection, Depends(row_selection)],
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> RowPage:
+    """Return the rows of a finding in order; none if the finding does not occur.
+
+    The first request checks all rows of the version again. This takes as long as a report without
+    token counts; `near_duplicates` is checked separately. The response is 404 for a code that is
+    neither in the report nor one of the platform's. It is 422 for findings whose rows can't be
+    listed: those about tokens, leakage and contamination need the data that the report was made
+    with, and `boilerplate` is only counted.
+    """
+    offset = wanted.offset
+    if cursor is not None:
+        (offset,) = decode_cursor(cursor, int)
+    base = await run_in_threadpool(base_version, context, dataset, version)
+    counted = await run_in_threadpool(indexes.reported_count, context, dataset, base.label, finding)
+    with downloads.content_expected(base.rows):
+        index = await indexes.build_finding_rows(base.rows, finding)
+        await run_in_threadpool(indexes.require_rows, index, finding, counted)
+        if wanted.sample is not None:
+            found = await run_in_threadpool(
+                indexes.sample, index, base.rows, finding, wanted.sample, wanted.seed
+            )
+        else:
+            found = await run_in_threadpool(
+                indexes.finding_page,
+                index, base.rows, finding, offset, limit, text=wanted.search, where=wanted.where,
+            )  # fmt: skip
+    return RowPage(
+        items=found.rows,
+        places=found.positions,
+        next_cursor=None if found.following is None else encode_cursor(found.following),
+    )
+
+
+@findings_router.get("/preview", summary="Preview a fix", responses=PROBLEMS)
+async def preview_fix(
+    dataset: UUID,
+    version: Label,
+    finding: Finding,
+    context: Annotated[ProjectContext, Depends(access.READ)],
+    action: Annotated[FixAction, Query(description="one of the fixes that the report lists")],
+    limit: Annotated[int, Query(ge=1, le=50, description="most rows")] = 10,
+) -> FixPreview:
+    """Return the first rows of a finding, each before and after a fix. Nothing is changed.
+
+    It is refused in the same cases as the finding's rows, and for a fix that the finding does not
+    have.
+    """
+    base = await run_in_threadpool(base_version, context, dataset, version)
+    counted = await run_in_threadpool(indexes.reported_count, context, dataset, base.label, finding)
+    with downloads.content_expected(base.rows):
+        index = await indexes.build_finding_rows(base.rows, finding)
+        await run_in_threadpool(indexes.require_rows, index, finding, counted)
+        count, items = await indexes.preview_fix(index, base.rows, finding, action, limit)
+    return FixPreview(count=count, items=[FixedRow(**item) for item in items])

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
 from uuid import UUID
 
-from fastapi import Depends, Header, Query, Request
+from fastapi import APIRouter, Depends, Header, Query, Request, Response, status
 from fastapi.concurrency import run_in_threadpool
 from pydantic import ValidationError
 from sqlalchemy.orm import Session
@@ -13,8 +13,10 @@ from starlette.requests import ClientDisconnect
 from aiplatform.protocol.enums import DataFormat
 from aiplatform.protocol.reading_options import EncodingName, Reading, UploadMode
 from aiplatform.protocol.references import VERSION_OR_TAG
+from aiplatform.protocol.shapes.tasks import TaskOut
 from aiplatform.protocol.validation_errors import message_of, place_of
 from aiplatform.server.core.database import transaction
+from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import (
@@ -25,12 +27,16 @@ from aiplatform.server.core.spool import (
     receive,
     upload_prefix,
 )
-from aiplatform.server.datasets import service
+from aiplatform.server.datasets import access, service
 from aiplatform.server.datasets.errors import InvalidReadingOption
 from aiplatform.server.datasets.models import Dataset
+from aiplatform.server.datasets.schemas import ImportRequest
+from aiplatform.server.datasets.service import imports
 from aiplatform.server.datasets.service.ingest import WaitForDisconnect
 from aiplatform.server.datasets.service.uploads import Target, UploadParameters, take_upload
+from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.queue.endpoints import render as render_task
 
 T = TypeVar("T")
 
@@ -237,3 +243,30 @@ async def receive_upload(
             disconnected=client_disconnected(request),
             finish=finish,
         )
+
+
+imports_router = APIRouter(prefix="/api/v1")
+
+
+@imports_router.post(
+    "/projects/{project}/dataset-imports",
+    status_code=status.HTTP_202_ACCEPTED,
+    summary="Import a dataset",
+    responses={409: PROBLEMS[409], 422: PROBLEMS[422]},
+)
+@sends_headers("Location")
+def import_dataset(
+    context: Annotated[ProjectContext, Depends(access.CREATE)],
+    session: SessionDep,
+    response: Response,
+    body: ImportRequest,
+) -> TaskOut:
+    """Queue a task that fetches rows from a URL, an S3 store or a hub, and commits them.
+
+    The task's `result` names the dataset and the version. The platform connects only to public
+    addresses, the hub named in the settings, and networks that an administrator allowed. The task
+    can be cancelled. A broken download is resumed where it stopped, if the source supports that.
+    """
+    task = imports.request_import(session, context, body.spec())
+    response.headers["Location"] = f"/api/v1/tasks/{task.uuid}"
+    return render_task(session, context, task)

@@ -1,19 +1,33 @@
-"""Routes for versions: list, commit, read, delete; browse and download their rows."""
+"""Routes of versions: list, commit, read, compare and delete; their rows, tags and storage."""
 
 from dataclasses import replace
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response, status
+from fastapi.concurrency import run_in_threadpool
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from sqlalchemy.orm import Session
 
 from aiplatform.data.row_access import Found
 from aiplatform.protocol.audit import AuditAction
+from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.references import VERSION_OR_TAG
-from aiplatform.protocol.shapes.datasets import DatasetVersionOut
+from aiplatform.protocol.rows import Condition
+from aiplatform.protocol.shapes.datasets import DatasetVersionOut, TagOut
+from aiplatform.protocol.shapes.identity import UserRef
+from aiplatform.protocol.storage import (
+    Collected,
+    CollectRequest,
+    DatasetStorage,
+    StorageReport,
+    VersionParts,
+)
+from aiplatform.protocol.validation_errors import message_of
 from aiplatform.server.core import audit, downloads
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.filters import read_filter
 from aiplatform.server.core.pagination import (
     Cursor,
     Limit,
@@ -25,24 +39,131 @@ from aiplatform.server.core.pagination import (
 )
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets import access, queries
-from aiplatform.server.datasets.endpoints.rendering import render_current
-from aiplatform.server.datasets.endpoints.rendering import render_version as render
-from aiplatform.server.datasets.endpoints.row_selection import RowSelection, row_selection
+from aiplatform.server.datasets.endpoints.datasets import render_current
+from aiplatform.server.datasets.endpoints.datasets import render_version as render
 from aiplatform.server.datasets.endpoints.uploads import (
     PROBLEMS,
     RAW_BODY,
     UploadParametersDep,
+    client_disconnected,
     receive_upload,
     upload_target,
 )
+from aiplatform.server.datasets.errors import InvalidCondition, TagIsVersion
 from aiplatform.server.datasets.models import Dataset, DatasetVersion
 from aiplatform.server.datasets.queries import VersionRow
-from aiplatform.server.datasets.rules import FILE_EXTENSIONS, MEDIA_TYPES, safe_filename
-from aiplatform.server.datasets.schemas import RowPage
-from aiplatform.server.datasets.service import content, history
+from aiplatform.server.datasets.rules import (
+    FILE_EXTENSIONS,
+    MEDIA_TYPES,
+    TAG_PATTERN,
+    is_label,
+    safe_filename,
+)
+from aiplatform.server.datasets.schemas import DiffPage, RowPage, TagList, TagMove
+from aiplatform.server.datasets.service import content, history, indexes, storage
+from aiplatform.server.datasets.service.changes import base_version
 from aiplatform.server.datasets.service.uploads import Target
-from aiplatform.server.identity.access import SessionDep
+from aiplatform.server.identity.access import PlatformGuard, Principal, SessionDep
 from aiplatform.server.projects.access import ProjectContext
+
+comparison_router = APIRouter(prefix="/api/v1/datasets/{dataset}")
+MAX_SAMPLE = 200
+_conditions = TypeAdapter(Condition)
+
+
+class RowSelection(BaseModel):
+    """The rows of a version selected by a request."""
+
+    offset: int
+    search: str | None
+    where: list[Condition | str]
+    sample: int | None
+    seed: int
+
+
+def row_selection(
+    offset: Annotated[int, Query(ge=0, lt=2**31, description="the place of the first")] = 0,
+    search: Annotated[
+        str | None, Query(min_length=1, max_length=1000, description="in any text, in any case")
+    ] = None,
+    where: Annotated[
+        list[str] | None,
+        Query(
+            max_length=20,
+            description='a filter such as `score >= 0.5 and not label in ("a", "b")`, or a '
+            'condition as JSON: `{"column": "score", "op": ">=", "value": 0.5}`; several must all '
+            "be met",
+        ),
+    ] = None,
+    sample: Annotated[
+        int | None, Query(ge=1, le=MAX_SAMPLE, description="draw so many instead")
+    ] = None,
+    seed: Annotated[int, Query(ge=0, lt=2**63, description="the same draws the same")] = 0,
+) -> RowSelection:
+    """Return the rows selected by a request.
+
+    Raises:
+        InvalidCondition: for an invalid condition.
+        FilterInvalid: for an invalid filter text.
+    """
+    conditions: list[Condition | str] = []
+    for text in where or ():
+        if not text.lstrip().startswith("{"):
+            read_filter(text)
+            conditions.append(text)
+            continue
+        try:
+            conditions.append(_conditions.validate_json(text))
+        except ValidationError as error:
+            found = error.errors(include_url=False)[0]
+            raise InvalidCondition(condition=text[:200], reason=message_of(found)) from error
+    return RowSelection(offset=offset, search=search, where=conditions, sample=sample, seed=seed)
+
+
+@comparison_router.get("/diff", summary="Compare two versions", responses=PROBLEMS)
+async def diff_dataset_versions(
+    dataset: UUID,
+    context: Annotated[ProjectContext, Depends(access.READ)],
+    request: Request,
+    before: Annotated[str, Query(pattern=VERSION_OR_TAG, description="a version or tag")],
+    after: Annotated[
+        str | None, Query(pattern=VERSION_OR_TAG, description="by default the current version")
+    ] = None,
+    key: Annotated[
+        str | None,
+        Query(min_length=1, max_length=255, description="the column that pairs rows"),
+    ] = None,
+    kind: Annotated[
+        list[Literal["added", "removed", "changed"]] | None, Query(description="only these")
+    ] = None,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> DiffPage:
+    """Compare two versions: rows added, removed and changed, and the cells and columns that differ.
+
+    Rows are paired by `key`. Without a key, they are paired by their whole content, so rows are
+    only added and removed, never changed. The order of rows is ignored.
+    """
+    offset = 0
+    if cursor is not None:
+        (offset,) = decode_cursor(cursor, int)
+    first = await run_in_threadpool(base_version, context, dataset, before)
+    second = await run_in_threadpool(base_version, context, dataset, after)
+    index = await indexes.build_differences(
+        first.rows, second.rows, key, client_disconnected(request)
+    )
+    summary, items, following = await run_in_threadpool(
+        indexes.differences_page,
+        index, first.rows, second.rows, offset=offset, limit=limit, kinds=kind,
+    )  # fmt: skip
+    return DiffPage(
+        before=first.label,
+        after=second.label,
+        summary=summary,
+        items=items,
+        next_cursor=None if following is None else encode_cursor(following),
+    )
+
 
 router = APIRouter(prefix="/api/v1/datasets/{dataset}/versions")
 
@@ -235,3 +356,104 @@ def _rows_of(
     if file is None:
         raise NotFound(resource="dataset version")
     return head, commit, file
+
+
+storage_router = APIRouter(prefix="/api/v1")
+
+
+@storage_router.get(
+    "/datasets/{dataset}/versions/{version}/parts", summary="List the parts of a version"
+)
+def list_version_parts(
+    dataset: UUID, version: Label, context: Reader, session: SessionDep
+) -> VersionParts:
+    """List the parts of a version's Parquet file: ranges of `content`, each with its hash.
+
+    A client that keeps the parts of one version needs to fetch only those parts of another that
+    differ.
+    """
+    return storage.parts_of(session, context, dataset, version)
+
+
+@storage_router.get("/projects/{project}/datasets/storage", summary="Read what datasets cost")
+def get_datasets_storage(
+    context: Annotated[ProjectContext, Depends(access.LIST)], session: SessionDep
+) -> StorageReport:
+    """Return bytes by dataset, largest first: as downloaded, as charged, and as actually stored."""
+    return storage.project_report(session, context)
+
+
+@storage_router.get("/datasets/{dataset}/storage", summary="Read what versions cost")
+def get_dataset_storage(dataset: UUID, context: Reader, session: SessionDep) -> DatasetStorage:
+    """Return bytes by version, newest first: as downloaded, as charged, and stored only for it."""
+    return storage.dataset_report(session, context, dataset)
+
+
+@storage_router.post("/storage/gc", summary="Clean up the store")
+def collect_storage(
+    principal: Annotated[Principal, Depends(PlatformGuard(Permission.SETTINGS_WRITE))],
+    session: SessionDep,
+    body: CollectRequest | None = None,
+) -> Collected:
+    """Mark blobs unreferenced for a day, and delete those that were marked an hour ago.
+
+    Workers do the same from time to time. Parts that a version still needs are never touched.
+    """
+    asked = body or CollectRequest()
+    return storage.collect(session, principal, dry_run=asked.dry_run)
+
+
+tags_router = APIRouter(prefix="/api/v1/datasets/{dataset}/tags")
+TagName = Annotated[str, Path(pattern=TAG_PATTERN, description="lower-case, as in `prod`")]
+
+
+def render_tags(session: Session, context: ProjectContext, dataset: UUID) -> TagList:
+    """Return the response body with all tags of a dataset."""
+    head = queries.get_dataset(session, context, dataset)
+    return TagList(
+        items=[
+            TagOut(
+                name=tag.name,
+                version=version,
+                moved_by=None if uuid is None else UserRef(uuid=uuid, username=username),
+                moved_at=tag.moved_at,
+            )
+            for tag, version, uuid, username in queries.tags(session, head)
+        ]
+    )
+
+
+@tags_router.get("", summary="List tags")
+def list_dataset_tags(
+    dataset: UUID,
+    context: Annotated[ProjectContext, Depends(access.READ)],
+    session: SessionDep,
+) -> TagList:
+    """List all tags of a dataset by name."""
+    return render_tags(session, context, dataset)
+
+
+@tags_router.put("/{tag}", summary="Set or move a tag")
+def set_dataset_tag(
+    dataset: UUID,
+    tag: TagName,
+    context: Annotated[ProjectContext, Depends(access.WRITE)],
+    session: SessionDep,
+    body: TagMove,
+) -> TagList:
+    """Set the tag to a version. From now on, `@tag` refers to that version."""
+    if is_label(tag):
+        raise TagIsVersion(tag=tag)
+    history.set_tag(session, context, dataset, tag, body.version)
+    return render_tags(session, context, dataset)
+
+
+@tags_router.delete("/{tag}", status_code=status.HTTP_204_NO_CONTENT, summary="Remove a tag")
+def delete_dataset_tag(
+    dataset: UUID,
+    tag: TagName,
+    context: Annotated[ProjectContext, Depends(access.WRITE)],
+    session: SessionDep,
+) -> None:
+    """Remove a tag. The version that it referred to is kept."""
+    history.remove_tag(session, context, dataset, tag)

@@ -31,7 +31,7 @@ from aiplatform.server.datasets.service.ingest import (
     ingested_of,
     run_row_program,
 )
-from aiplatform.server.datasets.service.packing import pack_rows
+from aiplatform.server.datasets.service.storage import pack_rows
 from aiplatform.server.projects.access import ProjectContext, confirm
 
 T = TypeVar("T")

@@ -1,11 +1,11 @@
-"""Datasets and their versions: create from parsed files, rename, delete."""
+"""Datasets and their versions: create from parsed files, rename, delete, restore and purge."""
 
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -38,14 +38,15 @@ from aiplatform.server.datasets.rules import (
     ROWS_PATH,
     version_label,
 )
-from aiplatform.server.datasets.service import base_models, comparison, quality
+from aiplatform.server.datasets.service import quality
 from aiplatform.server.datasets.service.ingest import Ingested
-from aiplatform.server.datasets.service.packing import ReusableFiles, pack_upload
+from aiplatform.server.datasets.service.storage import ReusableFiles, pack_upload
 from aiplatform.server.projects import queries as projects_queries
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import BinEntry
 from aiplatform.server.projects.service import bin as projects_bin
 from aiplatform.server.projects.service import quotas
+from aiplatform.server.projects.service.bin import BinKind, restore_under_free_name
 from aiplatform.server.queue.errors import TaskFinished
 from aiplatform.server.queue.service import request_cancel
 
@@ -98,7 +99,7 @@ def check_upload_allowed(
         raise NameTaken(resource="dataset", name=name)
     if base_model is not None:
         context.require(Permission.MODELS_READ)
-        base_models.usable_base_model(session, context, base_model)
+        quality.usable_base_model(session, context, base_model)
 
 
 def check_rows(rows: int) -> None:
@@ -263,7 +264,7 @@ def _commit(
     if base_model is not None:
         context.require(Permission.MODELS_READ)
     if base_model is None and parent is not None:
-        base_model, before = comparison.previous_token_settings(
+        base_model, before = quality.previous_token_settings(
             session, context, dataset, parent.version
         )
         max_length = max_length or before
@@ -400,3 +401,37 @@ def delete_dataset(session: Session, context: ProjectContext, uuid: UUID) -> Bin
         name=name,
         dataset_id=dataset.id,
     )
+
+
+class BinnedDatasets(BinKind):
+    """The bin's operations on datasets: restore and purge."""
+
+    kind = "dataset"
+    reads = Permission.DATASETS_READ
+    writes = Permission.DATASETS_WRITE
+
+    def restore(self, session: Session, entry: BinEntry, name: str | None) -> str:
+        """Restore a dataset; see :class:`BinKind`."""
+        dataset = _lock_dataset(session, entry)
+
+        def take(wanted: str) -> None:
+            dataset.project_id, dataset.name = entry.project_id, wanted
+
+        name = None if name is None else clean_text(name)
+        taken = NameTaken(resource="dataset", name=name or entry.name)
+        return restore_under_free_name(session, clean_text(entry.name), name, take, taken)
+
+    def purge(self, session: Session, entry: BinEntry) -> None:
+        """Delete a dataset for good; see :class:`BinKind`."""
+        dataset = _lock_dataset(session, entry)
+        session.expunge(dataset)
+        session.execute(delete(Dataset).where(Dataset.id == dataset.id))
+
+
+def _lock_dataset(session: Session, entry: BinEntry) -> Dataset:
+    return session.scalars(
+        select(Dataset)
+        .where(Dataset.id == entry.dataset_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one()

@@ -17,14 +17,13 @@ from aiplatform.server.core.spool import disk_space_required
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.errors import MalformedFile
-from aiplatform.server.datasets.queries import reports
-from aiplatform.server.datasets.queries.pins import pin_version
+from aiplatform.server.datasets.queries import pin_version, reports
 from aiplatform.server.datasets.rules import ROWS_PATH
-from aiplatform.server.datasets.service import comparison
+from aiplatform.server.datasets.service import quality
 from aiplatform.server.datasets.service.commits import Upload, add_version
 from aiplatform.server.datasets.service.ingest import ingested_of
-from aiplatform.server.datasets.service.packing import pack_rows
 from aiplatform.server.datasets.service.quality import DATASET, pinned_input, tokenizer_inputs
+from aiplatform.server.datasets.service.storage import pack_rows
 from aiplatform.server.projects.access import ProjectContext, confirm_author
 from aiplatform.server.queue.models import Task, TaskInput
 from aiplatform.server.queue.service import submit
@@ -61,7 +60,7 @@ def request_fix(
         branch=parent is not None,
         base_model=made.get("base_model") if TOKEN_FINDINGS & fixes.keys() else None,
         max_length=made.get("max_length", 512),
-        against=comparison.existing_references(session, context, before),
+        against=quality.existing_references(session, context, before),
     )
     prepared = prepare(session, context, spec)
     name = f"fix of {prepared.inputs[0].label}"
@@ -83,7 +82,7 @@ def prepare(session: Session, context: ProjectContext, spec: FixSpec) -> Prepare
         if code in TOKEN_FINDINGS and spec.base_model is None:
             raise _invalid_fix("fix_needs_model", finding=code)
     ref, rows = pinned_input(session, context, spec.dataset, DATASET)
-    compared = comparison.pin_comparisons(session, context, ref, spec.against)
+    compared = quality.pin_comparisons(session, context, ref, spec.against)
     inputs = [rows, *tokenizer_inputs(session, context, spec.base_model)]
     pinned = {"dataset": ref, "against": [exact for exact, _ in compared]}
     return Prepared(

@@ -14,8 +14,7 @@ from aiplatform.server.core.query_cache import cached
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.errors import GateFailed, UnknownFinding
 from aiplatform.server.datasets.models import DatasetGate, DatasetVersion
-from aiplatform.server.datasets.queries import reports
-from aiplatform.server.datasets.queries.pins import pin_version
+from aiplatform.server.datasets.queries import pin_version, reports
 from aiplatform.server.datasets.rules import (
     GateFailure,
     RequiredComparison,

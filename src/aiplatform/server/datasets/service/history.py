@@ -23,7 +23,7 @@ from aiplatform.server.datasets.models import (
     DatasetVersionDetails,
 )
 from aiplatform.server.datasets.rules import ROWS_PATH, version_label
-from aiplatform.server.datasets.service import comparison, quality
+from aiplatform.server.datasets.service import quality
 from aiplatform.server.datasets.service.commits import next_number
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.service import quotas
@@ -161,7 +161,7 @@ def restore(
         file_hash=version.file_hash,
         made_by=made_by,
     )
-    base_model, max_length = comparison.previous_token_settings(
+    base_model, max_length = quality.previous_token_settings(
         session, context, dataset, (parent or source).version
     )
     quality.request_report(

@@ -26,7 +26,7 @@ from aiplatform.server.datasets.errors import ImportRefused
 from aiplatform.server.datasets.service.changes import base_version, transform_rows
 from aiplatform.server.datasets.service.commits import Upload, check_upload_allowed
 from aiplatform.server.datasets.service.ingest import ingested_of, never_disconnected
-from aiplatform.server.datasets.service.packing import column_types_of
+from aiplatform.server.datasets.service.storage import column_types_of
 from aiplatform.server.datasets.service.uploads import (
     Target,
     UploadParameters,

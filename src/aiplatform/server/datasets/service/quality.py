@@ -1,6 +1,10 @@
-"""Quality reports: request one, and store the result when its task has ended."""
+"""Quality reports: request one, choose what to compare with, and store the result at the end."""
 
-from typing import Any
+import hashlib
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Literal
 from uuid import UUID
 
 from sqlalchemy import func, select
@@ -13,8 +17,9 @@ from aiplatform.protocol.enums import DatasetStatus, TaskStatus
 from aiplatform.protocol.notifications import NotificationType
 from aiplatform.protocol.references import DatasetRef
 from aiplatform.protocol.specs import ComparedRef, QualitySpec
-from aiplatform.server.core import audit
-from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core import audit, storage
+from aiplatform.server.core.errors import Conflict, NotFound
+from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.models import (
     Dataset,
@@ -23,9 +28,13 @@ from aiplatform.server.datasets.models import (
     QualityReport,
     QualityReportHistory,
 )
-from aiplatform.server.datasets.queries.pins import pin_version
-from aiplatform.server.datasets.rules import gate_failures, status_after_report
-from aiplatform.server.datasets.service import base_models, comparison
+from aiplatform.server.datasets.queries import pin_version, reports
+from aiplatform.server.datasets.rules import (
+    RequiredComparison,
+    gate_failures,
+    is_compared,
+    status_after_report,
+)
 from aiplatform.server.datasets.service.gates import gate_of
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
@@ -33,6 +42,179 @@ from aiplatform.server.projects.models import Project
 from aiplatform.server.queue.models import Task, TaskInput
 from aiplatform.server.queue.service import submit
 from aiplatform.server.queue.service.kinds import InputRef, Inputs, Outcome, Prepared
+
+Role = Literal["evaluation", "benchmark"]
+
+MAX_COMPARED = 20
+INPUT_ROLE_PREFIX = "against_"
+"""Prefix of the roles of comparison inputs; a number follows. The child looks for it."""
+
+
+def pin_comparisons(
+    session: Session, context: ProjectContext, dataset: DatasetRef, against: Iterable[ComparedRef]
+) -> list[tuple[ComparedRef, InputRef]]:
+    """Return the data to compare with, each with an exact version, and the matching task inputs.
+
+    The data named by the gate comes first, then ``against``, without duplicates. If there are more
+    than :data:`MAX_COMPARED`, the first ones in ``against`` are dropped.
+
+    Raises:
+        NotFound: for data that the project does not have.
+    """
+    named = _pin_all(session, context, gate_comparisons(session, context, dataset))
+    others = _pin_all(session, context, against)
+    left = [key for key in others if key not in named]
+    kept = {**named, **{key: others[key] for key in left[-(MAX_COMPARED - len(named)) :]}}
+    return [
+        (
+            ComparedRef(dataset=uuid, version=version.version, role=role, label=label),
+            InputRef(
+                role=f"{INPUT_ROLE_PREFIX}{number}",
+                label=label,
+                content_hash=version.file_hash,
+                dataset_version_id=version.id,
+            ),
+        )
+        for number, ((uuid, role, label), version) in enumerate(kept.items())
+    ]
+
+
+def _pin_all(
+    session: Session, context: ProjectContext, refs: Iterable[ComparedRef]
+) -> dict[tuple[UUID, Role, str], DatasetVersion]:
+    found = {}
+    for ref in refs:
+        dataset, version = pin_version(session, context, ref.dataset, ref.version)
+        found[ref.dataset, ref.role, f"{dataset.name}@{version.version}"] = version
+    return found
+
+
+def gate_comparisons(
+    session: Session, context: ProjectContext, dataset: DatasetRef
+) -> list[ComparedRef]:
+    """Return the data with which every dataset must be compared, according to the project's gate.
+
+    Data named by the gate itself is not compared with anything, so the list is empty for it.
+    """
+    gate = gate_of(session, context.project_id)
+    refs = [
+        *(ComparedRef(**dict(ref), role="evaluation") for ref in gate.evaluation),
+        *(ComparedRef(**dict(ref), role="benchmark") for ref in gate.benchmarks),
+    ]
+    if any(ref.dataset == dataset.dataset for ref in refs):
+        return []
+    return existing_references(session, context, refs)
+
+
+def previous_comparisons(
+    session: Session, context: ProjectContext, dataset: Dataset
+) -> list[ComparedRef]:
+    """Return what the dataset's last report was compared with, except what the gate names."""
+    config = reports.last_quality_spec(session, dataset.id) or {}
+    refs = [ComparedRef.model_validate(ref) for ref in config.get("against") or ()]
+    gate = gate_comparisons(session, context, DatasetRef(dataset=dataset.uuid))
+    named = {(ref.dataset, ref.role) for ref in gate}
+    others = [ref for ref in refs if (ref.dataset, ref.role) not in named]
+    return existing_references(session, context, newest_references(others))
+
+
+def newest_references(refs: Iterable[ComparedRef]) -> list[ComparedRef]:
+    """Return only the last reference to each dataset in each role.
+
+    Otherwise each new report on a dataset would compare it with more versions of the same data.
+    """
+    last: dict[tuple[UUID, Role], ComparedRef] = {}
+    for ref in refs:
+        last.pop((ref.dataset, ref.role), None)
+        last[ref.dataset, ref.role] = ref
+    return list(last.values())
+
+
+def previous_token_settings(
+    session: Session, context: ProjectContext, dataset: Dataset, label: str
+) -> tuple[UUID | None, int | None]:
+    """Return the model and the maximum length in tokens that a version's last report used.
+
+    Both are None if the report counted no tokens, or the model can no longer be used. This raises
+    no error, because the caller did not ask for the model.
+    """
+    config = reports.last_quality_spec(session, dataset.id, label) or {}
+    found = config.get("base_model")
+    if found is not None:
+        with suppress(NotFound, Conflict):
+            usable_base_model(session, context, UUID(found))
+            return UUID(found), config.get("max_length")
+    return None, None
+
+
+def existing_references(
+    session: Session, context: ProjectContext, refs: Iterable[ComparedRef]
+) -> list[ComparedRef]:
+    """Return the references whose data still exists.
+
+    No error is needed for deleted data named by a gate: the report then lacks the comparison, which
+    makes the gate refuse the version.
+    """
+    left = []
+    for ref in refs:
+        with suppress(NotFound):
+            pin_version(session, context, ref.dataset, ref.version)
+            left.append(ref)
+    return left
+
+
+def needs_comparison(session: Session, version: DatasetVersion, held_out: DatasetVersion) -> bool:
+    """Return True if a version's newest report did not compare it with this evaluation data."""
+    report = queries.report_of(session, version.id)
+    wanted: RequiredComparison | None = reports.evaluation_data(session, held_out.id)
+    return wanted is not None and (report is None or not is_compared(report.report, wanted))
+
+
+UseModel = Callable[[Session, ProjectContext, UUID], tuple[int, str]]
+"""Handler that locks a model that the project may use, and returns its id and label.
+
+It raises NotFound, or ModelNotReady while the model's files are incomplete.
+"""
+
+_handlers: list[UseModel] = []
+
+
+@dataclass(frozen=True, slots=True)
+class BaseModel:
+    """A model whose tokenizer counts tokens: internal id, name with version, hash of its files."""
+
+    id: int
+    label: str
+    content_hash: str
+
+
+def on_base_model_use(handler: UseModel) -> None:
+    """Set the handler that decides which models are usable; called by the composition root."""
+    _handlers[:] = [handler]
+
+
+def tokenizer_files(session: Session, model_id: int) -> list[StoredFile]:
+    """Return a model's files except the weights, which a tokenizer does not need."""
+    return [
+        file
+        for file in storage.files_of(session, model_id=model_id)
+        if not file.path.endswith((".safetensors", ".gguf")) and file.path.startswith("weights/")
+    ]
+
+
+def usable_base_model(session: Session, context: ProjectContext, uuid: UUID) -> BaseModel:
+    """Lock a ready model of the project, or a shared one, against deletion, and return it.
+
+    Raises:
+        NotFound: when there is no such model, or it belongs to another project.
+        ModelNotReady: while its files are incomplete.
+    """
+    [use] = _handlers
+    model_id, label = use(session, context, uuid)
+    lines = [f"{file.path} {file.sha256}\n" for file in tokenizer_files(session, model_id)]
+    digest = hashlib.sha256("".join(lines).encode()).hexdigest()
+    return BaseModel(model_id, label, digest)
+
 
 DATASET = "dataset"
 BASE_MODEL = "base_model"
@@ -72,7 +254,7 @@ def prepare(session: Session, context: ProjectContext, spec: QualitySpec) -> Pre
         ModelNotReady: while the model's files are incomplete.
     """
     ref, dataset = pinned_input(session, context, spec.dataset, DATASET)
-    compared = comparison.pin_comparisons(session, context, ref, spec.against)
+    compared = pin_comparisons(session, context, ref, spec.against)
     inputs = [dataset, *tokenizer_inputs(session, context, spec.base_model)]
     pinned = {"dataset": ref, "against": [exact for exact, _ in compared]}
     return Prepared(
@@ -90,7 +272,7 @@ def tokenizer_inputs(
     """
     if base_model is None:
         return []
-    model = base_models.usable_base_model(session, context, base_model)
+    model = usable_base_model(session, context, base_model)
     return [InputRef(BASE_MODEL, model.label, model.content_hash, model_id=model.id)]
 
 
@@ -130,9 +312,7 @@ def request_report(
         dataset=DatasetRef(dataset=dataset.uuid, version=version.version),
         base_model=base_model,
         max_length=max_length,
-        against=comparison.previous_comparisons(session, context, dataset)
-        if against is None
-        else against,
+        against=previous_comparisons(session, context, dataset) if against is None else against,
     )
     prepared = prepare(session, context, spec)
     if version.version == dataset.version and queries.report_of(session, version.id) is None:
@@ -163,9 +343,9 @@ def compare_with_held_out(
     """
     dataset, version = pin_version(session, context, ref.dataset, ref.version)
     _, other = pin_version(session, context, held_out.dataset, held_out.version)
-    if comparison.needs_comparison(session, version, other):
+    if needs_comparison(session, version, other):
         wanted = ComparedRef(dataset=held_out.dataset, version=other.version)
-        before = comparison.previous_comparisons(session, context, dataset)
+        before = previous_comparisons(session, context, dataset)
         request_report(
             session,
             context,
@@ -173,7 +353,7 @@ def compare_with_held_out(
             version.version,
             base_model=base_model,
             max_length=max_length,
-            against=comparison.newest_references([*before, wanted])[-comparison.MAX_COMPARED :],
+            against=newest_references([*before, wanted])[-MAX_COMPARED:],
         )
 
 
@@ -189,7 +369,7 @@ def task_inputs(session: Session, task: Task) -> Inputs:
     for item in session.scalars(select(TaskInput).where(TaskInput.task_id == task.id)):
         if item.role == BASE_MODEL:
             assert item.model_id is not None
-            inputs.trees[BASE_MODEL] = base_models.tokenizer_files(session, item.model_id)
+            inputs.trees[BASE_MODEL] = tokenizer_files(session, item.model_id)
             continue
         version_id = item.dataset_version_id
         file = None if version_id is None else queries.rows_file(session, version_id)

@@ -30,7 +30,7 @@ from aiplatform.server.datasets.service.changes import (
 )
 from aiplatform.server.datasets.service.commits import Upload, add_version, create_dataset
 from aiplatform.server.datasets.service.ingest import Ingested, WaitForDisconnect, ingest
-from aiplatform.server.datasets.service.packing import (
+from aiplatform.server.datasets.service.storage import (
     pack_upload,
     previous_column_types,
     reusable_files,
