@@ -197,7 +197,7 @@ CLOCK_READERS = {
     "notifications/service/webhook_calls.py": (
         "signs calls, and signs them twice for longer or shorter"
     ),
-    "notifications/service/outbox.py": "shown only",
+    "notifications/service/announce.py": "shown only",
     "execution/endpoints/runs.py": "bounds the times that runs report",
     "execution/runner/writers.py": "times of log lines",
     "execution/runner/process.py": "times of log lines",

@@ -42,13 +42,13 @@ from aiplatform.server.experiments.endpoints import router as experiments_router
 from aiplatform.server.identity import service as identity_service
 from aiplatform.server.identity.access import is_public
 from aiplatform.server.identity.endpoints import router as identity_router
-from aiplatform.server.identity.service.defaults import replace_default_password
+from aiplatform.server.identity.service.accounts import replace_default_password
 from aiplatform.server.inference.endpoints import router as inference_router
 from aiplatform.server.notifications import service as notifications_service
 from aiplatform.server.notifications.endpoints import router as notifications_router
 from aiplatform.server.notifications.queries import settle_restored
+from aiplatform.server.openai.endpoints import envelope
 from aiplatform.server.openai.endpoints import router as openai_router
-from aiplatform.server.openai.endpoints.failures import envelope
 from aiplatform.server.projects.endpoints import router as projects_router
 from aiplatform.server.queue.endpoints import router as queue_router
 from aiplatform.server.queue.endpoints import submit_router

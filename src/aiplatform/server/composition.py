@@ -5,8 +5,8 @@ import pkgutil
 
 import aiplatform.server
 from aiplatform.server.audit import queries as audit_queries
-from aiplatform.server.core import garbage_collection, rotation
-from aiplatform.server.core.rotation import Rotated
+from aiplatform.server.core import encryption, garbage_collection
+from aiplatform.server.core.encryption import Rotated
 from aiplatform.server.datasets import jobs as datasets_jobs
 from aiplatform.server.datasets import queries as datasets_queries
 from aiplatform.server.datasets.service import quality
@@ -26,7 +26,7 @@ from aiplatform.server.queue.service import cancel_project_tasks, stop_author_ta
 from aiplatform.server.registry import jobs as registry_jobs
 from aiplatform.server.registry import queries as registry_queries
 from aiplatform.server.registry import service as registry_service
-from aiplatform.server.registry.service.bin import BinnedModels
+from aiplatform.server.registry.service.registration import BinnedModels
 from aiplatform.server.schedules import jobs as schedules_jobs
 from aiplatform.server.schedules.service import switch_off_schedules
 from aiplatform.server.scripts import jobs as scripts_jobs
@@ -80,7 +80,7 @@ def publish_views() -> None:
 
 
 def rotate_keys(*, new_key: bool = False) -> list[Rotated]:
-    """Re-encrypt the secrets of all domains; see :func:`aiplatform.server.core.rotation.rotate`.
+    """Re-encrypt the secrets of all domains; see :func:`aiplatform.server.core.encryption.rotate`.
 
     Raises:
         KeyFileUnusable: the message says what is wrong with the key file.
@@ -89,4 +89,4 @@ def rotate_keys(*, new_key: bool = False) -> list[Rotated]:
         # Rotation finds the columns through the models, so all domains must be imported.
         if domain.ispkg and importlib.util.find_spec(f"aiplatform.server.{domain.name}.models"):
             importlib.import_module(f"aiplatform.server.{domain.name}.models")
-    return rotation.rotate(new_key=new_key)
+    return encryption.rotate(new_key=new_key)

@@ -2,7 +2,7 @@
 
 from sqlalchemy.orm import Session
 
-from aiplatform.server.core.query_cache import cached, query_cache
+from aiplatform.server.core.database import cached, query_cache
 
 
 def test_cached_caches_only_within_query_cache(session: Session) -> None:

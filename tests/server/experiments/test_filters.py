@@ -29,10 +29,15 @@ from aiplatform.data.filters import (
 from aiplatform.server.core.filters import FilterInvalid
 from aiplatform.server.core.statements import compiled
 from aiplatform.server.experiments import queries
-from aiplatform.server.experiments.endpoints.list_parameters import conditions
+from aiplatform.server.experiments.endpoints import conditions
 from aiplatform.server.experiments.queries import search
-from aiplatform.server.experiments.queries.conditions import condition, shape
-from aiplatform.server.experiments.queries.subjects import EXPERIMENTS, RUNS, Subject
+from aiplatform.server.experiments.queries.search import (
+    EXPERIMENTS,
+    RUNS,
+    Subject,
+    condition,
+    shape,
+)
 from tests.factories import make_context, make_project
 
 

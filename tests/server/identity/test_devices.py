@@ -10,7 +10,11 @@ from sqlalchemy.orm import Session
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.identity.models import User, UserDevice
 from aiplatform.server.identity.service import hooks
-from aiplatform.server.identity.service.devices import DEVICE_LIFETIME, device_of, notify_new_device
+from aiplatform.server.identity.service.sessions import (
+    DEVICE_LIFETIME,
+    device_of,
+    notify_new_device,
+)
 from tests.factories import make_user
 
 Told = Callable[[str], bool]

@@ -20,13 +20,7 @@ from sqlalchemy.orm import Session
 from aiplatform.server.identity.errors import SsoFailed
 from aiplatform.server.inference.models import Deployment
 from aiplatform.server.openai.rules import Variant, error_type, parse_model
-from aiplatform.server.openai.service import (
-    access_watch,
-    answers,
-    audit_queue,
-    connections,
-    lookups,
-)
+from aiplatform.server.openai.service import access_watch, answers, connections
 from aiplatform.server.openai.service.connections import ConnectionLostError, Connections
 from tests.server.openai.conftest import orders
 from tests.server.openai.test_audit import audited
@@ -197,7 +191,7 @@ def test_unreachable_database_is_reported(
     async def away(*_: Any, **__: Any) -> Any:
         raise psycopg.OperationalError("connection refused")
 
-    monkeypatch.setattr(lookups.Lookups, "_rows", away)
+    monkeypatch.setattr(answers.Lookups, "_rows", away)
     with pytest.raises(openai.InternalServerError) as refused:
         chat.chat.completions.create(model=deployment.name, messages=orders())
     assert refused.value.status_code == 503
@@ -237,16 +231,16 @@ def test_journal_waits_for_the_database(
     deployment: Deployment,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    write, tries = audit_queue._write, []
+    write, tries = answers._write, []
 
-    def later(entries: list[audit_queue.Entry]) -> None:
+    def later(entries: list[answers.Entry]) -> None:
         tries.append(len(entries))
         if len(tries) < 3:
             raise AWAY
         write(entries)
 
-    monkeypatch.setattr(audit_queue, "_write", later)
-    monkeypatch.setattr(audit_queue, "RETRY_SECONDS", 0.1)
+    monkeypatch.setattr(answers, "_write", later)
+    monkeypatch.setattr(answers, "RETRY_SECONDS", 0.1)
     chat.chat.completions.create(model=deployment.name, messages=orders())
     audited(session, deployment)
     assert len(tries) == 3
@@ -260,21 +254,21 @@ def test_refused_entry_does_not_block_others(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bad, good = deploy(project), deploy(project)
-    write = audit_queue._write
+    write = answers._write
 
-    def refuse(entries: list[audit_queue.Entry]) -> None:
+    def refuse(entries: list[answers.Entry]) -> None:
         if any(entry.call.model.text == bad.name for entry in entries):
             raise DataError("INSERT", {}, Exception("invalid"))
         write(entries)
 
-    monkeypatch.setattr(audit_queue, "_write", refuse)
+    monkeypatch.setattr(answers, "_write", refuse)
     for deployment in (bad, good):
         chat.chat.completions.create(model=deployment.name, messages=orders())
     audited(session, good)
 
 
 def test_error_event_has_the_format_of_openai() -> None:
-    from aiplatform.server.openai.endpoints.failures import error_event
+    from aiplatform.server.openai.endpoints import error_event
 
     event = error_event(SsoFailed(reason="a line\nbreak", reason_zh="换\n行"), "zh")
     assert event.startswith(b'data: {"error":{')

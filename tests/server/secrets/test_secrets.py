@@ -130,18 +130,17 @@ class TestImports:
 class TestRotation:
     def test_key_rotation_encrypts_everything_again(self, session: Session, admin: Api) -> None:
         from aiplatform.server import composition
-        from aiplatform.server.core import rotation
 
         user = make_user(session)
         before = [make_secret(session, user, f"value {n}") for n in range(7)]
         changed = [row.updated_at for row in before]
         old = encryption.load_keys()[0]
-        rotation_batch, rotation.BATCH = rotation.BATCH, 3
+        rotation_batch, encryption.BATCH = encryption.BATCH, 3
         try:
             first = composition.rotate_keys(new_key=True)
             second = composition.rotate_keys()
         finally:
-            rotation.BATCH = rotation_batch
+            encryption.BATCH = rotation_batch
         counts = {column.column: column for column in first}
         assert counts["secrets.sealed"].sealed_anew >= 7
         assert sum(column.sealed_anew + column.unreadable for column in second) == 0

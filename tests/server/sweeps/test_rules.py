@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from aiplatform.protocol.sweeps import Asha, SweepSpec, TrialState
 from aiplatform.server.sweeps.rules import grid_point, grid_size, is_promoted, rung_steps
-from aiplatform.server.sweeps.service.sampling import PastTrial, choose_parameters
+from aiplatform.server.sweeps.service.next_step import PastTrial, choose_parameters
 
 EXPERIMENT = "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21"
 

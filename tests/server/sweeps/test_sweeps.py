@@ -21,8 +21,8 @@ from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.models import Notification
 from aiplatform.server.queue.models import Task
 from aiplatform.server.sweeps.jobs import advance_all, advance_one
-from aiplatform.server.sweeps.service import next_step, triggers
-from aiplatform.server.sweeps.service.sampling import PastTrial
+from aiplatform.server.sweeps.service import next_step, sweeps
+from aiplatform.server.sweeps.service.next_step import PastTrial
 from tests.conftest import Api
 from tests.server.experiments.manual_worker import ManualWorker
 from tests.server.sweeps.conftest import shown, states
@@ -32,7 +32,7 @@ from tests.server.sweeps.conftest import shown, states
 def advanced(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Record the sweeps that a worker should advance, for :func:`heed`, which advances them."""
     asked: list[int] = []
-    monkeypatch.setattr(triggers, "send", lambda *_, sweep_id: asked.append(sweep_id))
+    monkeypatch.setattr(sweeps, "send", lambda *_, sweep_id: asked.append(sweep_id))
     return asked
 
 

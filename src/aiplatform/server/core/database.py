@@ -1,15 +1,13 @@
-"""Database sessions, and the base classes of all tables.
-
-Services flush, endpoints and jobs commit. Messages are sent after the commit.
-"""
+"""Database sessions, the base classes of all tables, advisory locks, and a cache of queries."""
 
 import select
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
+from enum import IntEnum
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -40,6 +38,56 @@ from sqlalchemy.orm import (
 from aiplatform.protocol.encoding import dumps, loads
 from aiplatform.server.core.errors import Unavailable
 from aiplatform.server.core.settings import get_settings
+
+
+class AdvisoryLock(IntEnum):
+    """A PostgreSQL advisory lock, which only one transaction or session can hold at a time."""
+
+    MIGRATION = 0x41495031
+    """Lock for running a migration."""
+    ACCOUNTS = 0x41495032
+    """Lock for creating the first administrator: several API processes may start together."""
+    REAPER = 0x41495033
+    """Lock for being the reaper. A worker holds it for as long as it runs the reaper."""
+    EXTERNAL_RUNS = 0x4149503A
+    """Lock for starting an external run; its second key is a hash of the run's name."""
+    KEYS = 0x41495034
+    """Lock for changing the key file."""
+    BIN = 0x41495039
+    """Lock for creating the project in which the bin keeps deleted objects."""
+    AUDIT_SEAL = 0x41495036
+    """Lock for sealing the audit trail, held for one seal."""
+    AUDIT_ARCHIVE = 0x41495037
+    """Lock for archiving sealed audit rows, held for one archive."""
+
+
+Result = TypeVar("Result")
+_CACHE = "aiplatform.query_cache"
+
+
+@contextmanager
+def query_cache(session: Session) -> Iterator[None]:
+    """Cache the results of :func:`cached` during the block.
+
+    The transaction must not change data that it reads this way.
+    """
+    session.info[_CACHE] = {}
+    try:
+        yield
+    finally:
+        del session.info[_CACHE]
+
+
+def cached(session: Session, key: tuple[Any, ...], query: Callable[[], Result]) -> Result:
+    """Return the cached result for ``key``, or call ``query``; see :func:`query_cache`."""
+    cache: dict[tuple[Any, ...], Any] | None = session.info.get(_CACHE)
+    if cache is None:
+        return query()
+    if key not in cache:
+        cache[key] = query()
+    result: Result = cache[key]
+    return result
+
 
 WAIT_SECONDS = 15
 """Seconds that a request waits for a database connection before it is answered with 503."""

@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 
 import aiplatform
 from aiplatform.server.core import roles
-from aiplatform.server.core.locks import AdvisoryLock
+from aiplatform.server.core.database import AdvisoryLock
 from aiplatform.server.core.settings import get_settings
 
 

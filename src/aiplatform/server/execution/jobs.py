@@ -27,12 +27,12 @@ from aiplatform.server.core.broker import WAKE, get_celery, install_messages, se
 from aiplatform.server.core.database import (
     KEEPALIVE_OPTIONS,
     SERVER_KEEPALIVE_STATEMENTS,
+    AdvisoryLock,
     transaction,
 )
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.events import libpq_url
 from aiplatform.server.core.garbage_collection import adopt_orphans, collect_blobs
-from aiplatform.server.core.locks import AdvisoryLock
 from aiplatform.server.core.settings import Settings, get_settings
 from aiplatform.server.core.spool import SPOOL_MAX_AGE, clean_directory
 from aiplatform.server.core.storage import get_store

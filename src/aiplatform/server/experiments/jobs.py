@@ -6,8 +6,8 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import ExperimentStatus, TaskType
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.experiments.service import evaluations, external, trainings
-from aiplatform.server.experiments.service.inputs import task_inputs
+from aiplatform.server.experiments.service import evaluations, trainings
+from aiplatform.server.experiments.service.trainings import task_inputs
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue.models import Task
 from aiplatform.server.queue.service import kinds
@@ -100,7 +100,7 @@ class External(TaskKind):
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
         """Store the run's figures; see :func:`external.conclude`."""
-        external.conclude(session, task, outcome)
+        trainings.conclude_external_run(session, task, outcome)
 
 
 def register() -> None:

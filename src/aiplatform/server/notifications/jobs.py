@@ -18,7 +18,7 @@ from aiplatform.server.core.encryption import KeyFileUnusable
 from aiplatform.server.core.mail import SEND_MAIL
 from aiplatform.server.notifications.models import WebhookDelivery
 from aiplatform.server.notifications.service import email, webhook_calls
-from aiplatform.server.notifications.service.outbox import DELIVER
+from aiplatform.server.notifications.service.announce import DELIVER
 
 AT_ONCE = 4
 """Maximum number of a worker's threads that send at the same time; the others run tasks."""

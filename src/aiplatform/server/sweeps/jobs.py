@@ -14,7 +14,7 @@ from aiplatform.server.queue.service.kinds import on_end_or_pause, on_points
 from aiplatform.server.sweeps import queries
 from aiplatform.server.sweeps.service import check_experiment_deletion
 from aiplatform.server.sweeps.service.next_step import advance, pending_requests, send_request
-from aiplatform.server.sweeps.service.triggers import ADVANCE, on_task_halt, on_task_metrics
+from aiplatform.server.sweeps.service.sweeps import ADVANCE, on_task_halt, on_task_metrics
 
 log = structlog.get_logger(__name__)
 

@@ -21,8 +21,7 @@ from aiplatform.server.audit.models import AuditArchive, AuditSeal
 from aiplatform.server.audit.rules import lines
 from aiplatform.server.audit.service.exports import sealed_lines
 from aiplatform.server.audit.service.file_verification import read_lines, verify_file
-from aiplatform.server.core.database import transaction
-from aiplatform.server.core.locks import AdvisoryLock
+from aiplatform.server.core.database import AdvisoryLock, transaction
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.storage import get_store, store_file
 

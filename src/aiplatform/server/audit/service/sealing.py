@@ -16,8 +16,7 @@ from sqlalchemy.orm import Session
 from aiplatform.server.audit.models import AuditSeal, AuditSignature
 from aiplatform.server.audit.rules.chain import GENESIS, ROW_TEXT, Head, Seal, row_leaf
 from aiplatform.server.audit.rules.signatures import key_id, read_private, sign
-from aiplatform.server.core.database import transaction
-from aiplatform.server.core.locks import AdvisoryLock
+from aiplatform.server.core.database import AdvisoryLock, transaction
 
 BATCH = 10_000
 """Maximum number of rows in a seal. A proof then has 14 hashes; sealing takes under a second."""

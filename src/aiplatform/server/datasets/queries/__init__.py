@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session, aliased
 
 from aiplatform.protocol.encoding import clean_text
 from aiplatform.protocol.enums import TaskStatus, TaskType
+from aiplatform.server.core.database import cached
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.files import version_file
-from aiplatform.server.core.query_cache import cached
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets.errors import MAX_LISTED, NoSuchVersion
 from aiplatform.server.datasets.models import (

@@ -10,7 +10,7 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.fixes import CHECKS_GROUP
 from aiplatform.protocol.gates import Gate
 from aiplatform.server.core import audit
-from aiplatform.server.core.query_cache import cached
+from aiplatform.server.core.database import cached
 from aiplatform.server.datasets import queries
 from aiplatform.server.datasets.errors import GateFailed, UnknownFinding
 from aiplatform.server.datasets.models import DatasetGate, DatasetVersion

@@ -21,9 +21,9 @@ from aiplatform.protocol.encoding import clean_text, jsonable
 from aiplatform.protocol.enums import LogStream, TaskStatus
 from aiplatform.protocol.specs import ExternalSpec
 from aiplatform.server.core import audit, storage
+from aiplatform.server.core.database import AdvisoryLock
 from aiplatform.server.core.errors import InvalidFilePath
 from aiplatform.server.core.events import notify
-from aiplatform.server.core.locks import AdvisoryLock
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.spool import Spooled, disk_space_required
 from aiplatform.server.core.storage import BlobRef, StoredFile

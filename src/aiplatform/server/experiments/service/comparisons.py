@@ -11,9 +11,8 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.enums import TaskType
 from aiplatform.server.experiments import queries
 from aiplatform.server.experiments.models import Experiment
-from aiplatform.server.experiments.rules import own_config
-from aiplatform.server.experiments.rules.comparison import compare as compared
-from aiplatform.server.experiments.rules.records import record_of
+from aiplatform.server.experiments.rules import compare as compared
+from aiplatform.server.experiments.rules import own_config, record_of
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue.models import Task
 

@@ -10,7 +10,7 @@ from aiplatform.protocol.enums import TaskStatus
 from aiplatform.protocol.specs import EvaluationSpec
 from aiplatform.server.experiments import queries
 from aiplatform.server.experiments.rules import evaluation_of, unmet, with_evaluation
-from aiplatform.server.experiments.service.inputs import DATASET, pin_rows
+from aiplatform.server.experiments.service.trainings import DATASET, pin_rows
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue.models import Task
 from aiplatform.server.queue.service.kinds import Outcome, Prepared

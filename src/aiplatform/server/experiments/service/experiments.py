@@ -18,7 +18,7 @@ from aiplatform.server.datasets.service.quality import compare_with_held_out
 from aiplatform.server.experiments import queries
 from aiplatform.server.experiments.errors import ConfigInvalid, ExperimentBusy
 from aiplatform.server.experiments.models import Experiment, ExperimentDetails, ExperimentTag
-from aiplatform.server.experiments.rules.comparison import merge_changes
+from aiplatform.server.experiments.rules import merge_changes
 from aiplatform.server.experiments.service import trainings
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue.service import require_readable

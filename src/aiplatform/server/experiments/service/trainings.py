@@ -1,45 +1,130 @@
-"""Use cases for training: queue a run, update its experiment's state, and register its model."""
+"""Trainings and external runs: queue a run, update its experiment, and register its model."""
 
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.encoding import jsonable
-from aiplatform.protocol.enums import ExperimentStatus, TaskStatus, TaskType
+from aiplatform.protocol.enums import DataShape, ExperimentStatus, TaskStatus, TaskType
 from aiplatform.protocol.notifications import NotificationType
-from aiplatform.protocol.references import After
+from aiplatform.protocol.references import After, DatasetRef
 from aiplatform.protocol.specs import TrainingSpec
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.statements import compiled, fetch_all
 from aiplatform.server.core.storage import StoredFile
+from aiplatform.server.datasets import queries as datasets_queries
+from aiplatform.server.datasets import service as datasets
 from aiplatform.server.datasets.service.gates import require_passed
 from aiplatform.server.experiments import queries
 from aiplatform.server.experiments.errors import (
+    DatasetNotTrainable,
     ExperimentArchived,
     ExternalRunNotRerunnable,
     NotRepeatable,
+    PreferencePairsRefused,
 )
 from aiplatform.server.experiments.models import Experiment, RunDetails
-from aiplatform.server.experiments.rules import STATUS_AFTER, first_series, summary_of, with_run
-from aiplatform.server.experiments.service.figures import store_figures
-from aiplatform.server.experiments.service.inputs import (
-    DATASET,
-    EVAL_DATASET,
-    base_model,
-    pin_rows,
-    refuse_preference_pairs,
+from aiplatform.server.experiments.rules import (
+    STATUS_AFTER,
+    TRAINABLE_SHAPES,
+    figures_of,
+    first_series,
+    summary_of,
+    with_run,
 )
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.service import quotas
 from aiplatform.server.queue.models import Task, TaskInput
 from aiplatform.server.queue.service import require_readable, submit
-from aiplatform.server.queue.service.kinds import InputRef, Outcome, Prepared
+from aiplatform.server.queue.service.kinds import InputRef, Inputs, Outcome, Prepared
+from aiplatform.server.registry import queries as registry_queries
 from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
 from aiplatform.server.telemetry.service.charts import summarise_metrics
+
+
+def store_figures(session: Session, task: Task, figures: Mapping[str, Any]) -> None:
+    """Store the last value of each series of an ended run, and the figures in its result."""
+    details = queries.run_details(session, task.id)
+    if details is not None:
+        details.metrics = {**jsonable(queries.last_values(session, task.id)), **figures}
+        session.flush()
+
+
+DATASET = "dataset"
+EVAL_DATASET = "eval_dataset"
+
+
+def pin_rows(
+    session: Session, context: ProjectContext, ref: DatasetRef, role: str
+) -> tuple[DatasetRef, InputRef]:
+    """Return a dataset reference with an exact version, and the corresponding task input.
+
+    Raises:
+        NotFound: the project has no such dataset or version.
+        DatasetNotTrainable: its rows are neither conversations nor texts.
+    """
+    pinned, item = datasets.pinned_input(session, context, ref, role)
+    shape = queries.shape_of(session, item.dataset_version_id)
+    if shape not in TRAINABLE_SHAPES:
+        raise DatasetNotTrainable(dataset=item.label, shape=shape)
+    return pinned, item
+
+
+def refuse_preference_pairs(session: Session, item: InputRef, method: str) -> None:
+    """Refuse preference pairs for supervised fine-tuning, which would ignore half of each pair.
+
+    Raises:
+        PreferencePairsRefused: the message says how to train on the chosen answers.
+    """
+    version = item.dataset_version_id
+    if method != "sft" or queries.shape_of(session, version) != DataShape.PREFERENCE:
+        return
+    # Without a prompt column, both conversations of a pair contain the prompt.
+    target = "completion" if "prompt" in queries.columns_of(session, version) else "messages"
+    name = item.label.partition("@")[0]
+    raise PreferencePairsRefused(
+        dataset=item.label,
+        command=f"aiplatform datasets map {shlex.quote(name)} chosen={target}",
+        target=target,
+    )
+
+
+def base_model(session: Session, context: ProjectContext, uuid: UUID) -> tuple[Model, InputRef]:
+    """Return a model to tune, and the corresponding task input.
+
+    Raises:
+        NotFound, ModelNotReady: see ``registry.service.usable_model``.
+    """
+    model = registry.usable_model(session, context, uuid)
+    return model, registry.input_ref(session, model, registry.BASE_MODEL)
+
+
+def task_inputs(session: Session, task: Task) -> Inputs:
+    """Return the files of a task's inputs.
+
+    Raises:
+        NotFound: an input has since been deleted.
+    """
+    inputs = Inputs()
+    for item in queries.inputs_of(session, task):
+        if item.dataset_version_id is not None:
+            file = datasets_queries.rows_file(session, item.dataset_version_id)
+            if file is None:
+                raise NotFound(resource="dataset version")
+            inputs.single[item.role] = file
+        elif item.model_id is not None:
+            model = session.get_one(Model, item.model_id)
+            inputs.trees[item.role] = registry_queries.files(session, model)
+        else:
+            raise NotFound(resource=item.role)
+    return inputs
+
 
 WEIGHTS = "weights/"
 
@@ -389,3 +474,25 @@ def _card(
             "environment": None if run is None else run.record.get("environment"),
         },
     }
+
+
+def conclude_external_run(session: Session, task: Task, outcome: Outcome) -> None:
+    """Store the figures of an external run that has ended.
+
+    They are stored for searches, in the task's result and, if the run succeeded, in its experiment.
+    """
+    store_figures(session, task, figures_of(jsonable(outcome.result)))
+    metrics = summarise_metrics(session, task)
+    if not metrics:
+        return
+    task.scheduling.result = {**(task.scheduling.result or {}), "metrics": metrics}
+    experiment = queries.lock_experiment_by_id(session, task.experiment_id)
+    if experiment is not None and outcome.status is TaskStatus.COMPLETED:
+        run = {"task": str(task.uuid), "name": task.name, "metrics": first_series(metrics)}
+        figures = {
+            name: metrics[key]["last"]
+            for name, key in (("eval_loss", "eval_loss"), ("train_loss_last", "loss"))
+            if key in metrics
+        }
+        experiment.metrics = with_run(experiment.metrics, {**run, **figures})
+    session.flush()

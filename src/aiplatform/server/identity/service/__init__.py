@@ -10,12 +10,6 @@ from aiplatform.server.identity.service.administration import (
     set_active,
     update_user,
 )
-from aiplatform.server.identity.service.browser_sessions import (
-    RenewedTokens,
-    SessionTimes,
-    renew_browser_session,
-    session_times,
-)
 from aiplatform.server.identity.service.credential_watcher import (
     CredentialWatcher,
     sessions_changed,
@@ -46,12 +40,16 @@ from aiplatform.server.identity.service.roles import (
     update_role,
 )
 from aiplatform.server.identity.service.sessions import (
+    RenewedTokens,
+    SessionTimes,
     SignedIn,
     create_session,
     end_other_sessions,
     end_own_session,
     end_sessions,
     refresh,
+    renew_browser_session,
+    session_times,
     sign_in,
     sign_out,
 )

@@ -9,9 +9,9 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.permissions import Permission, grants
 from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
+from aiplatform.server.core.database import AdvisoryLock
 from aiplatform.server.core.errors import NameTaken
-from aiplatform.server.core.locks import AdvisoryLock
-from aiplatform.server.core.settings import Settings
+from aiplatform.server.core.settings import DEFAULT_ADMIN_PASSWORD, Settings
 from aiplatform.server.identity import queries, rules
 from aiplatform.server.identity.access import Principal
 from aiplatform.server.identity.errors import (
@@ -24,6 +24,7 @@ from aiplatform.server.identity.errors import (
 from aiplatform.server.identity.models import User
 from aiplatform.server.identity.service import passwords
 from aiplatform.server.identity.service.failures import actor_for
+from aiplatform.server.identity.service.sessions import end_sessions
 
 MAX_GLOBAL_ROLE = 20
 """Maximum length of the column ``users.role``. Names of roles may be longer."""
@@ -245,3 +246,33 @@ def check_role(session: Session, held: Collection[str], role: str) -> None:
     missing = rules.missing_permissions(held, wanted)
     if missing:
         raise PermissionDenied(permission=", ".join(missing))
+
+
+def replace_default_password(session: Session, settings: Settings) -> bool:
+    """Replace the default password of ``admin`` if the settings specify another one.
+
+    Sessions opened with the default password can do nothing but replace it.
+
+    Returns:
+        True if ``admin`` can still sign in with the default password, now or once it is created.
+    """
+    named = settings.admin_password.get_secret_value()
+    user = session.scalar(select(User).where(User.username == rules.ADMIN).with_for_update())
+    if user is None:
+        # The same decision as at the first start, which creates the account.
+        return named == DEFAULT_ADMIN_PASSWORD and not queries.has_administrator(session)
+    if user.password_hash == rules.SEED_ADMIN_HASH:  # the first start sets the named password
+        return named == DEFAULT_ADMIN_PASSWORD
+    if not passwords.verify(DEFAULT_ADMIN_PASSWORD, user.password_hash)[0]:
+        return False
+    if named == DEFAULT_ADMIN_PASSWORD:
+        return user.is_active is not False
+    user.password_hash = passwords.hash_password(named)
+    weak = passwords.too_weak(named, username=user.username, email=user.email)
+    security = queries.security_of(session, user.id)
+    security.must_change_password = weak is not None
+    security.password_changed_at = func.clock_timestamp()
+    end_sessions(session, user.id, "password_changed")
+    audit.record(session, audit.SYSTEM, AuditAction.USER_PASSWORD_CHANGED, "user", user.uuid)
+    session.flush()
+    return False

@@ -1,10 +1,6 @@
-"""Signing in, renewing tokens, signing out.
+"""Sessions: signing in, renewing tokens, also those of browsers, and signing out."""
 
-A sign-in creates a session, to which all later tokens belong. A refresh token can be used once. A
-second use ends the session, because then two parties have a token that was issued to one. Refusals
-are returned, not raised, so that the transaction commits and records them.
-"""
-
+import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -12,21 +8,23 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, func, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text
 from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
+from aiplatform.server.core.clients import neighbourhood_of
 from aiplatform.server.core.errors import Problem
+from aiplatform.server.core.session_cookie import CookieTokens
 from aiplatform.server.core.settings import Settings
 from aiplatform.server.identity import queries, rules
 from aiplatform.server.identity.access import Principal, hash_token
 from aiplatform.server.identity.errors import TotpRequired, Unauthenticated, WrongCredentials
-from aiplatform.server.identity.models import AuthSession, AuthToken, User
+from aiplatform.server.identity.models import AuthSession, AuthToken, User, UserDevice
 from aiplatform.server.identity.service import hooks, passwords, second_factor
 from aiplatform.server.identity.service.credential_watcher import sessions_changed
-from aiplatform.server.identity.service.devices import notify_new_device
 from aiplatform.server.identity.service.failures import (
     account_key,
     actor_for,
@@ -34,6 +32,53 @@ from aiplatform.server.identity.service.failures import (
     record_failure,
     throttle,
 )
+
+MAX_AGENT = 200
+DEVICE_LIFETIME = timedelta(days=365)
+"""Time after which a device that has not been used to sign in is forgotten."""
+
+
+def notify_new_device(session: Session, user: User, origin: Actor) -> None:
+    """Tell the account's holder of a sign-in from a new device, except for the very first one."""
+    device = device_of(origin)
+    seen = session.execute(
+        update(UserDevice)
+        .where(UserDevice.user_id == user.id, UserDevice.device == device)
+        .values(seen_at=func.clock_timestamp())
+        .returning(UserDevice.user_id)
+    ).first()
+    if seen is not None:
+        return
+    mine = UserDevice.user_id == user.id
+    # Counted before old devices are deleted: an account that returns after a long time has signed
+    # in before.
+    known = session.scalars(select(func.count()).select_from(UserDevice).where(mine)).one()
+    session.execute(
+        delete(UserDevice)
+        .where(mine, UserDevice.seen_at < func.clock_timestamp() - DEVICE_LIFETIME)
+        .execution_options(synchronize_session=False)
+    )
+    session.execute(
+        insert(UserDevice).values(user_id=user.id, device=device).on_conflict_do_nothing()
+    )
+    if known:
+        hooks.announce_security_event(
+            session,
+            user,
+            "login",
+            address=origin.ip_address or "this machine",
+            address_zh=origin.ip_address or "本机",
+            agent=(origin.user_agent or "an unknown program")[:MAX_AGENT],
+        )
+
+
+def device_of(origin: Actor) -> bytes:
+    """Return the hash of an origin's program and network, which identifies a device.
+
+    The network is used because providers change the last part of an address from day to day.
+    """
+    network = neighbourhood_of(origin.ip_address) or "-"
+    return hashlib.sha256(f"{network}|{origin.user_agent or ''}".encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,3 +342,87 @@ def _forget_old_sessions(session: Session, user_id: int) -> None:
         .where(AuthSession.user_id == user_id, ~living.exists())
         .execution_options(synchronize_session=False)
     )
+
+
+ANSWER_LIFETIME = timedelta(minutes=1)
+"""Lifetime of an access token used for a single response."""
+
+
+@dataclass(frozen=True, slots=True)
+class RenewedTokens:
+    """A valid access token, and the cookie's new content; None leaves the cookie unchanged."""
+
+    access: str
+    cookie: CookieTokens | None = None
+
+
+def renewal_due(lifetime: timedelta, left: timedelta) -> bool:
+    """Return True if less than half of an access token's ``lifetime`` is ``left``."""
+    return left < lifetime / 2
+
+
+def renew_browser_session(
+    session: Session, settings: Settings, shown: CookieTokens, origin: Actor
+) -> RenewedTokens | Problem:
+    """Renew the tokens in a cookie if half of the access token's lifetime has passed.
+
+    The refresh token is exchanged as in :func:`refresh`, with two differences:
+
+    - A token that was used within :data:`rules.REPLAY_GRACE` was used by another tab, whose
+      response is on its way. The caller gets an access token for this response, and the cookie
+      stays.
+    - A token that was used earlier and whose successor was never used counts as a lost response,
+      however long ago that was. Its successor is withdrawn, so a thief who copied the cookie gains
+      at most the time until the owner's next renewal, which ends the session.
+    """
+    now: datetime = session.scalars(select(func.clock_timestamp())).one()
+    lifetime = timedelta(minutes=settings.access_token_minutes)
+    access_hash = hash_token(shown.access)
+    expires_at = session.scalar(
+        select(AuthToken.expires_at).where(
+            AuthToken.token_hash == access_hash, AuthToken.kind == "access"
+        )
+    )
+    if expires_at is not None and not renewal_due(lifetime, expires_at - now):
+        return RenewedTokens(shown.access)
+    token = queries.refresh_token(session, hash_token(shown.refresh))
+    login = None if token is None else queries.lock_session(session, token.session_id)
+    if login is None:
+        return Unauthenticated()
+    # The holder of the lock may have used the token.
+    token = queries.refresh_token(session, hash_token(shown.refresh))
+    if (
+        token is not None
+        and token.used_at is not None
+        and token.withdrawn_at is None
+        and login.ended_at is None
+        and abs(now - token.used_at) <= rules.REPLAY_GRACE
+    ):
+        return RenewedTokens(issue_access_token(session, login, ANSWER_LIFETIME))
+    renewed = refresh(session, settings, shown.refresh, origin, replay_grace=None)
+    if isinstance(renewed, Problem):
+        return renewed
+    return RenewedTokens(
+        renewed.access_token, CookieTokens(renewed.access_token, renewed.refresh_token)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class SessionTimes:
+    """The time when the session ends unless renewed, and when it should be renewed."""
+
+    expires_at: datetime
+    renew_in: timedelta
+
+
+def session_times(session: Session, settings: Settings, session_id: int) -> SessionTimes:
+    """Return the times at which a session ends and should be renewed."""
+    row = session.execute(
+        select(
+            func.clock_timestamp().label("now"),
+            func.max(AuthToken.expires_at).label("session"),
+            func.max(AuthToken.expires_at).filter(AuthToken.kind == "access").label("access"),
+        ).where(AuthToken.session_id == session_id, AuthToken.withdrawn_at.is_(None))
+    ).one()
+    half = timedelta(minutes=settings.access_token_minutes) / 2
+    return SessionTimes(row.session, max(row.access - row.now - half, timedelta(0)))

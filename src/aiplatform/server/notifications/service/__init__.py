@@ -7,8 +7,8 @@ from aiplatform.server.notifications.service.inbox import (
     delete_read,
     mark_all_read,
     mark_read,
+    update_preferences,
 )
-from aiplatform.server.notifications.service.preferences import update_preferences
 from aiplatform.server.notifications.service.stream import Hub
 
 __all__ = [

@@ -1,17 +1,25 @@
 """Use cases for projects and their members."""
 
 from aiplatform.server.projects.service.accounts import (
+    OnTransfer,
     check_invitation,
     describe_projects,
     has_more_permissions,
     join_invited,
+    on_transfer,
     transfer_projects_of,
 )
 from aiplatform.server.projects.service.bin import purge_overdue
 from aiplatform.server.projects.service.explanation import Explanation, Reason, explain
-from aiplatform.server.projects.service.invitations import accept, decline
 from aiplatform.server.projects.service.keys import create_key, revoke_key
-from aiplatform.server.projects.service.members import leave, remove_member, set_member, transfer
+from aiplatform.server.projects.service.members import (
+    accept,
+    decline,
+    leave,
+    remove_member,
+    set_member,
+    transfer,
+)
 from aiplatform.server.projects.service.projects import (
     OnDelete,
     create_project,
@@ -21,7 +29,6 @@ from aiplatform.server.projects.service.projects import (
     set_archived,
     update_project,
 )
-from aiplatform.server.projects.service.transfer_checks import OnTransfer, on_transfer
 
 __all__ = [
     "Explanation",

@@ -1,5 +1,6 @@
 """Projects of deleted accounts, and memberships granted by invitations to new accounts."""
 
+from collections.abc import Callable
 from uuid import UUID
 
 from sqlalchemy import and_, delete, select, union_all
@@ -24,7 +25,24 @@ from aiplatform.server.projects.errors import NewOwnerNotAMember, ProjectArchive
 from aiplatform.server.projects.models import Project, ProjectInvitation, ProjectPermission
 from aiplatform.server.projects.queries import is_member, not_in_bin
 from aiplatform.server.projects.rules import DELETED
-from aiplatform.server.projects.service.transfer_checks import check_transfer
+
+OnTransfer = Callable[[Session, Project, User], None]
+"""Callback (session, project, new owner), called before the change; it raises to reject it."""
+
+_on_transfer: list[OnTransfer] = []
+
+
+def on_transfer(handler: OnTransfer) -> None:
+    """Register a callback that may reject a new owner; called by the composition root."""
+    if handler not in _on_transfer:
+        _on_transfer.append(handler)
+
+
+def check_transfer(session: Session, project: Project, owner: User) -> None:
+    """Call all handlers registered with :func:`on_transfer`."""
+    for handler in _on_transfer:
+        handler(session, project, owner)
+
 
 MAX_LISTED = 10
 """Maximum number of projects listed in an error. The count in the error includes all."""

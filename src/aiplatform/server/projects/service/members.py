@@ -1,6 +1,7 @@
-"""Members of a project and their roles; leaving and transferring a project."""
+"""Members of a project, their roles and invitations; leaving and transferring a project."""
 
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy.orm import Session
 
@@ -9,10 +10,13 @@ from aiplatform.protocol.notifications import NotificationType
 from aiplatform.protocol.permissions import Permission, SystemRoleName
 from aiplatform.server.core import audit
 from aiplatform.server.core.errors import NameTaken, NotFound
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.identity.access import Principal
 from aiplatform.server.identity.errors import PermissionDenied
 from aiplatform.server.identity.models import Role, User
 from aiplatform.server.identity.queries import find_role, find_user
 from aiplatform.server.identity.rules import missing_permissions
+from aiplatform.server.identity.service import ProjectRole
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects import queries
 from aiplatform.server.projects.access import (
@@ -22,15 +26,158 @@ from aiplatform.server.projects.access import (
     filter_project_permissions,
 )
 from aiplatform.server.projects.errors import (
+    InvitationGone,
     NewOwnerInactive,
     NewOwnerNotAMember,
     NotAMember,
     OwnerHasNoRole,
+    TooManyInvitations,
 )
-from aiplatform.server.projects.models import Project, ProjectPermission
+from aiplatform.server.projects.models import Project, ProjectInvitation, ProjectPermission
 from aiplatform.server.projects.queries import InvitationRow
-from aiplatform.server.projects.service import invitations
-from aiplatform.server.projects.service.transfer_checks import check_transfer
+from aiplatform.server.projects.service.accounts import check_transfer, join_invited
+
+MAX_INVITATIONS = 200
+"""Maximum number of open invitations per project."""
+
+
+def may_skip_consent(context: ProjectContext) -> bool:
+    """Return True if the caller may make users members without their consent."""
+    return context.principal.is_superuser and get_settings().administrators_add_members
+
+
+def invite(
+    session: Session, context: ProjectContext, name: str, user: User | None, role: Role
+) -> InvitationRow:
+    """Invite a user, replacing an earlier invitation. ``user`` is None if no account has the name.
+
+    The invitation of an unknown name is stored like any other: the response must not reveal which
+    accounts exist.
+
+    Raises:
+        TooManyInvitations: when the project already has :data:`MAX_INVITATIONS` open invitations.
+    """
+    shown = name if user is None else user.username
+    row = queries.lock_invitation(session, context, shown)
+    if row is None:
+        if queries.count_invitations(session, context) >= MAX_INVITATIONS:
+            raise TooManyInvitations(limit=MAX_INVITATIONS)
+        row = ProjectInvitation(project_id=context.project_id, username=shown)
+        session.add(row)
+    row.user_id = None if user is None else user.id
+    row.role_id = role.id
+    row.invited_by = context.principal.user_id
+    session.flush()
+    session.refresh(row)
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.MEMBER_INVITED,
+        "member_invitation",
+        row.uuid,
+        project=context.project_uuid,
+        username=shown,
+        role=role.name,
+    )
+    if user is not None:
+        announce(
+            session,
+            NotificationType.MEMBER_INVITED,
+            to=[user.id],
+            project=context.project_uuid,
+            project_name=context.project_name,
+            user=user.username,
+            by=context.principal.username,
+            role=role.name,
+            invitation=row.uuid,
+        )
+    project, _ = queries.get_project(session, context)
+    inviter = session.get(User, context.principal.user_id)
+    return InvitationRow(row, project, role, inviter)
+
+
+def withdraw(session: Session, context: ProjectContext, name: str, user: User | None) -> bool:
+    """Withdraw a user's open invitation; return False if there was none."""
+    row = queries.lock_invitation(session, context, name if user is None else user.username)
+    if row is None:
+        return False
+    audit.record(
+        session,
+        context.actor,
+        AuditAction.MEMBER_INVITATION_WITHDRAWN,
+        "member_invitation",
+        row.uuid,
+        project=context.project_uuid,
+        username=row.username,
+    )
+    session.delete(row)
+    session.flush()
+    return True
+
+
+def accept(session: Session, principal: Principal, uuid: UUID) -> InvitationRow:
+    """Accept an invitation and become a member. The inviter must still be able to grant the role.
+
+    Raises:
+        NotFound: when the caller has no such invitation.
+        InvitationGone: when the inviter can no longer grant the role, or their account was deleted.
+        ProjectArchived: when the project is archived.
+    """
+    found = queries.lock_my_invitation(session, principal.user_id, uuid)
+    row, project, role, inviter = found
+    user = session.get_one(User, principal.user_id)
+    if inviter is None or not inviter.is_active:
+        raise InvitationGone(project=project.name)
+    # The user may have become a member in another way in the meantime.
+    if project.owner_id != user.id and not queries.is_member(session, project.id, user.id):
+        membership = ProjectRole(row.project_id, row.role_id)
+        try:
+            join_invited(session, inviter, user, principal.actor, membership)
+        except (NotFound, PermissionDenied) as error:
+            raise InvitationGone(project=project.name) from error
+        announce(
+            session,
+            NotificationType.MEMBER_JOINED,
+            to=[inviter.id],
+            project=project.uuid,
+            project_name=project.name,
+            user=user.username,
+            role=role.name,
+        )
+    session.delete(row)
+    session.flush()
+    return found
+
+
+def decline(session: Session, principal: Principal, uuid: UUID) -> None:
+    """Decline an invitation, and notify the inviter.
+
+    Raises:
+        NotFound: when the caller has no such invitation.
+    """
+    row, project, role, inviter = queries.lock_my_invitation(session, principal.user_id, uuid)
+    audit.record(
+        session,
+        principal.actor,
+        AuditAction.MEMBER_INVITATION_DECLINED,
+        "member_invitation",
+        row.uuid,
+        project=project.uuid,
+        username=principal.username,
+        role=role.name,
+    )
+    if inviter is not None:
+        announce(
+            session,
+            NotificationType.MEMBER_DECLINED,
+            to=[inviter.id],
+            project=project.uuid,
+            project_name=project.name,
+            user=principal.username,
+            role=role.name,
+        )
+    session.delete(row)
+    session.flush()
 
 
 def set_member(
@@ -53,12 +200,12 @@ def set_member(
     role = find_role(session, role_name)
     _require_all_permissions_of(context, role)
     found = None if user is None else queries.get_grant(session, context, user.id)
-    if found is None and not invitations.may_skip_consent(context):
-        return invitations.invite(session, context, user_name, user, role)
+    if found is None and not may_skip_consent(context):
+        return invite(session, context, user_name, user, role)
     if user is None:
         raise NotFound(resource="user", resource_zh="用户")
     if found is None:
-        invitations.withdraw(session, context, user_name, user)
+        withdraw(session, context, user_name, user)
         grant = ProjectPermission(user_id=user.id, project_id=context.project_id, role_id=role.id)
         session.add(grant)
         session.flush()
@@ -96,7 +243,7 @@ def remove_member(session: Session, context: ProjectContext, user_name: str) -> 
     context = _lock_members(session, context, user)
     found = None if user is None else queries.get_grant(session, context, user.id)
     if user is None or found is None:
-        if invitations.withdraw(session, context, user_name, user):
+        if withdraw(session, context, user_name, user):
             return
         raise NotFound(resource="member")
     grant, role = found
@@ -147,7 +294,7 @@ def transfer(
     """
     user = _find_user(session, user_name, lock=True)
     if user is None:
-        if invitations.may_skip_consent(context):
+        if may_skip_consent(context):
             raise NotFound(resource="user", resource_zh="用户")
         raise NewOwnerNotAMember(username=user_name, project=context.project_name)
     queries.lock_names(session, user.id)
@@ -159,13 +306,13 @@ def transfer(
     if project.owner_id == user.id:
         return project, user
     found = queries.get_grant(session, context, user.id)
-    if found is None and not invitations.may_skip_consent(context):
+    if found is None and not may_skip_consent(context):
         raise NewOwnerNotAMember(username=user_name, project=context.project_name)
     if not user.is_active:
         raise NewOwnerInactive(username=user.username)
     if queries.name_in_use(session, user.id, project.name, excluding=project.uuid):
         raise NameTaken(resource="project", name=project.name)
-    if not invitations.may_skip_consent(context):
+    if not may_skip_consent(context):
         check_transfer(session, project, user)
     if found is not None:
         session.delete(found[0])

@@ -24,7 +24,7 @@ from aiplatform.server.notifications.errors import (
     WebhookUrlRefused,
 )
 from aiplatform.server.notifications.models import Webhook, WebhookDelivery
-from aiplatform.server.notifications.service import outbox
+from aiplatform.server.notifications.service.announce import PING, add_delivery, body_of, wake
 from aiplatform.server.projects import queries
 from aiplatform.server.projects.access import ProjectContext
 
@@ -110,7 +110,7 @@ def update_webhook(
         setattr(webhook, key, value)
     if changed.get("is_enabled"):
         webhook.failing_since = webhook.disabled_reason = None
-        outbox.wake(session)
+        wake(session)
     session.flush()
     session.refresh(webhook)
     _record(
@@ -174,14 +174,14 @@ def test_webhook(session: Session, context: ProjectContext, uuid: UUID) -> Webho
         WebhookDisabled: when it is switched off.
     """
     webhook = _enabled(session, context, uuid)
-    body = outbox.body_of(
-        outbox.PING,
+    body = body_of(
+        PING,
         context.project_uuid,
         {"webhook": webhook.uuid},
         "Ping",
         "This is a test. If you can verify its signature, all is well.",
     )
-    delivery = outbox.add_delivery(session, webhook, outbox.PING, body)
+    delivery = add_delivery(session, webhook, PING, body)
     _record(session, context, AuditAction.WEBHOOK_TESTED, webhook, delivery=delivery.uuid)
     return delivery
 
@@ -197,7 +197,7 @@ def replay_delivery(
     """
     webhook = _enabled(session, context, uuid)
     first = queries.get_delivery(session, webhook, delivery_uuid)
-    delivery = outbox.add_delivery(
+    delivery = add_delivery(
         session, webhook, first.type, first.body, replay_of=first.replay_of or first.uuid
     )
     _record(session, context, AuditAction.WEBHOOK_REPLAYED, webhook, delivery=first.uuid)

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.encoding import dumps
-from aiplatform.server.core.query_cache import cached
+from aiplatform.server.core.database import cached
 from aiplatform.server.core.statements import Compiled, compiled, fetch_all
 from aiplatform.server.queue.models import (
     Task,

@@ -20,9 +20,9 @@ from aiplatform.protocol.references import After, permissions_to_read
 from aiplatform.protocol.specs import TaskSpec, nodes_of
 from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
+from aiplatform.server.core.database import query_cache
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.events import notify
-from aiplatform.server.core.query_cache import query_cache
 from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.service import announce
 from aiplatform.server.projects.access import ProjectContext

@@ -11,15 +11,16 @@ from aiplatform.server.registry.service.imports import (
     open_for_files,
     start_import,
 )
-from aiplatform.server.registry.service.pending_models import pin_produced_model, resolve_model
 from aiplatform.server.registry.service.registration import (
     BASE_MODEL,
     create_model,
     delete_model,
     input_ref,
     model_inputs,
+    pin_produced_model,
     register_again,
     register_tuned,
+    resolve_model,
     usable_model,
     use_model,
 )

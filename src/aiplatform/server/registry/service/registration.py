@@ -1,6 +1,6 @@
-"""Registration of models: names and versions, tuned models, access by tasks, and deletion."""
+"""Registration of models: names and versions, tuned models, access by tasks, deletion and bin."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import UUID
@@ -10,24 +10,104 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text, jsonable
-from aiplatform.protocol.enums import ModelStatus, TaskStatus
+from aiplatform.protocol.enums import ModelStatus, TaskStatus, TaskType
 from aiplatform.protocol.model_sources import ModelSource
+from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.references import After, FromTask
 from aiplatform.server.core import audit, storage
 from aiplatform.server.core.audit import Actor
-from aiplatform.server.core.errors import NotFound
+from aiplatform.server.core.errors import NameTaken, NotFound
 from aiplatform.server.core.storage import StoredFile, get_store
+from aiplatform.server.projects import queries as projects_queries
 from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.errors import StillUsed
 from aiplatform.server.projects.models import BinEntry
+from aiplatform.server.projects.service import bin as projects_bin
 from aiplatform.server.projects.service import quotas
-from aiplatform.server.queue.errors import TaskFinished
-from aiplatform.server.queue.models import Task
-from aiplatform.server.queue.service import request_cancel
+from aiplatform.server.projects.service.bin import BinKind
+from aiplatform.server.queue import queries as queue_queries
+from aiplatform.server.queue.errors import ModelMissing, TaskFinished, TypeMakesNoModel
+from aiplatform.server.queue.models import Task, TaskInput
+from aiplatform.server.queue.service import dependencies, request_cancel
 from aiplatform.server.queue.service.kinds import InputRef
+from aiplatform.server.queue.service.queue import add_event
 from aiplatform.server.registry import queries
 from aiplatform.server.registry.errors import ModelInUse, ModelNotReady, VersionTaken
 from aiplatform.server.registry.models import Model, ModelDetails
 from aiplatform.server.registry.rules import ADAPTER, CARD, MAX_CARD_BYTES, tree_hash
-from aiplatform.server.registry.service.bin import discard
+
+
+def discard(session: Session, actor: Actor, model: Model, details: ModelDetails) -> BinEntry | None:
+    """Move a locked model to its project's bin; a model without a project is deleted for good.
+
+    A shared model goes into the bin of the project in which it was created. Return the bin entry,
+    or None if the model was deleted for good.
+    """
+    shared = model.project_id is None
+    project_id = _origin(session, details) if shared else model.project_id
+    if project_id is None:
+        session.execute(delete(Model).where(Model.id == model.id))
+        session.expire_all()
+        return None
+    name = model.name
+    model.project_id = projects_queries.bin_home(session)
+    model.name = str(model.uuid)
+    session.flush()
+    return projects_bin.add_entry(
+        session,
+        actor,
+        kind="model",
+        project_id=project_id,
+        resource_uuid=model.uuid,
+        name=name,
+        version=model.version,
+        model_id=model.id,
+        shared=shared,
+    )
+
+
+def _origin(session: Session, details: ModelDetails) -> int | None:
+    uuid = details.card.get("project")
+    project = None if uuid is None else queries.project_by_uuid(session, UUID(uuid))
+    return None if project is None else project.id
+
+
+class BinnedModels(BinKind):
+    """The bin's operations on models: restore and purge."""
+
+    kind = "model"
+    reads = Permission.MODELS_READ
+    writes = Permission.MODELS_WRITE
+
+    def restore(self, session: Session, entry: BinEntry, name: str | None) -> str:
+        """Restore a model; see :class:`BinKind`. Name and version together must be unique."""
+        model = _binned(session, entry)
+
+        def take(wanted: str) -> None:
+            model.project_id = None if entry.shared else entry.project_id
+            model.name = wanted
+
+        taken = NameTaken(resource="model", name=f"{name or entry.name}@{entry.version}")
+        return projects_bin.restore_under_free_name(session, entry.name, name, take, taken)
+
+    def purge(self, session: Session, entry: BinEntry) -> None:
+        """Delete a model for good; see :class:`BinKind`."""
+        model = _binned(session, entry)
+        users = queries.tuned_from(session, model.id)
+        if users:
+            raise StillUsed(users=", ".join(users[:5]))
+        session.execute(delete(Model).where(Model.id == model.id))
+        session.expire_all()
+
+
+def _binned(session: Session, entry: BinEntry) -> Model:
+    return session.scalars(
+        select(Model)
+        .where(Model.id == entry.model_id)
+        .with_for_update()
+        .execution_options(populate_existing=True)
+    ).one()
+
 
 MODEL = "model"
 BASE_MODEL = "base_model"
@@ -397,3 +477,84 @@ def delete_model(
         version=model.version,
     )
     return discard(session, actor, model, details)
+
+
+def resolve_model(
+    session: Session, context: ProjectContext, meant: UUID | FromTask
+) -> Model | None:
+    """Return the model named in a spec, locked against deletion; None if it does not exist yet.
+
+    Raises:
+        NotFound, ModelNotReady: see :func:`usable_model`; NotFound also for a task of another
+            project.
+        TypeMakesNoModel: the named task is not a training task.
+        DependencyFailed: the training task did not succeed.
+        ModelMissing: the training task completed, but its model was deleted.
+    """
+    if isinstance(meant, UUID):
+        return usable_model(session, context, meant)
+    [need] = dependencies.lock_required_tasks(
+        session, context.project_id, [After(task=meant.from_task)]
+    )
+    if need.task.type != TaskType.TRAINING:
+        raise TypeMakesNoModel(name=need.task.name, task_type=need.task.type)
+    if not need.settled:
+        return None
+    model = _produced_model(session, need.task)
+    try:
+        return usable_model(session, context, model.uuid)
+    except NotFound as error:
+        raise ModelMissing(name=need.task.name) from error
+
+
+def pin_produced_model(session: Session, task: Task, training: Task) -> Model:
+    """Set the model of a completed training task as an input of ``task``, which waited for it.
+
+    Raises:
+        ModelMissing: the model was deleted.
+    """
+    model = _produced_model(session, training)
+    pin_model(session, task, model.id, model.uuid, model_inputs(session, model))
+    return model
+
+
+def _produced_model(session: Session, training: Task) -> Model:
+    model = None if training.model_id is None else session.get(Model, training.model_id)
+    if model is None:
+        raise ModelMissing(name=training.name)
+    return model
+
+
+def pin_model(
+    session: Session, task: Task, model_id: int, uuid: UUID, inputs: Sequence[InputRef]
+) -> None:
+    """Write a model into the spec and inputs of a waiting task.
+
+    The first of ``inputs`` is the model itself.
+    """
+    task.config = {**task.config, "model": str(uuid)}
+    task.model_id = model_id
+    for item in inputs:
+        session.add(
+            TaskInput(
+                task_id=task.id,
+                role=item.role,
+                label=item.label[:400],
+                content_hash=item.content_hash,
+                model_id=item.model_id,
+            )
+        )
+    label = inputs[0].label
+    add_event(session, task, "model_pinned", model=str(uuid), label=label)
+    audit.record(
+        session,
+        audit.SYSTEM,
+        AuditAction.TASK_MODEL_PINNED,
+        "task",
+        task.uuid,
+        project=queue_queries.project_uuid(session, task),
+        name=task.name,
+        model=uuid,
+        inputs=[item.label for item in inputs],
+    )
+    session.flush()

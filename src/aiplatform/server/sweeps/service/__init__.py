@@ -4,11 +4,11 @@
 schedules it. ``sampling`` chooses parameters. ``best_model`` registers the best model.
 """
 
-from aiplatform.server.sweeps.service.best_model import register_best
 from aiplatform.server.sweeps.service.sweeps import (
     cancel_sweep,
     check_experiment_deletion,
     create_sweep,
+    register_best,
     stop_author_sweeps,
 )
 

@@ -1,6 +1,6 @@
-"""Creating and cancelling sweeps, and deleting them with their experiment."""
+"""Creation and cancellation of sweeps, what advances them, and registration of the best model."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from uuid import UUID
 
@@ -9,9 +9,13 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text, jsonable
-from aiplatform.protocol.sweeps import Choice, SweepSpec, SweepStatus, TrialState
+from aiplatform.protocol.enums import TaskType
+from aiplatform.protocol.messages import Metrics
+from aiplatform.protocol.sweeps import Asha, Choice, SweepSpec, SweepStatus, TrialState
 from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
+from aiplatform.server.core.broker import CHORES, send
+from aiplatform.server.core.database import after_commit
 from aiplatform.server.core.errors import NameTaken, Problem
 from aiplatform.server.experiments import queries as experiments_queries
 from aiplatform.server.experiments import service as experiments
@@ -24,7 +28,10 @@ from aiplatform.server.experiments.models import Experiment
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.service import quotas
+from aiplatform.server.queue.models import Task
 from aiplatform.server.queue.service import require_readable
+from aiplatform.server.registry.models import Model
+from aiplatform.server.registry.service import register_again
 from aiplatform.server.secrets.service import require_usable
 from aiplatform.server.sweeps import queries
 from aiplatform.server.sweeps.errors import (
@@ -32,11 +39,49 @@ from aiplatform.server.sweeps.errors import (
     EvalStepsMissing,
     GridTooLarge,
     InvalidSweepValue,
+    NoBestModel,
     SweepEnded,
 )
 from aiplatform.server.sweeps.models import Sweep
-from aiplatform.server.sweeps.rules import first_point, grid_size, held_out_figure, is_held_out
-from aiplatform.server.sweeps.service.triggers import advance_soon
+from aiplatform.server.sweeps.rules import (
+    first_point,
+    grid_size,
+    held_out_figure,
+    is_held_out,
+    rung_steps,
+)
+from aiplatform.server.sweeps.service.next_step import best_of
+
+ADVANCE = "aiplatform.sweeps.advance"
+"""Name of the Celery task that does a sweep's next step; see ``sweeps/jobs.py``."""
+
+
+def advance_soon(session: Session, sweep_id: int) -> None:
+    """Send a message after the commit that makes a worker do the sweep's next step."""
+    after_commit(session, lambda: send(ADVANCE, CHORES, sweep_id=sweep_id))
+
+
+def on_task_halt(session: Session, task: Task) -> None:
+    """Advance the sweep if a task that has ended or paused is one of its trials."""
+    if task.type != TaskType.TRAINING:
+        return
+    sweep_id = queries.sweep_of(session, task.id)
+    if sweep_id is not None:
+        advance_soon(session, sweep_id)
+
+
+def on_task_metrics(session: Session, task: Task, metrics: Sequence[Metrics]) -> None:
+    """Advance the sweep if a task is one of its trials and has measured a value at a rung."""
+    if task.type != TaskType.TRAINING:
+        return
+    pruned = queries.pruning_of(session, task.id)
+    if pruned is None:
+        return
+    asha = Asha.model_validate(pruned.pruning)
+    rung = rung_steps(asha, pruned.passed)
+    if any(asha.series in point.values and point.step >= rung for point in metrics):
+        advance_soon(session, pruned.sweep_id)
+
 
 GRID_LIMIT = 500
 
@@ -220,3 +265,24 @@ def _cancel(session: Session, actor: Actor, sweep: Sweep, project: UUID) -> None
         name=sweep.name,
     )
     advance_soon(session, sweep.id)
+
+
+def register_best(
+    session: Session, context: ProjectContext, uuid: UUID, *, name: str
+) -> tuple[Model, bool]:
+    """Register the model of the sweep's best trial as the next version of ``name``.
+
+    If it is already registered under that name, it is returned unchanged. Return the model, and
+    True if it is new. A running sweep may later find a better model, which becomes another version.
+
+    Raises:
+        NotFound: the project has no such sweep.
+        NoBestModel: no trial has succeeded, or the best one's model is gone.
+    """
+    # Locked, so that the second of two simultaneous requests finds the model of the first.
+    sweep = queries.lock_sweep(session, context, uuid)
+    best = best_of(SweepSpec.model_validate(sweep.spec), queries.trials(session, sweep))
+    model = None if best is None else queries.model_of(session, context, best)
+    if model is None:
+        raise NoBestModel(sweep=sweep.name)
+    return register_again(session, context, model, name=name)

@@ -1,7 +1,11 @@
-"""Rules for runs: which data can be trained on, which run is best, which figures are kept."""
+"""Pure rules of experiments.
+
+``runs`` decides which data can be used for training and which run is the best, ``comparison`` finds
+the differences between configs, and ``records`` builds the record that makes a run repeatable.
+"""
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
@@ -141,3 +145,82 @@ def number_of(value: Any) -> float:
         return float(value)
     except ValueError:
         return math.nan
+
+
+def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a document's values, keyed by path: ``{"lora": {"rank": 8}}`` has ``lora.rank``."""
+    found: dict[str, Any] = {}
+    for key, value in document.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, Mapping) and value:
+            found |= flatten(value, f"{path}.")
+        else:
+            found[path] = value
+    return found
+
+
+def compare(
+    documents: Sequence[Mapping[str, Any]],
+) -> tuple[dict[str, Any], dict[str, list[Any]]]:
+    """Return the values that all documents share, and the values that differ.
+
+    Both are keyed by path. Differing values are lists with one value per document, None where a
+    document has none.
+    """
+    leaves = [flatten(document) for document in documents]
+    paths = sorted({path for one in leaves for path in one})
+    same: dict[str, Any] = {}
+    differs: dict[str, list[Any]] = {}
+    for path in paths:
+        values = [one.get(path) for one in leaves]
+        if all(path in one for one in leaves) and all(value == values[0] for value in values):
+            same[path] = values[0]
+        else:
+            differs[path] = values
+    return same, differs
+
+
+def merge_changes(document: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the document with ``changes`` merged into it.
+
+    Keys in ``changes`` may be paths (``a.b``).
+    """
+    result = dict(document)
+    for key, value in changes.items():
+        head, _, rest = key.partition(".")
+        inner = result.get(head)
+        if rest:
+            result[head] = merge_changes(inner if isinstance(inner, Mapping) else {}, {rest: value})
+        elif isinstance(value, Mapping) and isinstance(inner, Mapping):
+            result[head] = merge_changes(inner, value)
+        else:
+            result[head] = value
+    return result
+
+
+def record_of(
+    config: Mapping[str, Any],
+    inputs: Iterable[tuple[str, str, str | None]],
+    told: Mapping[str, Any],
+    environment: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Return the record of a run.
+
+    Args:
+        config: the whole spec, with exact dataset versions.
+        inputs: role, label and SHA-256 of each input.
+        told: stored facts: ``git`` from the caller who queued the run, and ``environment`` from the
+            end of the run.
+        environment: the environment reported by the last attempt, in case none is stored yet.
+    """
+    # An external run's config has no fixed shape.
+    seed = config.get("seed")
+    return {
+        "seed": seed if type(seed) is int else None,
+        "config": dict(config),
+        "inputs": [
+            {"role": role, "label": label, "sha256": sha256} for role, label, sha256 in inputs
+        ],
+        "git": told.get("git"),
+        "environment": told.get("environment") or dict(environment) or None,
+    }

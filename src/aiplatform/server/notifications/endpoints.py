@@ -1,9 +1,10 @@
-"""Routes for reading and clearing the caller's inbox, and for preferences."""
+"""Routes for the caller's inbox."""
 
 from typing import Annotated, Any
 from uuid import UUID
 
-from fastapi import APIRouter, Path, Query, Request, Response, status
+from fastapi import APIRouter, Header, Path, Query, Request, Response, status
+from fastapi.responses import StreamingResponse
 
 from aiplatform.protocol.notifications import NotificationType
 from aiplatform.protocol.shapes.notifications import NotificationOut, PreferencesOut
@@ -21,8 +22,9 @@ from aiplatform.server.notifications.schemas import (
     render,
     render_preferences,
 )
+from aiplatform.server.notifications.service import Hub
 
-router = APIRouter(prefix="/api/v1/notifications")
+inbox_router = APIRouter(prefix="/api/v1/notifications")
 
 CHANGED: dict[int | str, dict[str, Any]] = {
     409: {"model": ProblemDocument, "description": "Can't be switched off"},
@@ -32,7 +34,7 @@ CHANGED: dict[int | str, dict[str, Any]] = {
 Uuid = Annotated[UUID, Path(description="uuid of the notification")]
 
 
-@router.get("", summary="List notifications")
+@inbox_router.get("", summary="List notifications")
 def list_notifications(
     request: Request,
     principal: SignedIn,
@@ -56,26 +58,26 @@ def list_notifications(
     )
 
 
-@router.get("/unread", summary="Count unread notifications")
+@inbox_router.get("/unread", summary="Count unread notifications")
 def count_unread(principal: SignedIn, session: SessionDep) -> UnreadOut:
     """Count the notifications that you have not read."""
     counts = queries.count_unread(session, {principal.user_id})
     return UnreadOut(unread=counts[principal.user_id])
 
 
-@router.post("/read", summary="Mark all as read")
+@inbox_router.post("/read", summary="Mark all as read")
 def read_all_notifications(principal: SignedIn, session: SessionDep) -> ChangedOut:
     """Mark everything in your inbox as read."""
     return ChangedOut(changed=service.mark_all_read(session, principal))
 
 
-@router.delete("/read", summary="Delete what was read")
+@inbox_router.delete("/read", summary="Delete what was read")
 def delete_read_notifications(principal: SignedIn, session: SessionDep) -> ChangedOut:
     """Delete all notifications in your inbox that you have read."""
     return ChangedOut(changed=service.delete_read(session, principal))
 
 
-@router.get("/preferences", summary="Read preferences")
+@inbox_router.get("/preferences", summary="Read preferences")
 @sends_headers("ETag")
 def read_preferences(
     request: Request, principal: SignedIn, session: SessionDep, response: Response
@@ -87,7 +89,7 @@ def read_preferences(
     return render_preferences(settings, chosen, language_of(request))
 
 
-@router.patch("/preferences", summary="Change preferences", responses=CHANGED)
+@inbox_router.patch("/preferences", summary="Change preferences", responses=CHANGED)
 @sends_headers("ETag")
 def update_preferences(
     request: Request,
@@ -111,7 +113,7 @@ def update_preferences(
     return render_preferences(settings, chosen, language_of(request))
 
 
-@router.post("/{notification}/read", summary="Mark as read")
+@inbox_router.post("/{notification}/read", summary="Mark as read")
 def read_notification(
     request: Request, notification: Uuid, principal: SignedIn, session: SessionDep
 ) -> NotificationOut:
@@ -120,9 +122,54 @@ def read_notification(
     return render(row, details, language_of(request))
 
 
-@router.delete(
+@inbox_router.delete(
     "/{notification}", summary="Delete a notification", status_code=status.HTTP_204_NO_CONTENT
 )
 def delete_notification(notification: Uuid, principal: SignedIn, session: SessionDep) -> None:
     """Delete a notification."""
     service.delete_notification(session, principal, notification)
+
+
+class Frames(StreamingResponse):
+    """A response of server-sent events, already encoded: many watchers get the same bytes."""
+
+    media_type = "text/event-stream"
+
+
+stream_router = APIRouter(prefix="/api/v1/notifications")
+BUSY: dict[int | str, dict[str, Any]] = {
+    429: {"model": ProblemDocument, "description": "Too many streams"}
+}
+
+
+@stream_router.get(
+    "/stream",
+    response_class=Frames,
+    summary="Watch notifications live",
+    responses=BUSY,
+)
+async def stream_notifications(
+    request: Request,
+    principal: SignedIn,
+    last_event_id: Annotated[str | None, Header(max_length=50)] = None,
+    follow: Annotated[bool, Query(description="false: end after what there is")] = True,
+) -> Frames:
+    """Watch your inbox as a stream of server-sent events.
+
+    - `notification`: a new notification,
+    - `unread`: the new number of unread notifications,
+    - `ready`: all missed notifications have been sent.
+
+    With `Last-Event-ID`, the stream continues after that event: nothing is lost and nothing is sent
+    twice. When your session ends, an `error` event with the problem follows within a second.
+    """
+    hub: Hub = request.app.state.notifications
+    return Frames(
+        hub.watch(principal, language_of(request), last_event_id, follow=follow),
+        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+    )
+
+
+router = APIRouter(tags=["notifications"])
+router.include_router(inbox_router)
+router.include_router(stream_router)

@@ -1,20 +1,36 @@
-"""HTTP routes for experiments."""
+"""HTTP routes for experiments and their runs."""
 
+from dataclasses import asdict
+from difflib import get_close_matches
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Query, Request, Response, status
+from sqlalchemy import ColumnElement
 from sqlalchemy.orm import Session
 
-from aiplatform.data.filters import comparisons
-from aiplatform.protocol.enums import ExperimentStatus
+from aiplatform.data.filters import (
+    MAX_LENGTH,
+    FilterError,
+    Node,
+    comparisons,
+)
+from aiplatform.protocol.enums import ExperimentStatus, TaskStatus, TaskType
 from aiplatform.protocol.permissions import Permission
-from aiplatform.protocol.shapes.experiments import ExperimentOut
+from aiplatform.protocol.shapes.experiments import (
+    ComparedOut,
+    ComparisonOut,
+    ExperimentOut,
+    ExperimentRef,
+    Record,
+    RunDetailOut,
+    RunOut,
+)
 from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.shapes.tasks import TaskOut
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, require_match, set_etag
-from aiplatform.server.core.filters import read_filter
+from aiplatform.server.core.filters import invalid, read_filter
 from aiplatform.server.core.pagination import (
     Cursor,
     Limit,
@@ -24,17 +40,26 @@ from aiplatform.server.core.pagination import (
 )
 from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.experiments import access, queries, service
-from aiplatform.server.experiments.endpoints.list_parameters import (
-    Filter,
-    Sort,
-    conditions,
-    read_sort,
-    require_known_figures,
-)
 from aiplatform.server.experiments.models import Experiment
 from aiplatform.server.experiments.queries import search
-from aiplatform.server.experiments.queries.subjects import EXPERIMENTS
-from aiplatform.server.experiments.schemas import CloneIn, ExperimentChange, ExperimentIn, RunIn
+from aiplatform.server.experiments.queries.search import (
+    EXPERIMENTS,
+    ROOTS,
+    RUNS,
+    Order,
+    Subject,
+    condition,
+    read_order,
+    shape,
+    values,
+)
+from aiplatform.server.experiments.schemas import (
+    CloneIn,
+    ExperimentChange,
+    ExperimentIn,
+    RerunIn,
+    RunIn,
+)
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.projects.access import ProjectContext, require_additional
 from aiplatform.server.queue.endpoints.tasks import render as render_task
@@ -42,7 +67,87 @@ from aiplatform.server.queue.endpoints.tasks import render_all as render_tasks
 from aiplatform.server.queue.models import Task
 from aiplatform.server.queue.service import dependencies
 
-router = APIRouter(prefix="/api/v1")
+Filter = Annotated[
+    str | None,
+    Query(
+        alias="filter",
+        # The limit is high so that the filter's parser can explain what is wrong with a long
+        # filter.
+        max_length=4 * MAX_LENGTH,
+        description='such as `metrics.loss < 1.5 and config.lora.rank = 16 and tags has "prod"`',
+    ),
+]
+Sort = Annotated[
+    str | None,
+    Query(
+        max_length=310,
+        description="`created`, `metrics.…` or `config.…`; a minus before it: the largest first",
+    ),
+]
+
+
+def read_sort(text: str | None) -> Order:
+    """Return the sort order that a request specifies.
+
+    Raises:
+        FilterInvalid: the text is not a valid order.
+    """
+    try:
+        return read_order(text)
+    except FilterError as error:
+        raise invalid(error, "order") from None
+
+
+def conditions(subject: Subject, node: Node | None) -> search.Conditions:
+    """Return the filter as SQL conditions; without a filter, no conditions.
+
+    Raises:
+        FilterInvalid: a value is not a valid time. The returned object raises it later for an
+            unknown field, or for a comparison that a field does not support.
+    """
+    if node is None:
+        return search.Conditions(lambda _: [])
+
+    def of(searched: Subject) -> list[ColumnElement[bool]]:
+        try:
+            return [condition(searched, node)]
+        except FilterError as error:
+            raise invalid(error) from None
+
+    try:
+        named = values(subject, node)
+    except FilterError as error:
+        raise invalid(error) from None
+    about_figures = any(one.field.root in ROOTS for one in comparisons(node))
+    return search.Conditions(of, shape(node), named, about_figures)
+
+
+def require_known_figures(
+    session: Session, subject: Subject, context: ProjectContext, node: Node | None
+) -> None:
+    """Reject a filter on figures that no row in the project has. Call this for an empty result.
+
+    Raises:
+        FilterInvalid: the message names the figure, and existing ones with a similar name.
+    """
+    asked = list(comparisons(node)) if node is not None else []
+    figures = [one for one in asked if one.field.root in ROOTS and "." in one.field.path]
+    found = search.unknown_figure(session, subject, context, [one.field.path for one in figures])
+    if found is None:
+        return
+    path, known = found
+    position = next(one.field.position for one in figures if one.field.path == path)
+    alike = get_close_matches(path, known, n=3) or known[:3]
+    raise invalid(
+        FilterError(
+            f"nothing in this project has {path[:100]} yet; there are, for example, "
+            f"{', '.join(name[:100] for name in alike)}",
+            position,
+        )
+    )
+
+
+experiments_router = APIRouter(prefix="/api/v1")
 
 
 def _problem(status_code: int, description: str) -> dict[int | str, dict[str, Any]]:
@@ -79,7 +184,7 @@ def _show(
     return _render(context, queries.get_experiment_row(session, experiment))
 
 
-@router.get("/projects/{project}/experiments", summary="List experiments")
+@experiments_router.get("/projects/{project}/experiments", summary="List experiments")
 def list_experiments(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,
@@ -129,7 +234,7 @@ def list_experiments(
     return render_page(rows, following, lambda row: _render(context, row))
 
 
-@router.post(
+@experiments_router.post(
     "/projects/{project}/experiments",
     status_code=status.HTTP_201_CREATED,
     summary="Create an experiment",
@@ -155,7 +260,7 @@ def create_experiment(
     return _show(session, context, experiment, response)
 
 
-@router.get("/experiments/{experiment}", summary="Read an experiment")
+@experiments_router.get("/experiments/{experiment}", summary="Read an experiment")
 @sends_headers("ETag")
 def get_experiment(
     experiment: UUID,
@@ -167,7 +272,7 @@ def get_experiment(
     return _show(session, context, queries.get_experiment(session, context, experiment), response)
 
 
-@router.patch(
+@experiments_router.patch(
     "/experiments/{experiment}",
     summary="Change an experiment",
     responses=_problem(412, "Changed meanwhile") | _problem(428, "If-Match is missing"),
@@ -189,7 +294,7 @@ def update_experiment(
     return _show(session, context, changed, response)
 
 
-@router.delete(
+@experiments_router.delete(
     "/experiments/{experiment}",
     status_code=status.HTTP_204_NO_CONTENT,
     summary="Delete an experiment",
@@ -205,7 +310,7 @@ def delete_experiment(
     return Response(status_code=status.HTTP_204_NO_CONTENT)
 
 
-@router.post(
+@experiments_router.post(
     "/experiments/{experiment}/runs",
     status_code=status.HTTP_202_ACCEPTED,
     summary="Start a training run",
@@ -246,7 +351,7 @@ def start_run(
     return render_task(session, context, task)
 
 
-@router.post(
+@experiments_router.post(
     "/experiments/{experiment}/clone",
     status_code=status.HTTP_201_CREATED,
     summary="Clone an experiment",
@@ -268,7 +373,7 @@ def clone_experiment(
     return _show(session, context, made, response)
 
 
-@router.get("/experiments/{experiment}/runs", summary="List the runs of an experiment")
+@experiments_router.get("/experiments/{experiment}/runs", summary="List the runs of an experiment")
 def list_runs(
     experiment: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],
@@ -280,3 +385,130 @@ def list_runs(
     statement = queries.list_runs(queries.get_experiment(session, context, experiment))
     rows, following = page_by_id(session, statement, Task.id, limit=limit, cursor=cursor)
     return Page(items=render_tasks(session, context, rows), next_cursor=following)
+
+
+runs_router = APIRouter(prefix="/api/v1")
+MAX_COMPARED = 20
+
+
+def _fields(row: Any) -> dict[str, Any]:
+    experiment = None
+    if row.experiment_uuid is not None:
+        experiment = ExperimentRef(uuid=row.experiment_uuid, name=row.experiment_name)
+    author = None
+    if row.author_uuid is not None:
+        author = UserRef(uuid=row.author_uuid, username=row.author_name)
+    return {
+        "uuid": row.uuid,
+        "experiment": experiment,
+        "name": row.name,
+        "type": TaskType(row.type),
+        "status": TaskStatus(row.status),
+        "progress": row.progress,
+        "config": row.config,
+        "metrics": row.metrics,
+        "model": row.model,
+        "rerun_of": row.rerun_of,
+        "error_message": row.error_message,
+        "author": author,
+        "created_at": row.created_at,
+        "started_at": row.started_at,
+        "completed_at": row.completed_at,
+    }
+
+
+@runs_router.get("/projects/{project}/runs", summary="Search runs")
+def list_runs_of_project(
+    context: Annotated[ProjectContext, Depends(access.LIST)],
+    session: SessionDep,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    asked: Filter = None,
+    sort: Sort = None,
+) -> Page[RunOut]:
+    """List runs, newest first; select them with a filter, or sort them by any figure.
+
+    A run is a training run or an external run that reports its metrics. It need not belong to an
+    experiment.
+    """
+    node = read_filter(asked)
+    rows, following = search.page(
+        session,
+        RUNS,
+        context,
+        queries.runs_by_key(),
+        conditions(RUNS, node),
+        read_sort(sort),
+        limit=limit,
+        cursor=cursor,
+    )
+    if not rows and cursor is None:
+        require_known_figures(session, RUNS, context, node)
+    return render_page(rows, following, lambda row: RunOut(**_fields(row)))
+
+
+@runs_router.get("/runs/{run}", summary="Read a run with its record")
+def get_run(
+    run: UUID,
+    context: Annotated[ProjectContext, Depends(access.READ_RUN)],
+    session: SessionDep,
+) -> RunDetailOut:
+    """Return a run and its record, which contains everything needed to repeat it."""
+    row = queries.get_run_row(session, context, run)
+    record = service.record(session, queries.get_run(session, context, run))
+    return RunDetailOut(**_fields(row), record=Record(**record))
+
+
+@runs_router.post(
+    "/runs/{run}/rerun",
+    status_code=status.HTTP_202_ACCEPTED,
+    summary="Do a run again",
+    responses={409: {"model": ProblemDocument, "description": "What it read is not the same"}},
+)
+def rerun(
+    run: UUID,
+    context: Annotated[ProjectContext, Depends(access.RERUN)],
+    session: SessionDep,
+    request: Request,
+    body: RerunIn | None = None,
+) -> TaskOut:
+    """Queue a run again, with the same config, dataset versions and seed.
+
+    Later changes to the experiment have no effect. `override_gate` needs the permission
+    `datasets:override`.
+    """
+    wanted = body or RerunIn()
+    if wanted.override_gate is not None:
+        require_additional(session, context, Permission.DATASETS_OVERRIDE, request)
+    task = service.rerun(
+        session,
+        context,
+        queries.get_run(session, context, run),
+        name=wanted.name,
+        priority=wanted.priority,
+        override_gate=wanted.override_gate,
+    )
+    return render_task(session, context, task)
+
+
+@runs_router.get("/projects/{project}/comparison", summary="Compare experiments and runs")
+def compare(
+    context: Annotated[ProjectContext, Depends(access.LIST)],
+    session: SessionDep,
+    experiment: Annotated[list[UUID] | None, Query(max_length=MAX_COMPARED)] = None,
+    run: Annotated[list[UUID] | None, Query(max_length=MAX_COMPARED)] = None,
+) -> ComparisonOut:
+    """Compare configs and figures: common values, and differing ones side by side."""
+    found = service.compare(session, context, experiments=experiment or (), runs=run or ())
+    return ComparisonOut(
+        items=[ComparedOut.model_validate(asdict(item)) for item in found.items],
+        same=found.same,
+        differs=found.differs,
+        metrics=found.metrics,
+        series=found.series,
+    )
+
+
+router = APIRouter(tags=["experiments"])
+router.include_router(experiments_router)
+router.include_router(runs_router)

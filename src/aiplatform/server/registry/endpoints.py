@@ -1,26 +1,43 @@
-"""HTTP routes for models: list, create, import, read, trace, delete."""
+"""HTTP routes of models and of their files."""
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Request, Response, status
+from fastapi import APIRouter, Depends, Path, Query, Request, Response, status
 
+from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.enums import ModelStatus
 from aiplatform.protocol.model_sources import UploadSource
+from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.shapes.identity import UserRef
-from aiplatform.protocol.shapes.models import BaseModelOut, ModelOut
+from aiplatform.protocol.shapes.models import BaseModelOut, ModelFileOut, ModelOut
 from aiplatform.protocol.shapes.tasks import TaskOut
+from aiplatform.server.core import audit, downloads
+from aiplatform.server.core.database import transaction
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import set_etag, set_purge_after
 from aiplatform.server.core.pagination import (
     Cursor,
     Limit,
     Page,
+    decode_cursor,
+    encode_cursor,
     page_by_id,
     render_page,
 )
+from aiplatform.server.core.paths import ANY_PATH
 from aiplatform.server.core.problems import ProblemDocument
+from aiplatform.server.core.raw_body import (
+    ExpectedDigest,
+    describe_body,
+    describe_errors,
+    receive_body,
+)
+from aiplatform.server.core.settings import get_settings
+from aiplatform.server.core.spool import Spooled
+from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.identity.access import Principal, SessionDep
 from aiplatform.server.projects.access import ProjectContext
+from aiplatform.server.projects.service.quotas import check_storage_available
 from aiplatform.server.queue.endpoints import render as render_task
 from aiplatform.server.registry import access, queries, service
 from aiplatform.server.registry.access import ModelContext
@@ -34,7 +51,7 @@ from aiplatform.server.registry.schemas import (
     SourceVersionOut,
 )
 
-router = APIRouter(prefix="/api/v1")
+entries_router = APIRouter(prefix="/api/v1")
 
 CONFLICT: dict[int | str, dict[str, Any]] = {
     409: {"model": ProblemDocument, "description": "The state of the model does not allow it"}
@@ -85,7 +102,7 @@ def _base(entry: Entry) -> BaseModelOut | None:
     return BaseModelOut(uuid=uuid, name=name, version=version)
 
 
-@router.get("/models", summary="List models everywhere")
+@entries_router.get("/models", summary="List models everywhere")
 def list_models(
     principal: Annotated[Principal, Depends(access.BROWSE)],
     session: SessionDep,
@@ -100,7 +117,7 @@ def list_models(
     return render_page(rows, following, lambda row: render(queries.entry_of(row)))
 
 
-@router.get("/projects/{project}/models", summary="List a project's models")
+@entries_router.get("/projects/{project}/models", summary="List a project's models")
 def list_project_models(
     context: Annotated[ProjectContext, Depends(access.LIST)],
     session: SessionDep,
@@ -115,7 +132,7 @@ def list_project_models(
     return render_page(rows, following, lambda row: render(queries.entry_of(row)))
 
 
-@router.post(
+@entries_router.post(
     "/projects/{project}/models",
     status_code=status.HTTP_201_CREATED,
     summary="Bring a model in",
@@ -152,7 +169,7 @@ def create_model(
     return render(queries.get_entry(session, model.id))
 
 
-@router.post(
+@entries_router.post(
     "/models/{model}/import",
     status_code=status.HTTP_202_ACCEPTED,
     summary="Import what was uploaded",
@@ -164,7 +181,7 @@ def import_model(context: Writer, session: SessionDep) -> TaskOut:
     return render_task(session, context.project, task)
 
 
-@router.get("/models/{model}", summary="Read a model")
+@entries_router.get("/models/{model}", summary="Read a model")
 @sends_headers("ETag")
 def get_model(context: Reader, session: SessionDep, response: Response) -> ModelOut:
     """Return a model with its card."""
@@ -174,7 +191,7 @@ def get_model(context: Reader, session: SessionDep, response: Response) -> Model
     return render(entry)
 
 
-@router.get("/models/{model}/lineage", summary="Trace a model")
+@entries_router.get("/models/{model}/lineage", summary="Trace a model")
 def get_model_lineage(context: Reader, session: SessionDep) -> LineageOut:
     """Return the dataset versions, base model, task and experiment that a model comes from."""
     entry = queries.get_entry(session, context.model_id)
@@ -197,7 +214,7 @@ def get_model_lineage(context: Reader, session: SessionDep) -> LineageOut:
     )
 
 
-@router.delete(
+@entries_router.delete(
     "/models/{model}",
     status_code=status.HTTP_204_NO_CONTENT,
     summary="Delete a model",
@@ -214,3 +231,107 @@ def delete_model(context: Writer, session: SessionDep, response: Response) -> No
     )
     if entry is not None:
         set_purge_after(response, entry.purge_after)
+
+
+files_router = APIRouter(prefix="/api/v1/models/{model}/files")
+
+FilePath = Annotated[
+    str, Path(description="relative, of plain names: letters, digits and . _ + @ = -")
+]
+
+
+def render_file(file: StoredFile) -> ModelFileOut:
+    """Return the response body of a model file."""
+    return ModelFileOut(path=file.path, size=file.size, sha256=file.sha256)
+
+
+@files_router.get("", summary="List a model's files")
+def list_model_files(
+    context: Annotated[ModelContext, Depends(access.READ)],
+    session: SessionDep,
+    limit: Limit = 100,
+    cursor: Cursor = None,
+) -> Page[ModelFileOut]:
+    """List files by path: `weights/` is the whole model, `adapter/` is what training added."""
+    after = ""
+    if cursor is not None:
+        (after,) = decode_cursor(cursor, str)
+    files, last = queries.page_of_files(session, context.model_id, after=after, limit=limit)
+    return Page(
+        items=[render_file(file) for file in files],
+        next_cursor=None if last is None else encode_cursor(last),
+    )
+
+
+@files_router.put(
+    ANY_PATH,
+    summary="Upload a model's file",
+    openapi_extra=describe_body("the file's bytes"),
+    responses=describe_errors("file", s409="The model takes no files (any more)"),
+)
+async def put_model_file(
+    path: FilePath,
+    context: Annotated[ModelContext, Depends(access.WRITE)],
+    expected: ExpectedDigest,
+    request: Request,
+) -> ModelFileOut:
+    """Upload a file of a model. Until the import, it is stored below `source/`.
+
+    An earlier file with the same path is replaced. Refused during and after the import.
+    """
+    service.check_path(path)
+
+    def check_in_advance(size: int) -> None:
+        with transaction() as session:
+            model, _ = service.open_for_files(session, context.model_id)
+            if model.project_id is not None:
+                check_storage_available(session, model.project_id, size)
+
+    def keep(spooled: Spooled) -> ModelFileOut:
+        with transaction() as session:
+            now = access.confirm(session, context, Permission.MODELS_WRITE)
+            file = service.add_file(
+                session, now.actor, now.model_id, path, spooled, project=now.project_uuid
+            )
+            return render_file(file)
+
+    limit = get_settings().max_upload_bytes
+    return await receive_body(
+        request, expected, limit=limit, check_in_advance=check_in_advance, keep=keep
+    )
+
+
+@files_router.get(
+    ANY_PATH,
+    summary="Download a model's file",
+    response_class=Response,
+    responses=downloads.DOCUMENTATION,
+)
+@sends_headers(*downloads.HEADERS)
+def get_model_file(
+    path: FilePath,
+    context: Annotated[ModelContext, Depends(access.READ)],
+    session: SessionDep,
+    request: Request,
+) -> Response:
+    """Return a file as an attachment, with its length, ETag and digest. Ranges are supported."""
+    file = queries.get_file(session, context.model_id, path)
+    name = file.path.rpartition("/")[2]
+    response = downloads.send_blob(request, file, name, "application/octet-stream")
+    if response.status_code in downloads.CONTENT_STATUSES:
+        audit.record(
+            session,
+            context.actor,
+            AuditAction.MODEL_DOWNLOADED,
+            "model",
+            context.model_uuid,
+            project=context.project_uuid,
+            path=file.path,
+            range=request.headers.get("range", "")[:100] or None,
+        )
+    return response
+
+
+router = APIRouter(tags=["models"])
+router.include_router(entries_router)
+router.include_router(files_router)
