@@ -1,7 +1,7 @@
 """Pure rules of experiments.
 
-``runs`` decides which data can be used for training and which run is the best, ``comparison`` finds
-the differences between configs, and ``records`` builds the record that makes a run repeatable.
+They decide which data can be used for training and which run is the best, find the differences
+between configs, and build the record that makes a run repeatable.
 """
 
 import math

@@ -1,8 +1,8 @@
 """Use cases for experiments.
 
 ``experiments`` creates and changes experiments. ``trainings`` and ``evaluations`` handle such tasks
-from submission to the stored outcome; ``inputs`` handles the data and models that these tasks read.
-``external`` handles external runs. ``comparisons`` compares experiments and runs.
+and external runs, from the submission to the stored outcome. ``comparisons`` compares experiments
+and runs.
 """
 
 from aiplatform.server.experiments.service.comparisons import compare, record

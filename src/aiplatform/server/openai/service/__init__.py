@@ -1,8 +1,8 @@
 """Use cases for the OpenAI-compatible API.
 
-``lookups`` finds the caller and their deployments, and ``routing`` decides which deployment gets a
-request. ``answers`` gets the answer over ``connections`` to the model servers. ``access_watch``
-ends answers when their callers lose access, and ``audit_queue`` writes the audit entries.
+``routing`` decides which deployment gets a request. ``answers`` finds the caller, gets the answer
+over ``connections`` to the model servers, and writes the audit entry. ``access_watch`` ends answers
+when their callers lose access.
 """
 
 from aiplatform.server.openai.service.answers import Answer, ChatService

@@ -1,8 +1,7 @@
 """Use cases for the registry.
 
 ``imports`` imports models. ``registration`` registers tuned models, decides which models a task may
-use, and deletes models. ``pending_models`` resolves references to models that a training task has
-yet to produce.
+use, resolves references to models that a training task has yet to produce, and deletes models.
 """
 
 from aiplatform.server.registry.service.imports import (

@@ -1,7 +1,7 @@
 """Use cases for sweeps.
 
-``sweeps`` creates and cancels them. ``next_step`` does the next step of a sweep, and ``triggers``
-schedules it. ``sampling`` chooses parameters. ``best_model`` registers the best model.
+``sweeps`` creates and cancels them, and registers the best model. ``next_step`` chooses parameters
+and does the next step of a sweep.
 """
 
 from aiplatform.server.sweeps.service.sweeps import (
