@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from aiplatform.data import diff
-from aiplatform.data.diff import Job, compare, page, summary_of
+from aiplatform.data.diff import Job, compare
+from aiplatform.data.diff_index import page, summary_of
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.row_access import rows_at, sample_positions, search
 from aiplatform.protocol.rows import Condition

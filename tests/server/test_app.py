@@ -1,6 +1,8 @@
-"""Tests of the composed application: each route's rate limit."""
+"""Tests of the composed application: each route's rate limit, and what its processes load."""
 
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -65,3 +67,16 @@ def test_buckets_of_new_public_route_is_login_by_default() -> None:
 def test_open_names_only_existing_routes(app: FastAPI) -> None:
     names: set[Any] = {getattr(route, "name", None) for route in app.routes}
     assert names >= NORMAL_LIMIT_ROUTES
+
+
+def test_api_and_worker_load_no_libraries_that_only_their_children_use(database_url: str) -> None:
+    code = (
+        "import sys, aiplatform.server.worker, pyarrow\n"
+        "from aiplatform.server.app import served_app\n"
+        "served_app()\n"
+        "pyarrow.array([1])\n"  # would import an installed pandas
+        "heavy = {'datasets', 'pandas', 'polars', 'scipy', 'sklearn', 'torch', 'transformers'}\n"
+        "print(sorted(heavy & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

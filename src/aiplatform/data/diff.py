@@ -11,11 +11,9 @@ before, position after), from which pages of rows and cells are read.
 """
 
 import argparse
-import json
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from io import RawIOBase
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +24,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from aiplatform.data.canonical import iter_batches, row_count
+from aiplatform.data.diff_index import ADDED, CHANGED, REMOVED, SUMMARY
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.ingest import prepare_process, run_program
-from aiplatform.data.row_access import rows_at
 from aiplatform.data.row_hashes import PRIME, Hashes
 from aiplatform.data.tables import (
     content_hashes,
@@ -40,9 +38,6 @@ from aiplatform.data.tables import (
 from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.specs import Strict
 
-ADDED, REMOVED, CHANGED = 0, 1, 2
-KINDS = ("added", "removed", "changed")
-SUMMARY = b"aiplatform.diff"
 INDEX_GROUP_ROWS = 65_536
 
 HASH_BYTES = 8
@@ -254,68 +249,6 @@ def _column_changes(first: pa.Schema, second: pa.Schema) -> dict[str, Any]:
             for n, t in after.items()
             if n in before and before[n] != t
         ],
-    }
-
-
-def summary_of(index: Path) -> dict[str, Any]:
-    """Return the summary that :func:`compare` has stored in the index."""
-    found: dict[str, Any] = json.loads(pq.read_schema(index).metadata[SUMMARY])
-    return found
-
-
-def page(
-    index: Path,
-    before: Path | RawIOBase,
-    after: Path | RawIOBase,
-    *,
-    offset: int,
-    limit: int,
-    kinds: set[str] | None = None,
-) -> tuple[list[dict[str, Any]], int | None]:
-    """Return a page of an index with the rows, and the offset of the next page.
-
-    Entries of added and removed rows have the whole row; those of changed rows have the cells that
-    differ.
-
-    Args:
-        index: The index file that :func:`compare` wrote.
-        before: The canonical Parquet file of the first version.
-        after: The canonical Parquet file of the second version.
-        offset: The number of entries to skip.
-        limit: The largest number of entries to return.
-        kinds: Which of ``added``, ``removed`` and ``changed`` to return; None for all.
-    """
-    table = pq.read_table(index, memory_map=True)
-    if kinds is not None:
-        wanted = pa.array([KINDS.index(kind) for kind in kinds], pa.uint8())
-        table = table.filter(pa.compute.is_in(table.column("kind"), value_set=wanted))
-    entries = table.slice(offset, limit).to_pylist()
-    olds = rows_at(before, [e["before"] for e in entries if e["before"] is not None])
-    news = rows_at(after, [e["after"] for e in entries if e["after"] is not None])
-    old, new = iter(olds), iter(news)
-    items = []
-    for entry in entries:
-        item: dict[str, Any] = {
-            "kind": KINDS[entry["kind"]], "before": entry["before"], "after": entry["after"],
-        }  # fmt: skip
-        if entry["kind"] == ADDED:
-            item["row"] = next(new)
-        elif entry["kind"] == REMOVED:
-            item["row"] = next(old)
-        else:
-            item["cells"] = changed_cells(next(old), next(new))
-        items.append(item)
-    following = offset + len(entries)
-    return items, following if following < table.num_rows else None
-
-
-def changed_cells(old: dict[str, Any], new: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the values before and after of each cell that differs between two rows."""
-    names = [*old, *(name for name in new if name not in old)]
-    return {
-        name: {"before": old.get(name), "after": new.get(name)}
-        for name in names
-        if dumps(old.get(name)) != dumps(new.get(name))
     }
 
 

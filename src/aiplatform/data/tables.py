@@ -2,16 +2,19 @@
 
 import json
 from collections.abc import Collection, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 import pyarrow as pa
 
 from aiplatform.data.canonical import dated_columns, json_columns, rows_of
 from aiplatform.data.conversations import CHAT, SHAREGPT
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.json_text import json_text
+
+if TYPE_CHECKING:
+    import polars as pl
 
 NULL_TEXT = "\x00"
 """Placeholder for a missing text in a conversation when rows are hashed; no real text is a NUL."""
@@ -151,8 +154,10 @@ def _widened(column: pa.Array, field: pa.Field) -> pa.Array:
         raise MalformedData("number_inexact", column=field.name) from error
 
 
-def frame(batch: pa.RecordBatch | pa.Table, columns: Sequence[str] | None = None) -> pl.DataFrame:
+def frame(batch: pa.RecordBatch | pa.Table, columns: Sequence[str] | None = None) -> "pl.DataFrame":
     """Convert a batch to Polars, so that missing and empty texts in conversations differ."""
+    import polars as pl  # noqa: PLC0415  (the API uses this module, but not this function)
+
     names = batch.schema.names if columns is None else list(columns)
     kept = {}
     for name in names:

@@ -19,6 +19,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import Scope
 
 import aiplatform
+from aiplatform.data.no_pandas import hide_pandas
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.audit.endpoints import router as audit_router
 from aiplatform.server.audit.service.denials import denials
@@ -293,6 +294,7 @@ def share_metrics(settings: Settings) -> None:
 
 def served_app() -> FastAPI:
     """Create the application for a process that only serves the API."""
+    hide_pandas()
     app = create_app()
     gc_settings.freeze_startup_objects()
     return app

@@ -4,6 +4,7 @@ import sys
 
 from sqlalchemy.exc import OperationalError
 
+from aiplatform.data.no_pandas import hide_pandas
 from aiplatform.server.audit import jobs as audit_jobs
 from aiplatform.server.composition import compose
 from aiplatform.server.core import tracing
@@ -15,6 +16,7 @@ from aiplatform.server.execution.jobs import NameInUse, run_worker
 
 def main() -> int:
     """Run a worker until a signal ends it, and return the exit code."""
+    hide_pandas()
     configure_logging(get_settings())
     try:
         require_current()

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 from anyio import to_thread
 
-from aiplatform.data import diff
+from aiplatform.data import diff_index
 from aiplatform.data.finding_rows_file import read_positions
 from aiplatform.data.row_access import Found
 from aiplatform.protocol.encoding import dumps, jsonable
@@ -121,7 +121,7 @@ def differences_page(
     kinds: Sequence[str] | None,
 ) -> tuple[dict[str, Any], list[dict[str, Any]], int | None]:
     """Return the summary, entries from ``offset`` on, and the next page's offset or None."""
-    entries, following = diff.page(
+    entries, following = diff_index.page(
         index,
         open_file(before) or local_rows(before),
         open_file(after) or local_rows(after),
@@ -137,7 +137,7 @@ def differences_page(
             break
         size += len(dumps(entry))
         items.append(jsonable(entry))
-    return diff.summary_of(index), items, following
+    return diff_index.summary_of(index), items, following
 
 
 FINDINGS_LAYOUT = "2"
