@@ -23,6 +23,7 @@ from aiplatform.client import (
     Enrolment,
     Experiment,
     Firing,
+    FixPreview,
     Invitation,
     Key,
     Link,
@@ -162,6 +163,7 @@ def test_keys_roles_and_ownership(client: Client) -> None:
     client.projects.leave(U)
     only(client.projects.transfer(U, "ann", keep_role="viewer"), Project)
     only(client.projects.access(U, "ann"), Access)
+    only(client.projects.access(U), Access)
 
 
 def test_accounts_and_invitations(client: Client) -> None:
@@ -259,6 +261,7 @@ def test_datasets(client: Client) -> None:
     client.datasets.check(U, "v1", against=["5b1e0d0a-6c3f-4b0e-8f0a-2f1c7a9d4e10@v1"])
     client.datasets.reports(U, "v1").first()
     client.datasets.report(U, "v1", made=U)
+    only(client.datasets.preview_fix(U, "duplicates", "drop", version="v1", limit=5), FixPreview)
     client.datasets.report_changes(U, "v1", version="v2")
     only(client.datasets.filter(U, where, drop=True, parent="@prod"), DatasetVersion)
     only(client.datasets.map(U, {"question": "prompt"}, message="m", parent="v1"), DatasetVersion)

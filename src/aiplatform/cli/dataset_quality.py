@@ -40,6 +40,10 @@ def fix(
     ] = False,
     message: Message = None,
     parent: Parent = None,
+    preview: Annotated[
+        bool,
+        typer.Option("--preview", help="Show some rows before and after, and change nothing."),
+    ] = False,
     detach: DetachReport = False,
     project: Project = None,
     json: Json = False,
@@ -64,8 +68,40 @@ def fix(
         chosen[code] = action
     if not chosen:
         raise typer.BadParameter(tr("give FINDING=FIX, or --all for what the report offers"))
+    if preview:
+        _print_previews(client.datasets, dataset, parent, chosen, json)
+        return
     made = client.datasets.fix(dataset, chosen, message=message, parent=parent)
     print_new_version(made, json, detach=detach)
+
+
+def _print_previews(
+    datasets: "Datasets", dataset: str, version: str | None, fixes: dict[str, str], json: bool
+) -> None:
+    """Print some rows of each finding before and after its fix."""
+    from aiplatform.protocol.encoding import dumps
+
+    found = {
+        code: datasets.preview_fix(dataset, code, action, version=version)
+        for code, action in fixes.items()
+    }
+    if json:
+        print_json(found)
+        return
+    for code, preview in found.items():
+        shown = len(preview.items)
+        say(tr("{code}: {shown} of {count} rows", code=code, shown=shown, count=preview.count))
+        print_rows(
+            ["ROW", "BEFORE", "AFTER"],
+            [
+                [
+                    row.row,
+                    dumps(row.before),
+                    tr("dropped") if row.after is None else dumps(row.after),
+                ]
+                for row in preview.items
+            ],
+        )
 
 
 def gate(

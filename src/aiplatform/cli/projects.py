@@ -367,6 +367,9 @@ def _done(subject: object, text: str, *, json: bool) -> None:
 
 
 Person = Annotated[str, typer.Argument(metavar="USER", help="Username or uuid.")]
+OptionalPerson = Annotated[
+    str | None, typer.Argument(metavar="USER", help="Username or uuid; by default you.")
+]
 
 
 @app.command()
@@ -401,8 +404,8 @@ def transfer(
 
 
 @app.command()
-def access(project: Name, user: Person, json: Json = False) -> None:
-    """Explain which permissions a user has in a project, and why."""
+def access(project: Name, user: OptionalPerson = None, json: Json = False) -> None:
+    """Explain which permissions a user has in a project, and why; without a user, your own."""
     found = connect().projects.access(project, user)
     if json:
         print_json(found)

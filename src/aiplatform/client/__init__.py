@@ -25,6 +25,7 @@ from aiplatform.client.credentials import CredentialStore, Session
 from aiplatform.client.data_cache import DataCache
 from aiplatform.client.dataset_changes import DatasetTag
 from aiplatform.client.dataset_files import DatasetVersion, LocalDataset
+from aiplatform.client.dataset_quality import FixPreview
 from aiplatform.client.dataset_rows import DatasetDiff, PlacedRow
 from aiplatform.client.datasets import Dataset
 from aiplatform.client.deployments import Deployment
@@ -127,6 +128,7 @@ __all__ = [
     "Experiment",
     "ExternalRun",
     "Firing",
+    "FixPreview",
     "Invitation",
     "Key",
     "Link",

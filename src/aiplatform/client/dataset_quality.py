@@ -10,11 +10,16 @@ from aiplatform.client.dataset_paths import DatasetLike, DatasetPaths
 from aiplatform.client.models import ModelLike, Models
 from aiplatform.client.projects import ProjectLike, Projects
 from aiplatform.client.tasks import Task
-from aiplatform.protocol.shapes.datasets import ReportOut
+from aiplatform.client.transport import segment
+from aiplatform.protocol.shapes.datasets import FixPreviewOut, ReportOut
 
 
 class QualityReportInfo(Resource, ReportOut):
     """Facts about a version's quality report, without the report itself."""
+
+
+class FixPreview(Resource, FixPreviewOut):
+    """Some rows of a finding as a fix would change them, and the number of all its rows."""
 
 
 class DatasetQuality(DatasetPaths):
@@ -115,6 +120,29 @@ class DatasetQuality(DatasetPaths):
         """Queue the task of :meth:`fix`; once ended, its ``result`` has the new ``version``."""
         body = {"fixes": dict(fixes), "message": message, "parent": self._parent(dataset, parent)}
         return self._make(Task, self._http.post(f"{self.path(dataset, project)}/fix", body))
+
+    def preview_fix(
+        self,
+        dataset: DatasetLike,
+        finding: str,
+        action: str,
+        *,
+        version: str | None = None,
+        limit: int = 10,
+        project: ProjectLike | None = None,
+    ) -> FixPreview:
+        """Return the first rows of a finding, each before and after a fix. Nothing is changed.
+
+        Args:
+            dataset: the dataset.
+            finding: the code of a finding of the quality report, such as ``personal_email``.
+            action: one of the fixes that the report lists for it, such as ``mask``.
+            version: a version or tag; by default the current version.
+            limit: the largest number of rows to return, up to 50.
+            project: the project in which to look up a name.
+        """
+        path = f"{self._version_path(dataset, version, project)}/findings/{segment(finding)}"
+        return self._make(FixPreview, self._http.get(f"{path}/preview", action=action, limit=limit))
 
     def reports(
         self,

@@ -268,10 +268,14 @@ class Projects(Group):
         body: dict[str, Any] = {"user": str(user), "keep_role": keep_role}
         return self._make(Project, self._http.post(f"{self.path(project)}/transfer", body))
 
-    def access(self, project: ProjectLike, user: UUID | str) -> Access:
-        """Return the permissions that a user has in a project, with their sources."""
-        answer = self._http.get(f"{self.path(project)}/access", user=str(user))
-        return self._make(Access, answer)
+    def access(self, project: ProjectLike, user: UUID | str | None = None) -> Access:
+        """Return the permissions that a user has in a project, with their sources.
+
+        Without ``user``, they are your own, which every member may read.
+        """
+        if user is None:
+            return self._get(Access, f"{self.path(project)}/access/me")
+        return self._make(Access, self._http.get(f"{self.path(project)}/access", user=str(user)))
 
     def path(self, project: ProjectLike | None) -> str:
         """Return the path of the project in the API."""

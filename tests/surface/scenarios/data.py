@@ -240,6 +240,7 @@ def unfinished_uploads(live: LivePlatform) -> None:
     "Datasets.start_fix",
     "Datasets.tag",
     "Datasets.untag",
+    "Datasets.preview_fix",
     "Datasets.update",
     "Datasets.upsert",
 )
@@ -247,6 +248,8 @@ def changes(live: LivePlatform) -> None:
     datasets = live.client.datasets
     name = live.name("numbers")
     made = datasets.upload(name, table(1, 2, 3, 3, column="remark")).wait_ready(300)
+    preview = datasets.preview_fix(made, "duplicates", "deduplicate")
+    assert [(item.row, item.after) for item in preview.items] == [(3, None)]
     assert datasets.start_fix(made, {"duplicates": "deduplicate"}).wait(300).status == "completed"
     fixed = datasets.fix(made, {"duplicates": "deduplicate"}, parent="v1", timeout=300)
     assert fixed.row_count == 3
@@ -313,6 +316,9 @@ def changes_by_commands(live: LivePlatform) -> None:
 
     live.cli("datasets", "upload", rows, "--name", name)
     assert {"n", "remark"} <= set(live.cli("datasets", "columns", name).split())
+    shown = live.cli("datasets", "fix", name, "duplicates=deduplicate", "--preview")
+    assert "duplicates: 1 of 1 rows" in shown
+    assert "dropped" in shown
     live.cli("datasets", "fix", name, "duplicates=deduplicate", "--detach")
     assert numbers() == [1, 2, 3]
     # Without quality reports, which would take longer than the rest of the scenario.

@@ -112,6 +112,8 @@ def members(live: LivePlatform) -> None:
     projects.set_member(project, name, "viewer")
     assert role() == "viewer"
     assert projects.access(project, name)
+    own = client.projects.access(project)
+    assert "datasets:read" in {held.permission for held in own.permissions}
     client.projects.leave(project)
     assert role() is None
     projects.set_member(project, name, "viewer")

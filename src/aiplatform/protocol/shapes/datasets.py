@@ -164,6 +164,38 @@ class ReportOut(Shape):
     )
 
 
+class FixedRowOut(Shape):
+    """A row before and after a fix; ``after`` is null if the fix removes the row."""
+
+    row: int
+    before: dict[str, Any]
+    after: dict[str, Any] | None
+
+
+class FixPreviewOut(Shape):
+    """Some rows of a finding as a fix would change them, and the number of all its rows."""
+
+    count: int
+    items: list[FixedRowOut]
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "count": 14,
+                    "items": [
+                        {
+                            "row": 7,
+                            "before": {"text": "write to ann@example.com"},
+                            "after": {"text": "write to [EMAIL]"},
+                        }
+                    ],
+                }
+            ]
+        }
+    )
+
+
 class UploadOut(Shape):
     """A resumable upload; sizes are in bytes.
 

@@ -499,6 +499,15 @@ class ComparedData(BaseModel):
     method_zh: str
 
 
+class OutsideCheck(BaseModel):
+    """A check from another package that is installed, and the error with which it ended, if any."""
+
+    name: str
+    distribution: str | None
+    version: str | None
+    error: str | None
+
+
 class QualityReport(BaseModel):
     """The quality report of a version. Reports from older versions of the platform may lack fields.
 
@@ -516,6 +525,7 @@ class QualityReport(BaseModel):
     labels: list[LabelCount] | None
     tokens: TokenSummary | None
     compared_with: list[ComparedData]
+    outside_checks: list[OutsideCheck]
 
 
 class NumbersBeforeAfter(BaseModel):
@@ -576,38 +586,6 @@ class ReportChanges(BaseModel):
                             "change": "gone",
                             "before": {"count": 20, "share": 0.047619},
                             "after": None,
-                        }
-                    ],
-                }
-            ]
-        }
-    )
-
-
-class FixedRow(BaseModel):
-    """A row before and after a fix; ``after`` is null if the fix removes the row."""
-
-    row: int
-    before: dict[str, Any]
-    after: dict[str, Any] | None
-
-
-class FixPreview(BaseModel):
-    """Some rows of a finding as a fix would change them, and the number of all its rows."""
-
-    count: int
-    items: list[FixedRow]
-
-    model_config = ConfigDict(
-        json_schema_extra={
-            "examples": [
-                {
-                    "count": 14,
-                    "items": [
-                        {
-                            "row": 7,
-                            "before": {"text": "write to ann@example.com"},
-                            "after": {"text": "write to [EMAIL]"},
                         }
                     ],
                 }

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from aiplatform.data.reports import Subject, compare_reports, render_report
 from aiplatform.protocol.gates import Gate
 from aiplatform.protocol.references import VERSION_OR_TAG
-from aiplatform.protocol.shapes.datasets import ReportOut
+from aiplatform.protocol.shapes.datasets import FixedRowOut, FixPreviewOut, ReportOut
 from aiplatform.protocol.shapes.tasks import TaskOut
 from aiplatform.protocol.specs import FixAction
 from aiplatform.server.core import downloads
@@ -32,8 +32,6 @@ from aiplatform.server.datasets.models import DatasetVersion, QualityReportHisto
 from aiplatform.server.datasets.queries import reports
 from aiplatform.server.datasets.rules import safe_filename
 from aiplatform.server.datasets.schemas import (
-    FixedRow,
-    FixPreview,
     GateRule,
     GateVerdict,
     QualityReport,
@@ -340,7 +338,7 @@ async def preview_fix(
     context: Annotated[ProjectContext, Depends(access.READ)],
     action: Annotated[FixAction, Query(description="one of the fixes that the report lists")],
     limit: Annotated[int, Query(ge=1, le=50, description="most rows")] = 10,
-) -> FixPreview:
+) -> FixPreviewOut:
     """Return the first rows of a finding, each before and after a fix. Nothing is changed.
 
     It is refused in the same cases as the finding's rows, and for a fix that the finding does not
@@ -352,4 +350,4 @@ async def preview_fix(
         index = await indexes.build_finding_rows(base.rows, finding)
         await run_in_threadpool(indexes.require_rows, index, finding, counted)
         count, items = await indexes.preview_fix(index, base.rows, finding, action, limit)
-    return FixPreview(count=count, items=[FixedRow(**item) for item in items])
+    return FixPreviewOut(count=count, items=[FixedRowOut(**item) for item in items])
