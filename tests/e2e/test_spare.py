@@ -38,9 +38,9 @@ def spares(worker: int) -> list[psutil.Process]:
 
 
 def is_warm(worker: int) -> bool:
-    """Return True if a worker's spare has loaded its libraries."""
+    """Return True if the spare of a worker has loaded the last of its libraries."""
     family = spares(worker)
-    return any("libarrow" in m.path for m in family[1].memory_maps()) if len(family) == 3 else False
+    return any("xxhash" in m.path for m in family[1].memory_maps()) if len(family) == 3 else False
 
 
 def ran_in_spare(client: Client, task: Task) -> bool:
@@ -62,7 +62,7 @@ def test_training_runs_in_a_spare_that_ends_with_its_worker(
         losses = []
         # After its last library is loaded, a spare takes a few moments until it is ready.
         for _ in range(6):
-            until(lambda: is_warm(warm.pid("worker")))
+            until(lambda: is_warm(warm.pid("worker")), 240)
             time.sleep(3)
             task = experiment.run().wait(120)
             assert task.status == "completed", task.error_message
