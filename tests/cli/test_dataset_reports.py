@@ -17,41 +17,47 @@ REPORT: dict[str, Any] = Partial(
         "score_formula": "100 × the product",
         "quarantined": {"rows": 3, "reasons": {"json": 2, "columns": 1}},
         "findings": [
-            {
-                "code": "duplicates",
-                "severity": "warning",
-                "count": 10,
-                "share": 0.25,
-                "message": "exact copies",
-                "effect": "They are learned by heart.",
-                "fixes": ["deduplicate"],
-                "examples": [
-                    {"row": 17, "text": f"= 3: {LONG}"},
-                    {"row": 18, "text": "= 4"},
-                    {"row": 19, "text": "= 5"},
-                ],
-                "groups": [[3, 17], [4, 18, 20, 21, 22, 23, 24, 25], [5, 19], [6, 30]],
-            },
-            {
-                "code": "markup",
-                "severity": "error",
-                "count": 1,
-                "share": 0.025,
-                "message": "HTML",
-                "effect": "The model learns it.",
-                "fixes": [],
-                "examples": [{"row": 2, "text": "= 9: <b>\n\nbold</b>"}],
-            },
-            {
-                "code": "refusals",
-                "severity": "info",
-                "count": 2,
-                "share": 0.05,
-                "message": "the answer refuses",
-                "effect": "It may be meant.",
-                "fixes": ["drop"],
-                "examples": [{"row": 8, "text": "I can't"}],
-            },
+            Partial(
+                {
+                    "code": "duplicates",
+                    "severity": "warning",
+                    "count": 10,
+                    "share": 0.25,
+                    "message": "exact copies",
+                    "effect": "They are learned by heart.",
+                    "fixes": ["deduplicate"],
+                    "examples": [
+                        {"row": 17, "text": f"= 3: {LONG}"},
+                        {"row": 18, "text": "= 4"},
+                        {"row": 19, "text": "= 5"},
+                    ],
+                    "groups": [[3, 17], [4, 18, 20, 21, 22, 23, 24, 25], [5, 19], [6, 30]],
+                }
+            ),
+            Partial(
+                {
+                    "code": "markup",
+                    "severity": "error",
+                    "count": 1,
+                    "share": 0.025,
+                    "message": "HTML",
+                    "effect": "The model learns it.",
+                    "fixes": [],
+                    "examples": [{"row": 2, "text": "= 9: <b>\n\nbold</b>"}],
+                }
+            ),
+            Partial(
+                {
+                    "code": "refusals",
+                    "severity": "info",
+                    "count": 2,
+                    "share": 0.05,
+                    "message": "the answer refuses",
+                    "effect": "It may be meant.",
+                    "fixes": ["drop"],
+                    "examples": [{"row": 8, "text": "I can't"}],
+                }
+            ),
         ],
     }
 )

@@ -172,7 +172,8 @@ class TestDatasetChanges:
         self, world: FakeServer, run: Run, named: tuple[str, ...]
     ) -> None:
         def report(code: str) -> Any:
-            return answer({"findings": [{"code": code, "severity": "error", "fixes": ["drop"]}]})
+            finding = Partial({"code": code, "severity": "error", "fixes": ["drop"]})
+            return answer(Partial({"findings": [finding]}))
 
         world.on(f"GET datasets/{D}", answer(DATASET | {"version": "v9"}))
         world.on(f"GET datasets/{D}/versions/v1/report", report("markup"))
@@ -253,13 +254,15 @@ class TestReports:
         "score": {"before": 71, "after": 96},
         "rows": {"before": 420, "after": 400},
         "findings": [
-            {
-                "code": "duplicates",
-                "message": "exact copies",
-                "change": "gone",
-                "before": {"count": 20, "share": 0.05},
-                "after": None,
-            }
+            Partial(
+                {
+                    "code": "duplicates",
+                    "message": "exact copies",
+                    "change": "gone",
+                    "before": {"count": 20, "share": 0.05},
+                    "after": None,
+                }
+            )
         ],
     }
 
@@ -292,9 +295,9 @@ class TestReports:
         world.on(f"POST datasets/{D}/versions/v2/quality", answer(TASK, 202))
         world.on(f"GET tasks/{T}", answer(TASK))
         world.on(f"GET tasks/{T}/events", sse(("1", "end", {"status": "completed"})))
-        leaked = {"label": "held@v1", "role": "evaluation", "rows": 9, "exact": 2, "question": 1,
-                  "near": 0}  # fmt: skip
-        report = {"score": 80, "rows": 4, "findings": [], "compared_with": [leaked]}
+        leaked = Partial({"label": "held@v1", "role": "evaluation", "rows": 9, "exact": 2,
+                          "question": 1, "near": 0})  # fmt: skip
+        report = Partial({"score": 80, "rows": 4, "findings": [], "compared_with": [leaked]})
         world.on(f"GET datasets/{D}/versions/v2", answer(TestDatasetChanges.MADE))
         world.on(f"GET datasets/{D}/versions/v2/report", answer(report))
         world.on(f"GET datasets/{D}/versions/v2/gate", answer({"passed": True, "failures": []}))

@@ -499,6 +499,13 @@ class ComparedData(BaseModel):
     method_zh: str
 
 
+class QuarantinedRows(BaseModel):
+    """Rows of the uploaded file that could not be read and were put aside, by reason."""
+
+    rows: int
+    reasons: dict[str, int]
+
+
 class OutsideCheck(BaseModel):
     """A check from another package that is installed, and the error with which it ended, if any."""
 
@@ -526,6 +533,7 @@ class QualityReport(BaseModel):
     tokens: TokenSummary | None
     compared_with: list[ComparedData]
     outside_checks: list[OutsideCheck]
+    quarantined: QuarantinedRows | None = None
 
 
 class NumbersBeforeAfter(BaseModel):
