@@ -112,6 +112,8 @@ PAGE: dict[int | str, dict[str, Any]] = {
     "/{version}/report",
     summary="Read the quality report",
     responses={200: {"model": QualityReport}, **BEING_MADE},
+    # A report says nothing of what it lacks, such as rows that were put aside.
+    response_model_exclude_none=True,
 )
 def get_dataset_report(
     dataset: UUID, version: Label, context: Reader, session: SessionDep, made: ReportUuid = None
