@@ -78,7 +78,7 @@ UNTARGETED = ("markup", "refusals", "leakage", "contamination", "whitespace")
 
 
 def measure_label_errors(w: ConversationGenerator, scratch: Path) -> None:
-    """Print precision and recall of the check that finds wrong labels."""
+    """Print the precision and recall of the check that finds wrong labels."""
     rows = [
         {"text": w.text(1, 3, language), "label": language}
         for language in ("english", "german", "french", "spanish", "chinese")
@@ -101,7 +101,7 @@ def measure_label_errors(w: ConversationGenerator, scratch: Path) -> None:
 
 
 def measure_cost(path: Path) -> None:
-    """Print time and memory of a full report without token counts."""
+    """Print the time and memory of a full report without token counts."""
     started = time.monotonic()
     report: dict[str, Any] = make_report(
         path, tokenizer=None, max_length=2048, progress=lambda _: None

@@ -106,7 +106,7 @@ class CredentialStore:
             self._write(content)
 
     def project(self, url: str) -> tuple[str, str] | None:
-        """Return uuid and name of the project that commands use with ``url``, or None.
+        """Return the uuid and name of the project that commands use with ``url``, or None.
 
         None means that no project is chosen.
         """

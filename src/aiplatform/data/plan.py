@@ -335,7 +335,7 @@ class Plan:
         return pa.schema([(original.get(n, n), kind.arrow) for n, kind in self.kinds.items()])
 
     def describe(self) -> list[dict[str, Any]]:
-        """Return names and types of the columns, as users see them."""
+        """Return the names and types of the columns, as users see them."""
         return [{"name": name, "type": kind.label} for name, kind in self.kinds.items()]
 
     def header_doubt(self) -> Words | None:

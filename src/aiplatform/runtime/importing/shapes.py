@@ -128,7 +128,7 @@ def _spelled(config: Any, field: str) -> str:
 
 
 def _numbers(raw: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, int | float]]:
-    """Yield path and value of each field with limits, at any depth; a value may be a list."""
+    """Yield the path and value of each field with limits, at any depth; a value may be a list."""
     for key, value in raw.items():
         if isinstance(value, dict):
             yield from _numbers(value, f"{path}{key}.")

@@ -113,7 +113,7 @@ def deduplicated_bytes(session: Session, project_id: int) -> int:
 
 
 def storage_by_version(session: Session, project_id: int, dataset: UUID) -> list[Row[Any]]:
-    """Return label and bytes of each version of a dataset, newest first.
+    """Return the label and bytes of each version of a dataset, newest first.
 
     The module's docstring explains the bytes ``logical``, ``charged`` and ``alone``.
     """

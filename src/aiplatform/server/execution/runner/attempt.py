@@ -120,7 +120,7 @@ class Phases:
         self._current = tracing.begin(phase.name, phase.time)
 
     def end(self, at: float | None = None) -> None:
-        """End the span of the last phase."""
+        """End the span of the current phase."""
         current, self._current = self._current, None
         tracing.end(current, time.time() if at is None else at)
 

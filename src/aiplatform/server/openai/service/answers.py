@@ -60,7 +60,7 @@ class Lookups:
         return await self._rows(queries.ready_deployments(), token)
 
     async def find_endpoint(self, deployment_id: int) -> Any:
-        """Return endpoint and token of a deployment if it is ready, otherwise None.
+        """Return the endpoint and token of a deployment if it is ready, otherwise None.
 
         Raises:
             psycopg.Error: when the database does not respond.

@@ -28,7 +28,7 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A slot of a worker for GPU work: a whole GPU, a MIG instance, or a declared fraction.
+    """A slot for GPU work on a worker: a whole GPU, a MIG instance, or a declared fraction.
 
     ``id`` is CUDA's name for the device; slots of the same GPU share an id. Memory is in MiB, 0 if
     unknown.
