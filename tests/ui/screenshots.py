@@ -147,11 +147,11 @@ def shoot(browser: "Browser", place: Site, out: Path, addresses: dict[str, str])
 def keep(out: Path, images: Path) -> None:
     """Copy the pictures that the documentation shows, as far as they were taken."""
     for name, picture in SHOWN.items():
-        for language, ending in (("en", ""), ("zh", "-zh")):
+        for language, folder in (("en", images), ("zh", images / "zh")):
             taken = out / picture.format(language=language)
             if taken.is_file():
-                images.mkdir(exist_ok=True)
-                shutil.copyfile(taken, images / f"{name}{ending}.png")
+                folder.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(taken, folder / f"{name}.png")
 
 
 def write_index(out: Path) -> None:
