@@ -11,6 +11,7 @@ from tests.factories.data import (
     make_rows,
     make_version,
     references,
+    whole_report,
 )
 from tests.factories.numbers import number
 from tests.factories.people import (
@@ -73,4 +74,5 @@ __all__ = [
     "make_worker",
     "number",
     "references",
+    "whole_report",
 ]

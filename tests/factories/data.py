@@ -119,26 +119,32 @@ def make_binned_dataset(session: Session, project: Project, **columns: Any) -> D
     return dataset
 
 
+def whole_report(**report: Any) -> dict[str, Any]:
+    """Return a quality report with all fields of a real one; ``report`` overrides them."""
+    return {
+        "version": VERSION,
+        "rows": 1,
+        "shape": "text",
+        "score": 100,
+        "score_formula": FORMULA,
+        "score_formula_zh": FORMULA_ZH,
+        "findings": [],
+        "languages": None,
+        "labels": None,
+        "tokens": None,
+        "compared_with": [],
+        "outside_checks": [],
+        **report,
+    }
+
+
 def make_report(session: Session, version: DatasetVersion, **report: Any) -> QualityReport:
     """Create a quality report of a version; ``report`` overrides its fields."""
+    shape = session.get_one(DatasetVersionDetails, version.id).shape
     row = QualityReport(
         version_id=version.id,
-        report={
-            "version": VERSION,
-            "rows": version.row_count,
-            "shape": session.get_one(DatasetVersionDetails, version.id).shape,
-            "score": 100,
-            "score_formula": FORMULA,
-            "score_formula_zh": FORMULA_ZH,
-            "findings": [],
-            "languages": None,
-            "labels": None,
-            "tokens": None,
-            "compared_with": [],
-            "outside_checks": [],
-        },
+        report=whole_report(rows=version.row_count, shape=shape, **report),
     )
-    row.report |= report
     session.add(row)
     session.commit()
     return row

@@ -22,12 +22,25 @@ from aiplatform.server.queue.models import Task
 from aiplatform.server.queue.service import kinds, queue
 from aiplatform.server.queue.service.kinds import Outcome
 from tests.conftest import Api
-from tests.factories import make_blob, make_context, make_model, make_project
+from tests.factories import make_blob, make_context, make_model, make_project, whole_report
 from tests.server.datasets.conftest import CHAT, jsonl
 
 pytestmark = pytest.mark.usefixtures("app")
 
-REPORT = {"score": 88, "rows": 5, "findings": [{"code": "empty", "count": float("nan")}]}
+FINDING = {
+    "code": "empty",
+    "severity": "warning",
+    "column": "text",
+    "count": 1,
+    "share": 0.2,
+    "message": "is empty",
+    "message_zh": "为空",
+    "effect": "There is nothing to learn.",
+    "effect_zh": "没有可学习的内容。",
+    "fixes": ["drop"],
+    "examples": [],
+}
+REPORT = whole_report(score=88, rows=5, findings=[FINDING])
 
 
 @pytest.fixture
@@ -41,6 +54,16 @@ def end(session: Session, task: Task, status: TaskStatus, **outcome: Any) -> Non
     commit(session)
 
 
+def test_figure_that_is_no_number_is_kept_as_text(
+    session: Session, mine: Api, dataset: dict[str, Any], task: Task
+) -> None:
+    finding = FINDING | {"share": float("nan")}
+    report = whole_report(score=88, findings=[finding])
+    end(session, task, TaskStatus.COMPLETED, result={"report": report})
+    head = mine.get(f"datasets/{dataset['uuid']}").json()
+    assert head["quality_report"]["findings"][0]["share"] == "NaN"
+
+
 def test_completed_report_makes_the_dataset_ready(
     session: Session, mine: Api, dataset: dict[str, Any], task: Task, owner: User
 ) -> None:
@@ -52,7 +75,6 @@ def test_completed_report_makes_the_dataset_ready(
     head = mine.get(path).json()
     assert head["status"] == "ready"
     assert head["quality_report"]["score"] == 88
-    assert head["quality_report"]["findings"][0]["count"] == "NaN"
     assert mine.get(f"{path}/versions/v1/report").json() == head["quality_report"]
     assert mine.get(f"{path}/versions/v1").json()["report"] == head["quality_report"]
     told = session.scalars(

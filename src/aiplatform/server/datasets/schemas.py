@@ -484,10 +484,12 @@ class TokenSummary(BaseModel):
 class ComparedData(BaseModel):
     """Other data that the rows were compared with, and how many of its rows were found in them.
 
-    Evaluation data has ``exact``, ``question`` and ``near``, a benchmark ``contaminated``.
+    Evaluation data has ``exact``, ``question`` and ``near``; a benchmark has ``contaminated``,
+    ``too_short`` and ``run``, the number of words that count as a copied passage.
     """
 
     label: str
+    dataset: str | None
     role: Literal["evaluation", "benchmark"]
     rows: int
     exact: int | None = None
@@ -495,6 +497,7 @@ class ComparedData(BaseModel):
     near: int | None = None
     contaminated: int | None = None
     too_short: int | None = None
+    run: int | None = None
     method: str
     method_zh: str
 
