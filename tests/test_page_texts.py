@@ -1,4 +1,4 @@
-"""Tests of the texts of the web interface, which stand in one catalogue for each part."""
+"""Tests of the texts of the web interface, which are kept in one catalogue for each part."""
 
 import re
 from collections import defaultdict
@@ -10,7 +10,7 @@ ENTRY = re.compile(r'(?:^|\n\n)msgid ("(?!").*")\nmsgstr ("(?!").*")(?=\n)')
 
 
 def test_text_has_one_translation() -> None:
-    """The catalogues are merged, so that only one of two translations would be shown."""
+    """Check it because the build merges the catalogues: a second translation is never shown."""
     found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for file in sorted(CATALOGUES.rglob("zh-CN.po")):
         for text, translation in ENTRY.findall(file.read_text("utf-8")):

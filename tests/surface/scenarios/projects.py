@@ -122,6 +122,7 @@ def members(live: LivePlatform) -> None:
     live.cli("projects", "grant", project, name, "viewer")
     assert name in live.cli("projects", "members", project)
     assert live.cli_json("projects", "access", project, name)
+    assert live.cli_json("projects", "access", project)["permissions"]
     live.cli("projects", "leave", project, "--yes", token=client.access_token())
     assert role() is None
     live.cli("projects", "grant", project, name, "viewer")

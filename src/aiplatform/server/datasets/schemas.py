@@ -519,9 +519,10 @@ class OutsideCheck(BaseModel):
 
 
 class QualityReport(BaseModel):
-    """The quality report of a version. Reports from older versions of the platform may lack fields.
+    """The quality report of a version.
 
-    This class only describes the response. Reports are stored and sent as they were made.
+    This class only describes the response. Reports are stored and sent as they were made; a field
+    with a default is left out where there is nothing to report.
     """
 
     version: int
