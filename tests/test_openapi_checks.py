@@ -33,7 +33,10 @@ OTHER_TEST_CLIENTS = {
 
 OPTIONAL = {
     "ChatCompletion": "the model's server writes it",
+    "ComparedData": "it has the counts of its role only",
     "ErrorBody": "the model's server may write it",
+    "QualityReport": "a report is sent as it was stored, without the parts that it lacks",
+    "ReportFinding": "a report is sent as it was stored, without the parts that it lacks",
     "SummaryOut": "the route leaves out what a series has not",
 }
 """Schemas that only responses use and that have optional fields, each with the reason."""
