@@ -96,7 +96,7 @@ def _reports(scope: Scope) -> bool:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-    """Create the first administrator, and hold the resources that live as long as the process.
+    """Create the first administrator, and keep resources open while the process runs.
 
     Examples are the database listener and the connection pool for short statements.
     """
@@ -128,7 +128,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
 NORMAL_LIMIT_ROUTES = frozenset(
     {"begin_sso", "finish_sso", "health", "health_details", "read_sso", "refuse_unknown_address"}
 )
-"""Names of public routes with the normal rate limit, because guessing gains nothing there.
+"""Names of public routes with the normal rate limit: guessing there is useless for attackers.
 
 A single sign-on provider's response is accepted only with the browser's cookie, and the exchange
 that follows has the strict limit.
@@ -195,8 +195,8 @@ def _add_middleware(app: FastAPI, settings: Settings, buckets: Buckets) -> None:
             expose_headers=["*"],
             max_age=600,
         )  # fmt: skip
-    # A failed login writes its own audit entry, with the account. A page requests the session of a
-    # browser that may not have one.
+    # A failed login writes its own audit entry, with the account. Every page asks for the browser's
+    # session, even if there is none.
     app.add_middleware(
         middleware.CountDenials,
         note=denials.note,

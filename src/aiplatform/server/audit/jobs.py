@@ -18,8 +18,8 @@ log = structlog.get_logger(__name__)
 def start_sealing() -> threading.Thread:
     """Start a thread that seals the audit trail regularly for as long as the process lives.
 
-    Every worker has such a thread; an advisory lock lets one of them seal at a time. A crash
-    between two seals loses nothing, because the queue of unsealed rows is in the database.
+    Every worker has such a thread, and an advisory lock keeps them from sealing at the same time. A
+    crash between two seals loses nothing, because the queue of unsealed rows is in the database.
     """
     thread = threading.Thread(target=_run, args=(get_settings(),), name="audit-sealer", daemon=True)
     thread.start()

@@ -116,7 +116,7 @@ def _newest_with_words(
     place: tuple[datetime, int] | None,
     wanted: int,
 ) -> list[int]:
-    """Return the numbers of the newest ``wanted`` rows with rare words that meet the conditions.
+    """Return the numbers of the newest ``wanted`` rows that meet ``conditions`` on rare words.
 
     The word index does not return rows in order of time, and fetching all rows that it finds takes
     longer than the search. It is therefore combined with the time index: only the newest part of

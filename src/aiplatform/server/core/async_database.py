@@ -137,7 +137,7 @@ async def _configure(connection: Any) -> None:
 
 
 class Batcher(Generic[Argument, Result]):
-    """A batcher that handles concurrent calls together.
+    """A function that handles concurrent calls in batches.
 
     ``handle`` gets the arguments of a batch and returns a result or an exception for each; if it
     raises, all calls in the batch fail. Up to ``lanes`` batches run at the same time; further calls
@@ -189,7 +189,7 @@ class Batcher(Generic[Argument, Result]):
                     await self._handle_batch([one])
                 return
             results = [error] * len(batch)
-        except Exception as error:  # noqa: BLE001  (a fault of ours; each caller gets it)
+        except Exception as error:  # noqa: BLE001  (a bug; each caller gets the error)
             results = [error] * len(batch)
         for (_, future), result in zip(batch, results, strict=True):
             if future.done():  # the caller was cancelled

@@ -128,7 +128,7 @@ def send(name: str, broker_queue: str, **kwargs: Any) -> None:
 class Waker:
     """A sender of wake-ups that combines those in quick succession.
 
-    The first wake-up of a quiet queue is sent at once. Later ones are delayed and combined. A
+    The first wake-up after a pause is sent immediately. Later ones are delayed and combined. A
     worker that claims a task wakes the next worker itself, so a message for each of a thousand
     submissions would add nothing. Every submission is still followed by at least one message.
     """
@@ -142,7 +142,7 @@ class Waker:
         self._thread: threading.Thread | None = None
 
     def wake(self, queue: str) -> None:
-        """Send a wake-up to a worker of ``queue``, at once or after a short delay."""
+        """Send a wake-up to a worker of ``queue``, immediately or after a short delay."""
         with self._lock:
             if queue in self._due:
                 return

@@ -99,10 +99,10 @@ KEEPALIVE_OPTIONS: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 30_000,
 }
-"""Options of libpq that give up a dead connection within half a minute.
+"""Options with which libpq closes a dead connection within half a minute.
 
-A network that drops packets reports nothing. With TCP's defaults, a failed write is noticed after a
-quarter of an hour, and a dead connection that only listens after two hours.
+A network that drops packets reports no error. With TCP's defaults, a failed write is noticed only
+after 15 minutes. On a connection that only listens, the failure is noticed only after two hours.
 """
 
 SERVER_KEEPALIVE_STATEMENTS = """
@@ -239,7 +239,7 @@ _AFTER_COMMIT = "aiplatform.after_commit"
 
 
 def after_commit(session: Session, action: AfterCommit) -> None:
-    """Register ``action`` to run after the session's transaction commits; never if it rolls back.
+    """Register ``action`` to run after the session's transaction has committed.
 
     An action must not fail because the broker or a listener is unavailable. The reaper repeats lost
     wake-ups, and polling replaces lost notifications.
@@ -270,7 +270,7 @@ def transaction() -> Iterator[Session]:
 
 
 def max_sessions(pool_size: int) -> int:
-    """Return how many requests may hold a session at once; the pool has ``2 * pool_size``.
+    """Return the maximum number of open sessions of requests; the pool has ``2 * pool_size``.
 
     A request keeps its connection while it waits for a thread. If other requests occupied all
     threads and waited there for a connection, both would wait forever. Requests therefore wait for

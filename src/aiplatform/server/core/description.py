@@ -214,7 +214,7 @@ def _require_fields(document: dict[str, Any], routes: Sequence[APIRoute]) -> Non
     """Declare the fields of responses as required, including those with a default value.
 
     Responses always contain all fields. Three kinds of schemas are not changed: those of routes
-    that leave out nulls, those that requests use, too, and those that allow extra fields because
+    that leave out nulls, those that requests also use, and those that allow extra fields because
     other programs write the document.
     """
     schemas = document["components"]["schemas"]

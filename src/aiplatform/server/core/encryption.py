@@ -4,10 +4,10 @@ The key file has one key per line, 32 bytes in base64; ``#`` begins a comment. T
 encrypts, and all keys decrypt. To replace a key, add a new one at the top and run the command
 ``aiplatform db rotate-keys``. All processes of the platform read the same file.
 
-A sealed value is ``1 | key id | nonce | ciphertext and tag``: one, eight, twelve and the remaining
-bytes. The id of a key is part of its hash, so the file needs to contain only keys.
+An encrypted value is ``1 | key id | nonce | ciphertext and tag``: one, eight, twelve and the
+remaining bytes. The id of a key is part of its hash, so the file needs to contain only keys.
 
-Declare columns for sealed values with :func:`sealed_column`, so that key rotation finds them.
+Declare columns for encrypted values with :func:`sealed_column`, so that key rotation finds them.
 """
 
 import base64
@@ -35,7 +35,7 @@ KEY_BYTES = 32
 ID_BYTES = 8
 NONCE_BYTES = 12
 HEADER_BYTES = 1 + ID_BYTES
-"""Length of the version and key id, which identify the key that sealed a value."""
+"""Length of the version and key id, which identify the key that encrypted a value."""
 MAX_FILE_BYTES = 1 << 16
 SEALED = "sealed"
 """Key in a column's ``info`` under which the template of its context is stored."""
@@ -58,9 +58,9 @@ class KeyFileUnusable(Problem):
 
 
 class SecretUnreadable(Problem):
-    """A sealed value can't be opened.
+    """A stored value can't be decrypted.
 
-    Its key is gone, the value was altered, or it was copied from another row.
+    Its key was removed, or the value was altered or copied from another row.
     """
 
     status = 503
@@ -75,17 +75,19 @@ class Key:
 
     @property
     def id(self) -> bytes:
-        """The id by which sealed values refer to this key."""
+        """The id by which encrypted values refer to this key."""
         return hashlib.sha256(b"aiplatform key id\0" + self.material).digest()[:ID_BYTES]
 
     @property
     def header(self) -> bytes:
-        """The first bytes of all values sealed with this key."""
+        """The first bytes of all values encrypted with this key."""
         return VERSION + self.id
 
 
 def encrypt(value: str, context: str) -> bytes:
-    """Seal ``value`` for ``context``, such as ``"secret:<uuid>"``. Only this context can open it.
+    """Encrypt ``value`` for ``context``, such as ``"secret:<uuid>"``.
+
+    Decryption requires the same context.
 
     Raises:
         KeyFileUnusable: there is no usable key file.
@@ -99,11 +101,11 @@ def encrypt(value: str, context: str) -> bytes:
 
 
 def decrypt(sealed: bytes, context: str) -> str:
-    """Open a value that :func:`encrypt` sealed for the same context.
+    """Decrypt a value that :func:`encrypt` returned for the same context.
 
     Raises:
         KeyFileUnusable: the key file is missing or invalid.
-        SecretUnreadable: none of its keys opens the value.
+        SecretUnreadable: none of its keys decrypts the value.
     """
     from cryptography.exceptions import InvalidTag  # noqa: PLC0415
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
@@ -125,7 +127,7 @@ def _bound(key: Key, context: str) -> bytes:
 
 
 def sealed_column(context: str, *, nullable: bool = False) -> MappedColumn[Any]:
-    """Declare a column of sealed values, for ``Mapped[bytes]``.
+    """Declare a column of encrypted values, for ``Mapped[bytes]``.
 
     ``context`` identifies the row by columns of its own table, such as ``"totp:{user_id}"``. Their
     values must never change. :func:`context_of` fills them in.
@@ -134,7 +136,7 @@ def sealed_column(context: str, *, nullable: bool = False) -> MappedColumn[Any]:
 
 
 def context_of(column: Any, **values: Any) -> str:
-    """Return the context of a row's sealed value: ``context_of(Totp.seed, user_id=7)``."""
+    """Return the context of a row's encrypted value: ``context_of(Totp.seed, user_id=7)``."""
     template: str = column.info[SEALED]
     return template.format_map(values)
 

@@ -41,7 +41,7 @@ class Notifier:
         self._thread: threading.Thread | None = None
 
     def notify(self, topic: str) -> None:
-        """Schedule a notification for ``topic``. Returns at once."""
+        """Schedule a notification for ``topic``. Returns immediately."""
         with self._lock:
             self._topics.add(topic)
             if self._thread is None:

@@ -2,9 +2,9 @@
 
 Collection takes two transactions. The first deletes the blob's row and inserts a row that marks its
 file for deletion. After a grace period, the second locks that row, deletes the file, and removes
-the row. Whoever stores the same content in between removes the mark. Whoever stores it while the
-file is being deleted waits for the lock, finds neither mark nor file, and stores the content again.
-After a crash at any point, the next run continues from the rows.
+the row. A transaction that stores the same content before that removes the mark. A transaction that
+stores it while the file is being deleted waits for the lock, finds neither mark nor file, and
+stores the content again. After a crash at any point, the next run continues from the rows.
 """
 
 import itertools

@@ -84,8 +84,7 @@ class RequestContext:
             finally:
                 route = getattr(scope.get("route"), "path", "none")
                 REQUESTS.labels(scope["method"], route, status).inc()
-                # Requests that programs send a thousand times a second would drown out the rest of
-                # the log.
+                # Requests that programs send a thousand times a second would fill most of the log.
                 quiet = status < 400 and scope.get("state", {}).get("unlogged", False)
                 (log.debug if quiet else log.info)(
                     "request",
@@ -141,7 +140,7 @@ class TraceRequests:
 
 
 class CountDenials:
-    """ASGI middleware that reports requests refused for lack of a valid token.
+    """ASGI middleware that reports requests refused because they have no valid token.
 
     For each such request, it calls ``note`` with the client's address, its user agent, and the
     route's method and path. Requests for the paths in ``except_for`` are not reported.

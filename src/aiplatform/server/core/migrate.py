@@ -1,4 +1,4 @@
-"""Migration of the database and checking its revision, for ``aiplatform db``."""
+"""Functions that migrate the database and check its revision, for ``aiplatform db``."""
 
 import time
 from pathlib import Path

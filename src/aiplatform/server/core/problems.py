@@ -149,7 +149,7 @@ class BadRequest(Problem):
 
 
 class Unstorable(Problem):
-    """PostgreSQL can't store a value, although its type is the declared one."""
+    """A value has the declared type, but PostgreSQL can't store it."""
 
     status = 422
     code = "request.unstorable_value"

@@ -1,11 +1,11 @@
 """Middleware that refuses requests with a wrong host, from other sites, or with oversized headers.
 
-- An unknown name in ``Host`` is refused. Otherwise a page elsewhere could make its own name resolve
-  to this server and read the answers (DNS rebinding). IP addresses can't be rebound, so they are
-  accepted.
-- A state-changing request that another site makes the browser send is refused. Browsers say so in
-  ``Sec-Fetch-Site`` and ``Origin``. Programs send neither header; every browser that holds a cookie
-  sends at least one.
+- An unknown name in ``Host`` is refused. Otherwise the page of another site could make the site's
+  name resolve to this server and read the responses (DNS rebinding). IP addresses can't be rebound,
+  so they are accepted.
+- A state-changing request that another site makes the browser send is refused. Browsers state this
+  in ``Sec-Fetch-Site`` and ``Origin``. Programs send neither header; every browser that holds a
+  cookie sends at least one.
 - The number and size of headers and the length of the URL are limited.
 """
 
@@ -34,7 +34,7 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 
 
 class HostNotAllowed(Problem):
-    """The request names a host that is not configured, for example from an unannounced proxy."""
+    """The request names a host that is not configured, for example through an unknown proxy."""
 
     status = 421
     code = "request.host_not_allowed"

@@ -68,7 +68,7 @@ class DatabaseBackend(BaseBackend):  # type: ignore[misc]  # celery is untyped
             "kwargs": jsonable(dict(getattr(request, "kwargs", None) or {})),
             "worker": (getattr(request, "hostname", None) or "")[:100] or None,
         }
-        # Not the transaction's own time, which is later than the recorded start.
+        # The transaction's time can't be used here: it is later than the recorded start.
         statement = insert(CeleryTask).values(**described, **values, created_at=now)
         updates = {
             **values,

@@ -7,7 +7,8 @@ rows. Thus neither a bug nor injected SQL can rewrite the audit trail.
 The runtime role can't replace the audit trail either. It may not create temporary tables or
 schemas, which would be found before the real tables, and the database's search path is fixed.
 
-One role for both purposes also works, but without this protection; ``aiplatform db check`` says so.
+One role for both purposes also works, but without this protection, as ``aiplatform db check`` then
+reports.
 """
 
 from dataclasses import dataclass

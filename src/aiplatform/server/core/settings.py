@@ -716,7 +716,7 @@ class Settings(
     AuditSettings,
     ObservabilitySettings,
 ):
-    """All settings of a process. A field is the variable ``AIPLATFORM_<FIELD>``.
+    """All settings of a process. Each field is set by the variable ``AIPLATFORM_<FIELD>``.
 
     The bases are the sections of the settings page, in its order.
     """

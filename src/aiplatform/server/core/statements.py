@@ -64,7 +64,7 @@ def fetch_all(session: Session, *given: tuple[Compiled, Mapping[str, Any]]) -> l
     sent.
 
     Raises:
-        DBAPIError: a statement failed. As if they were sent one by one, later ones did not run.
+        DBAPIError: a statement failed; those after it did not run.
     """
     with _driver(session, *(statement for statement, _ in given)) as driver:
         with driver.pipeline():
@@ -84,7 +84,7 @@ def _driver(session: Session, *given: Compiled) -> Iterator[Any]:
     SQLAlchemy's own handling of results takes as long as a small statement. Errors are raised as
     SQLAlchemy errors, so that callers need to handle only these.
     """
-    if session.autoflush:  # as before each statement that the session runs itself
+    if session.autoflush:  # the session does the same before its own statements
         session.flush()
     connection = session.connection()
     driver: Any = connection.connection.driver_connection

@@ -141,7 +141,7 @@ def store_files(
         BlobGone: a blob that is used but not new was collected.
     """
     # Existing rows are locked first, then missing ones are inserted, each in the order of their
-    # hashes. Writers of the same content thus wait for each other, but never in a circle.
+    # hashes. Writers of the same content thus wait for each other without a deadlock.
     locked = _lock_all(session, used)
     for sha256 in sorted(set(used) - set(fresh) - locked):
         _revive(session, sha256)
@@ -168,7 +168,7 @@ def store_files(
 
 
 def _array(hashes: Iterable[str]) -> ColumnElement[list[str]]:
-    """Return the hashes as one array parameter, so that any number gives the same statement."""
+    """Return the hashes as one array parameter, so that one statement serves any number of them."""
     return literal(list(hashes), ARRAY(String))
 
 

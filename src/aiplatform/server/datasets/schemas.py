@@ -503,7 +503,7 @@ class ComparedData(BaseModel):
 
 
 class QuarantinedRows(BaseModel):
-    """Rows of the uploaded file that could not be read and were put aside, by reason."""
+    """Rows of the uploaded file that could not be read and were set aside, by reason."""
 
     rows: int
     reasons: dict[str, int]

@@ -245,8 +245,8 @@ def wake(queue: str, passed_on: int = 0) -> dict[str, Any] | None:
     If other tasks are waiting, a claim sends another wake-up, so that all tasks that fit are
     started. Each submission sends one, too, and so does the end of a task, because it frees
     resources. The broker may deliver a wake-up to a worker without free resources. That worker
-    passes it on, at most as often as there are other workers with a free core; ``passed_on`` counts
-    this.
+    passes it on, at most as often as there are other workers with a free core. ``passed_on`` is how
+    often that was.
 
     Returns:
         The task's uuid, type, attempt and duration in seconds, or None if no task was claimed.

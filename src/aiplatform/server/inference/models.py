@@ -45,7 +45,7 @@ class Deployment(Updated, Base):
 class DeploymentRetirement(Base):
     """A model server that was replaced by another and is completing the answers it has begun.
 
-    The row is deleted when its task has ended, or when the server must stop at once.
+    The row is deleted when its task has ended, or when the server must stop immediately.
     """
 
     __tablename__ = "deployment_retirements"

@@ -246,10 +246,10 @@ def has_unread_commits(session: Session, after: tuple[int, int]) -> bool:
 
 
 def settle_restored(session: Session) -> None:
-    """Give notifications that were restored from another database server an early position.
+    """Lower the transaction numbers of notifications restored from another database server.
 
-    That server's transaction numbers may be higher than all numbers on this one, and streams would
-    wait for them.
+    The numbers may be higher than all those of this server, and streams would wait until this
+    server reaches them.
     """
     session.execute(
         text(

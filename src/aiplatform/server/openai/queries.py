@@ -209,7 +209,8 @@ def access_checks(
         .join(Deployment, true())
         .where(
             tuple_(credential, Deployment.id).in_(list(some)),
-            # Repeated for each column, so that both tables are read by their keys.
+            # These conditions repeat the one above for each column, so that PostgreSQL reads both
+            # tables by their keys.
             credential.in_({shown for shown, _ in some}),
             Deployment.id.in_({where for _, where in some}),
         )

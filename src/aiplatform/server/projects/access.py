@@ -174,9 +174,9 @@ def confirm(
 ) -> ProjectContext:
     """Check again that the evidence holds, after lengthy work such as an upload.
 
-    Revoked permissions must take effect at once. An access token that has expired in the meantime
-    is accepted, so that the upload is not lost. The project's row is locked against archiving and
-    deletion. With ``writes``, archived projects are refused.
+    The loss of a permission must take effect immediately. An access token that has expired in the
+    meantime is accepted, so that the upload is not lost. The project's row is locked against
+    archiving and deletion. With ``writes``, archived projects are refused.
 
     Raises:
         NotFound, Unauthenticated, PermissionDenied, ProjectArchived: as the guard would.

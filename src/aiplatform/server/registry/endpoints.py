@@ -148,8 +148,8 @@ def create_model(
 ) -> ModelOut:
     """Create a model and import its files.
 
-    If the source is a hub or a package, the import is queued at once and named in `task`. For an
-    upload, PUT its files to `models/{model}/files/PATH`, then POST `models/{model}/import`.
+    If the source is a hub or a package, the import is queued immediately and named in `task`. For
+    an upload, PUT its files to `models/{model}/files/PATH`, then POST `models/{model}/import`.
     """
     if body.shared:
         access.require_shared(context, session, request)

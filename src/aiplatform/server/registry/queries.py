@@ -389,5 +389,5 @@ def project_by_uuid(session: Session, uuid: UUID) -> Project | None:
 
 
 def list_model_uuids() -> Select[*tuple[Any, ...]]:
-    """Select the uuid and the project of each model."""
+    """Select the id, the uuid and the project of each model."""
     return select(Model.id, Model.uuid, Model.project_id)

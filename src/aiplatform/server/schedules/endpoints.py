@@ -108,7 +108,7 @@ def create_schedule(
     body: ScheduleIn,
     response: Response,
 ) -> ScheduleOut:
-    """Create a schedule, which submits a task or run with the permissions that you then have."""
+    """Create a schedule, which submits a task or run with your permissions at that time."""
     schedule = service.create_schedule(
         session,
         context,
@@ -153,7 +153,7 @@ def update_schedule(
 ) -> ScheduleOut:
     """Change a schedule, or switch it on or off.
 
-    Times that passed while it was off are not made up for.
+    Times that passed while it was off are not submitted later.
     """
     found = queries.lock_schedule(session, context, schedule)
     require_match(if_match, found.updated_at, "schedule")

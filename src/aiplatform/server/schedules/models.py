@@ -1,4 +1,4 @@
-"""Tables for schedules and of their firings."""
+"""Tables for schedules and their firings."""
 
 from datetime import datetime
 from typing import Any

@@ -288,7 +288,7 @@ def _report_firing(
         code=firing.code,
         reason=firing.reason,
     )
-    # Notify only once, not every minute: the same reason as last time is not news.
+    # Notify only once, not every minute: a reason that was already reported is not repeated.
     if refused and (before is None or before.code != firing.code):
         announce(
             session,

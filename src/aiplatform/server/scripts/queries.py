@@ -1,4 +1,4 @@
-"""SELECT statements for code bundles and of tasks that run them."""
+"""SELECT statements for code bundles and for tasks that run them."""
 
 from collections.abc import Sequence
 from typing import Any

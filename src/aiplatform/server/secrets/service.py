@@ -153,9 +153,9 @@ def reveal_for_task(
         context = encryption.context_of(Secret.__table__.c.sealed, uuid=found.uuid)
         values[variable] = encryption.decrypt(found.sealed, context)
         found.last_used_at = session.scalar(select(func.clock_timestamp()))
-        # Using a secret must not change ``updated_at``. Assigning the column keeps its value:
-        # assigning an equal value would be left out of the UPDATE, which would then set the current
-        # time.
+        # Using a secret must not change ``updated_at``, but an UPDATE that leaves the column out
+        # sets it to the current time. SQLAlchemy leaves out equal values, so the column itself is
+        # assigned.
         found.updated_at = Secret.updated_at
         audit.record(
             session,

@@ -97,7 +97,7 @@ class StaticFile:
 class WebInterface:
     """ASGI middleware that handles requests for the web interface and passes on all others.
 
-    It runs before the rate limits, because opening a page loads many files at once.
+    It runs before the rate limits, because a page loads many files when it is opened.
     """
 
     def __init__(self, app: ASGIApp, directory: Path = STATIC) -> None:
@@ -127,7 +127,7 @@ class WebInterface:
         file = self.files.get(path)
         if file is not None:
             return file.answer(headers)
-        # The address of a view. Programs that request something else learn that it does not exist.
+        # Any other address that a browser opens is that of a view. Programs get 404 for it.
         if path == "/" or "text/html" in headers.get("accept", ""):
             return self._open_page()
         return None

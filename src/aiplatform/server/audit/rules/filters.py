@@ -1,4 +1,4 @@
-"""Filters for the audit trail, and choosing the faster way to read rows with given words."""
+"""Filters for the audit trail, and rules for how to find rows by words quickly."""
 
 import re
 from dataclasses import dataclass

@@ -26,7 +26,7 @@ every possible number would exhaust the memory.
 
 
 class InvalidLineError(ValueError):
-    """The line occurs in no export from the platform."""
+    """A line that can't be part of an export from the platform."""
 
 
 def header_line(kind: str, filters: Mapping[str, str] | None = None) -> str:

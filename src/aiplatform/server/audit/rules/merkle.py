@@ -1,8 +1,9 @@
 """Merkle trees over SHA-256, as in RFC 6962 (Certificate Transparency).
 
 A leaf is hashed with the prefix 0x00 and a node with 0x01, so that a node can't be presented as a
-leaf. RFC 6962 splits a tree of n leaves at the largest power of two below n. Pairing hashes from
-the left, level by level, and passing up an odd one unchanged, gives the same tree.
+leaf. RFC 6962 splits a tree of n leaves at the largest power of two below n. This module builds the
+same tree level by level: it pairs the hashes from the left, and a last hash without a partner moves
+up unchanged.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Archives: sealed batches of rows in the blob store, which the table may then drop.
+"""Archives: sealed batches of rows in the blob store, which may then be deleted from the table.
 
 An archive is a compressed file in the format of an export of whole seals. It is verified before its
 rows are pruned. The seals remain in the database, because they are small and the chain must have no

@@ -1,7 +1,7 @@
 """Exports of the audit trail: JSON lines with proofs for programs, or a CSV table for people.
 
-A database cursor reads the rows from one snapshot, and each row is sent at once, so an export of
-any size needs the same amount of memory.
+A database cursor reads the rows from one snapshot, and each row is sent immediately, so an export
+of any size needs the same amount of memory.
 """
 
 import io

@@ -55,7 +55,7 @@ SELECT l.id, {ROW_TEXT}, {_plausible("l.created_at")},
 FROM unnest(%s::int4multirange) r JOIN audit_logs l ON l.id >= lower(r) AND l.id < upper(r)
 LEFT JOIN audit_entries e ON e.audit_id = l.id ORDER BY l.id
 """  # noqa: S608  (a constant)
-# A forged run without an end counts up to the largest number of the column's type.
+# A forged range may have no start or no end. The limits of the column's type replace them.
 _SEAL = f"""
 SELECT id, {_plausible("sealed_at")}, root, previous, head, leaves, ids::text, ARRAY(
     SELECT ARRAY[coalesce(lower(r), -2147483648), coalesce(upper(r) - 1, 2147483647)]
@@ -131,8 +131,8 @@ class _DatabaseVerifier:
                 )
             self._signatures(seal, signing)
             previous = seal.head
-            # Only a seal that is not full took all waiting rows. A row that existed before it but
-            # was sealed later is suspicious. A backlog fills several seals.
+            # A seal that is not full contains all rows that were waiting. A row that is older but
+            # has a later seal is therefore suspicious. After a full seal, waiting rows may remain.
             if seal.size < BATCH:
                 last_time = sealed_at
             verdict.head = Head(seal.id, seal.head)
@@ -152,7 +152,7 @@ class _DatabaseVerifier:
             number, sealed_at, root, previous, head, leaves, ids, runs = row
             hashes = tuple(leaves[at : at + HASH_BYTES] for at in range(0, len(leaves), HASH_BYTES))
             ranges = tuple((first, last) for first, last in runs)
-            # Without a time, the seal's hash can't match, which its fault reports.
+            # Without a time, the seal's hash can't match, and ``Seal.fault`` reports this.
             said = "" if sealed_at is None else time_text(sealed_at)
             seal = Seal(number, said, ranges, hashes, root, previous, head)
             yield seal, ids, sealed_at

@@ -2,7 +2,7 @@
 
 ``datasets`` contains the routes of datasets, ``versions`` those of their versions, with rows, tags
 and storage, and ``changes`` those that make a version from another one. ``uploads`` receives the
-request body of a new dataset or version, ``resumable`` one in pieces. ``reports`` contains the
+file of a new dataset or version in one request, ``resumable`` in several. ``reports`` contains the
 routes of quality reports, their findings and the quality gate.
 """
 

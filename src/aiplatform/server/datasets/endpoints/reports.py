@@ -112,7 +112,7 @@ PAGE: dict[int | str, dict[str, Any]] = {
     "/{version}/report",
     summary="Read the quality report",
     responses={200: {"model": QualityReport}, **BEING_MADE},
-    # A report says nothing of what it lacks, such as rows that were put aside.
+    # A report leaves out what did not occur, such as rows that were set aside.
     response_model_exclude_none=True,
 )
 def get_dataset_report(

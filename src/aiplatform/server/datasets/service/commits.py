@@ -422,7 +422,7 @@ class BinnedDatasets(BinKind):
         return restore_under_free_name(session, clean_text(entry.name), name, take, taken)
 
     def purge(self, session: Session, entry: BinEntry) -> None:
-        """Delete a dataset for good; see :class:`BinKind`."""
+        """Delete a dataset permanently; see :class:`BinKind`."""
         dataset = _lock_dataset(session, entry)
         session.expunge(dataset)
         session.execute(delete(Dataset).where(Dataset.id == dataset.id))

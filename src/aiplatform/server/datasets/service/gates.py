@@ -71,8 +71,8 @@ def _require_known(session: Session, finding: str) -> None:
     """Raise an error for a code that no check reports.
 
     Checks from other Python distributions don't list their codes, which are only seen in reports.
-    Where such checks have run, every code is therefore accepted that is not an obvious typo of one
-    of the platform's codes.
+    Where such checks have run, every code is therefore accepted, unless it is an obvious typo of
+    one of the platform's codes.
     """
     if is_platform_finding(finding) or reports.is_reported(session, finding):
         return

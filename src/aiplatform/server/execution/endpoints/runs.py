@@ -35,7 +35,7 @@ def begin_run(
     response: Response,
     body: ExternalRunIn,
 ) -> TaskOut:
-    """Create a task of type external. It counts as running at once, and no worker claims it.
+    """Create a task of type external. It counts as running immediately, and no worker claims it.
 
     If a run with this `client_id` already exists, it is returned with status 200. A run fails if it
     reports nothing for `AIPLATFORM_RUN_SILENCE_SECONDS`.

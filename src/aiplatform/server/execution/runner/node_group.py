@@ -91,8 +91,8 @@ class NodeGroup:
             self.attempt.ask_to_stop()
         if self.failure is None or child is None:
             return
-        # A node that only lost contact may have lost us, in which case our own child will soon
-        # report why.
+        # A node that failed because it lost contact may have lost contact with this node. In that
+        # case this node's child soon reports the cause.
         lost_us = self.failure.report is not None and self.failure.report["retryable"]
         if not lost_us or time.monotonic() - self.failed_at > CAUSE_SECONDS:
             child.abandon()

@@ -263,7 +263,7 @@ class Child:
         return now - self._silent_since > SILENCE_SECONDS
 
     def abandon(self) -> None:
-        """Close the control pipe. The launcher then kills the child's process group at once."""
+        """Close the control pipe. The launcher then kills the child's process group immediately."""
         with self._control_lock:
             if self._control >= 0:
                 os.close(self._control)

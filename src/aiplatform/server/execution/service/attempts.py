@@ -343,8 +343,8 @@ def expire(
 ) -> bool:
     """End a lease whose holder is gone. Return False if it was renewed or released in the meantime.
 
-    ``of_member`` is true if the worker of another node is gone, not the lease's holder. The holder
-    may have locked the lease for a write, so this waits for the lock.
+    ``of_member`` is true if the holder of the lease is alive, but the worker of another node is
+    gone. The holder may have locked the lease for a write, so this waits for the lock.
     """
     lease = session.scalar(
         select(TaskLease)

@@ -231,9 +231,9 @@ def require_open(session: Session, task: Task) -> ExternalRun:
 
 
 CALM_SECONDS = 2.0
-"""Allowance, in seconds of output at the rate limit, from which lines are stored again.
+"""Allowance from which lines are stored again, after some were dropped.
 
-It applies after lines have been dropped.
+The unit is seconds of output at the rate limit.
 """
 
 
@@ -343,8 +343,8 @@ def limit_rate(
 
     Each line reduces the run's allowance of bytes, which refills according to the lines'
     timestamps. A log that was printed slowly is therefore stored completely, even if it is sent
-    late and all at once. ``rate`` is in bytes per second, ``burst`` in bytes; times are in seconds
-    since the epoch.
+    late and in one request. ``rate`` is in bytes per second, ``burst`` in bytes; times are in
+    seconds since the epoch.
     """
     allowance = burst if run.log_allowance is None else run.log_allowance
     # If the clock was set back, the allowance would not refill until the old time is reached again.

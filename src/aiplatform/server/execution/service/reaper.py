@@ -201,7 +201,7 @@ def _carry_over(
 
 
 def wake_idle_workers() -> None:
-    """Send wake-ups for waiting tasks while workers have free resources: some may have been lost.
+    """Send wake-ups for waiting tasks while workers have free resources, in case some were lost.
 
     Only queues that an active worker reads get wake-ups; in other queues they would pile up.
     """

@@ -65,7 +65,7 @@ def _devices_of(nvml: Any, place: int) -> list[Device]:
     for number in range(nvml.nvmlDeviceGetMaxMigDeviceCount(gpu)):
         try:
             instance = nvml.nvmlDeviceGetMigDeviceHandleByIndex(gpu, number)
-        except nvml.NVMLError:  # the count is a maximum
+        except nvml.NVMLError:  # there may be fewer instances
             continue
         identity = _text(nvml.nvmlDeviceGetUUID(instance))
         instances.append(Device(identity, _memory_mb(nvml, instance), name))
@@ -156,7 +156,7 @@ def missing_isolation() -> str | None:
 
 
 def settings_devices(settings: Settings) -> list[Device]:
-    """Return the slots from the settings: ``id:MiB`` for each; a GPU may occur repeatedly."""
+    """Return the GPU slots from the settings, where each is ``id:MiB``. Several may share a GPU."""
     found = []
     for slot in settings.worker_gpu_slots:
         name, _, memory = slot.rpartition(":")
@@ -168,7 +168,7 @@ def register(session: Session, name: str, queues: Sequence[str], offers: Capacit
     """Register this process under its name, replacing a dead predecessor; return its id.
 
     The caller has locked the name and made sure that the predecessor's children are gone, so the
-    tasks that the predecessor held are requeued at once; if that fails for a task, the reaper
+    tasks that the predecessor held are requeued immediately; if that fails for a task, the reaper
     requeues it later.
     """
     values = {

@@ -59,8 +59,8 @@ def deny(
     """Record a denied attempt and return the error that reports it.
 
     The error will roll back the request's transaction, so the record is committed here. It uses the
-    same connection: a second connection, taken while the first is held, could exhaust the pool.
-    Until then, a guard has only read, so the rollback loses nothing.
+    same connection: a second connection, taken while the first is held, could exhaust the pool. A
+    guard has only read data by then, so the rollback loses nothing.
     """
     session.rollback()
     _record(session, principal, str(permission), request, project)
@@ -180,8 +180,8 @@ class Guard(ABC, Generic[Evidence]):
         set_denial_action(request, _recorder(principal, request, project))
         if principal.key is not None:
             if row.key_use_unrecorded:
-                # Committed at once: the request may take long or fail, but the key has been used in
-                # any case.
+                # This is committed now: the request may take long or fail, but the key has been
+                # used in any case.
                 session.connection().exec_driver_sql(
                     RECORD_KEY_USE, {"key_id": principal.key.key_id}
                 )

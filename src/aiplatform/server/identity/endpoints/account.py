@@ -129,7 +129,7 @@ def end_other_sessions(principal: SignedIn, session: SessionDep) -> EndedOut:
     "/sessions/{session}", summary="End a session", status_code=status.HTTP_204_NO_CONTENT
 )
 def end_session(session: UUID, principal: SignedIn, database: SessionDep) -> None:
-    """End one of your sessions. Its tokens stop working at once."""
+    """End one of your sessions. Its tokens stop working immediately."""
     service.end_own_session(database, principal, session)
 
 

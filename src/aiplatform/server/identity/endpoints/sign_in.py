@@ -91,7 +91,7 @@ def refresh(
 
 @router.post("/logout", summary="Sign out", status_code=status.HTTP_204_NO_CONTENT)
 def logout(principal: FirstPassword, session: SessionDep) -> None:
-    """End this session. Its access and refresh tokens stop working at once."""
+    """End this session. Its access and refresh tokens stop working immediately."""
     service.sign_out(session, principal)
 
 

@@ -125,7 +125,7 @@ def update_user(
 def deactivate_user(
     user: NameOrUuid, principal: UsersWrite, session: SessionDep, response: Response
 ) -> UserDetails:
-    """Deactivate an account. Its requests are refused at once; its streams end within a second."""
+    """Deactivate an account. Its requests are refused now; its streams end within a second."""
     found = service.set_active(session, principal, user, active=False)
     session.refresh(found)
     return _details(session, found, response)

@@ -261,7 +261,7 @@ def replace_default_password(session: Session, settings: Settings) -> bool:
     if user is None:
         # The same decision as at the first start, which creates the account.
         return named == DEFAULT_ADMIN_PASSWORD and not queries.has_administrator(session)
-    if user.password_hash == rules.SEED_ADMIN_HASH:  # the first start sets the named password
+    if user.password_hash == rules.SEED_ADMIN_HASH:  # the first start sets another password
         return named == DEFAULT_ADMIN_PASSWORD
     if not passwords.verify(DEFAULT_ADMIN_PASSWORD, user.password_hash)[0]:
         return False

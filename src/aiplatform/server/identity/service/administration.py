@@ -157,8 +157,8 @@ def update_user(
 def set_active(session: Session, principal: Principal, name: str, *, active: bool) -> User:
     """Activate or deactivate an account.
 
-    All of its sessions end at once, and its streams within a second. Depending on the settings, its
-    tasks continue or are stopped.
+    All of its sessions end immediately, and its streams within a second. Depending on the settings,
+    its tasks continue or are stopped.
 
     Raises:
         LastAdministrator: when there would no longer be an active user who holds ``*``.

@@ -1,4 +1,4 @@
-"""Sessions: signing in, renewing tokens, also those of browsers, and signing out."""
+"""Sessions: sign-in, renewal of tokens (including those in browsers' cookies), and sign-out."""
 
 import hashlib
 import secrets
@@ -111,8 +111,8 @@ def sign_in(
     shown = None if user is None else user.password_hash
     good, new_hash = passwords.verify(password, shown)
     if user is not None and good:
-        # Locked and checked again: a password change, which ends all sessions, or a deactivation
-        # must come before this sign-in or see its session.
+        # A change of the password and a deactivation end all sessions. The lock and the second
+        # check make sure that they end the session of this sign-in, too, or are noticed here.
         session.refresh(user, with_for_update={"key_share": True})
         good = user.password_hash == shown
     if user is None or not good or not user.is_active:
@@ -173,8 +173,8 @@ def refresh(
 
     If a withdrawn token is presented later, the first response was not lost: two parties have a
     token that was issued to one, and nobody can tell which of them is the thief. This ends the
-    session, too. A thief who repeats a refresh at once thus gains only the time until the owner's
-    next refresh.
+    session, too. A thief who repeats a refresh immediately thus gains only the time until the
+    owner's next refresh.
     """
     token = queries.refresh_token(session, hash_token(shown))
     if token is None:
@@ -245,7 +245,7 @@ def _reused(
 
 
 def sign_out(session: Session, principal: Principal) -> None:
-    """End the caller's session. All of its tokens stop working at once."""
+    """End the caller's session. All of its tokens stop working immediately."""
     login = queries.lock_session(session, principal.session_id)
     if login is not None and login.ended_at is None:
         login.ended_at, login.end_reason = func.clock_timestamp(), "logout"

@@ -94,7 +94,7 @@ def server_ready(session: Session, task: Task, endpoint: str, token: str) -> Non
 def _lock_with_former(session: Session, task: Task) -> tuple[Deployment | None, Task | None]:
     """Lock and return the deployment of a task, and the task that an update replaces.
 
-    Both are None if there are none. ``task`` is already locked; the replaced task is locked after
+    Each is None if it does not exist. ``task`` is already locked; the replaced task is locked after
     it, as in ``service.deployments._lock``.
     """
     while True:

@@ -1,4 +1,4 @@
-"""Emails: notifications, sent at once or collected in digests, and links for accounts."""
+"""Emails: notifications, sent immediately or collected in digests, and links for accounts."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -62,7 +62,7 @@ RenderedText = tuple[str, str]
 def send_or_defer(
     session: Session, recipient: queries.Recipient, kind: NotificationType, data: dict[str, Any]
 ) -> None:
-    """Send an e-mail to a user at once, or add the notification to their next digest.
+    """Send an e-mail to a user immediately, or add the notification to their next digest.
 
     The user's e-mail mode decides; types in :data:`rules.MANDATORY` are never delayed. If there is
     no usable key to encrypt the e-mail, the notification also goes to a digest, so that the event
@@ -71,7 +71,7 @@ def send_or_defer(
     if recipient.email is EmailMode.OFF or not can_send():
         return
     wait = DIGEST_DELAYS.get(recipient.email)
-    # A user who is losing an account must be notified at once.
+    # A user who is losing an account must be notified immediately.
     if wait is not None and kind not in rules.MANDATORY:
         _defer(session, recipient, kind, data, wait)
         return

@@ -1,4 +1,4 @@
-"""Reading and clearing an inbox, and changes of a user's notification preferences."""
+"""Changes to an inbox and to a user's notification preferences."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -93,9 +93,9 @@ def reason_to_end(call: ChatCall, rows: dict[Pair, Any]) -> Problem | None:
     row = rows.get((call.credential, call.target.deployment_id))
     if row is not None and not row.allowed:
         return AccessRevoked()
-    # A restarted deployment has another token: this call is being answered by its previous server,
-    # which is stopping. A server replaced by an update completes its answers. If there is no row,
-    # the session or the deployment was deleted.
+    # If the token differs, the deployment was restarted, and the previous server, which answers
+    # this call, is stopping. A server replaced by an update completes its answers. If there is no
+    # row, the session or the deployment was deleted.
     answers = row is not None and (
         (row.status == DeploymentStatus.READY and row.endpoint_token == call.target.token)
         or call.target.token in (row.retired_tokens or ())

@@ -120,7 +120,7 @@ class AuditQueue:
         self._task: asyncio.Task[None] | None = None
 
     def add(self, entry: Entry) -> None:
-        """Queue ``entry`` for writing. This returns at once."""
+        """Queue ``entry`` for writing. This returns immediately."""
         self._entries.append(entry)
         if len(self._entries) > MAX_QUEUED:
             lost = self._entries.pop(0)
@@ -248,7 +248,7 @@ class Answer:
             return await self._next_events()
 
     def end(self, error: BaseException | None = None) -> None:
-        """End the answer and queue its audit entry. This returns at once.
+        """End the answer and queue its audit entry. This returns immediately.
 
         If the model server is still answering, it stops.
         """

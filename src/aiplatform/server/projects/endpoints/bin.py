@@ -88,7 +88,7 @@ def restore_project(
     responses=CONFLICT,
 )
 def purge_project(context: Binned, session: SessionDep) -> None:
-    """Delete a project in the bin for good, with all its content."""
+    """Delete a project in the bin permanently, with all its content."""
     service.purge_project(session, context)
 
 
@@ -128,5 +128,5 @@ def restore_bin_item(
     responses=CONFLICT,
 )
 def purge_bin_item(item: UUID, context: Purge, session: SessionDep) -> None:
-    """Delete a dataset or model for good. Only the owner and members with all permissions may."""
+    """Delete a dataset or model permanently. This requires all permissions in the project."""
     service.purge_item(session, context, item)

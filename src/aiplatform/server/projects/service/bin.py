@@ -63,7 +63,7 @@ class BinKind(ABC):
 
     @abstractmethod
     def purge(self, session: Session, entry: BinEntry) -> None:
-        """Delete a resource for good.
+        """Delete a resource permanently.
 
         Raises:
             StillUsed: when a resource outside the bin needs it.
@@ -151,7 +151,7 @@ def restore_item(
 
 
 def purge_item(session: Session, context: ProjectContext, uuid: UUID) -> None:
-    """Delete a dataset or model from the project's bin for good.
+    """Delete a dataset or model from the project's bin permanently.
 
     Raises:
         NotFound, PermissionDenied: as for :func:`restore_item`.
@@ -214,7 +214,7 @@ def _free_project_name(
 
 
 def purge_project(session: Session, context: ProjectContext) -> None:
-    """Delete a project in the bin for good, with all its content.
+    """Delete a project in the bin permanently, with all its content.
 
     Raises:
         NotFound: when the project is not, or no longer, in the bin.

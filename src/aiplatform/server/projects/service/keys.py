@@ -55,8 +55,8 @@ def create_key(
         TooManyKeys: when the caller already has :data:`MAX_KEYS` keys.
         NameTaken: when the caller has a valid key with that name.
     """
-    # The lock keeps an account from creating two keys at once, and from creating one while it is
-    # being deactivated, which revokes its keys.
+    # The lock keeps an account from creating two keys at the same time, and from creating one while
+    # it is being deactivated, which revokes its keys.
     owner = session.get_one(User, principal.user_id, with_for_update={"key_share": True})
     session.refresh(owner)
     if not owner.is_active:

@@ -205,7 +205,7 @@ def update_task(
     body: TaskPatch,
     if_match: IfMatch = None,
 ) -> TaskOut:
-    """Change the priority. The queue is reordered at once.
+    """Change the priority. The queue is reordered immediately.
 
     Running and finished tasks can't be changed.
     """
@@ -238,7 +238,7 @@ def move_task(
 def cancel_task(
     task: UUID, context: Annotated[ProjectContext, Depends(access.CANCEL)], session: SessionDep
 ) -> TaskOut:
-    """Cancel the task. A waiting task ends at once; a running one writes a checkpoint first."""
+    """Cancel the task. A waiting task ends immediately; a running one writes a checkpoint first."""
     found = queries.get_task(session, context, task)
     cancelled = service.request_cancel(session, context.actor, found, project=context.project_uuid)
     return render(session, context, cancelled)
@@ -248,7 +248,7 @@ def cancel_task(
 def pause_task(
     task: UUID, context: Annotated[ProjectContext, Depends(access.CANCEL)], session: SessionDep
 ) -> TaskOut:
-    """Pause the task. A waiting task pauses at once; a running one writes a checkpoint first.
+    """Pause the task. A waiting task pauses immediately; a running one writes a checkpoint first.
 
     `stop_wanted` is `pause` until the running task has stopped.
     """

@@ -87,7 +87,7 @@ def list_tasks(
     experiment_id: int | None = None,
     dead: bool = False,
 ) -> Select[Any]:
-    """Select the project's tasks; with ``dead``, only those that failed for good without a retry.
+    """Select the project's tasks; with ``dead``, only those that failed and were not retried.
 
     A page is read from an index on the filter columns and the id. PostgreSQL's planner could
     instead scan all tasks by id and skip those that don't match. It estimates the same cost for

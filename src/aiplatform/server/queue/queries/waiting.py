@@ -23,7 +23,7 @@ START = STATEMENTS["start"]
 
 @dataclass(frozen=True, slots=True)
 class Pick:
-    """The result of a queue search: the task to start, and the task that blocks those behind it.
+    """The result of a queue search: the task to start, and the task that blocks later ones.
 
     ``task`` is locked. ``blocked`` is the id of the first task that does not fit yet; no task after
     it may start. Both are None if no waiting task can run on the worker.
@@ -68,10 +68,11 @@ def pick(
     start: tuple[Compiled, Mapping[str, Any]] | None = None,
     now: datetime | None = None,
 ) -> Pick:
-    """Lock and return the first task in queue order that suits ``total`` and fits into ``free``.
+    """Lock and return the first task in queue order that a worker can start now.
 
-    Skips tasks that another claim has locked, and tasks of projects that are archived, deleted or
-    out of quota.
+    Tasks that another claim has locked are skipped, and so are tasks of projects that are archived,
+    deleted or out of quota. ``total`` and ``free`` are the worker's resources: a task *suits* the
+    worker if ``total`` is enough for it.
 
     With ``blocked_too``, the search stops at the first task that suits the worker but does not fit.
 

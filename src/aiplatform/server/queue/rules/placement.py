@@ -218,10 +218,10 @@ def shortfalls(demand: Demand, offers: Iterable[Offer], nodes: int = 1) -> list[
 class Reservation:
     """Resources of a worker that are kept free for the first task that does not fit yet.
 
-    ``promised`` is what that task needs. ``since_then`` is what tasks hold that started on the
-    worker after the reservation was made. A task that starts now must leave room for both. The
-    first task therefore starts, at the latest, when all tasks that were running at the time of the
-    reservation have ended.
+    ``promised`` is what that task needs. ``since_then`` is held by tasks that started on the worker
+    after the reservation was made. A task that starts now must leave room for both. The first task
+    therefore starts, at the latest, when all tasks that were running at the time of the reservation
+    have ended.
     """
 
     promised: Demand
@@ -238,7 +238,8 @@ class Reservation:
 def lacking(total: Room, free: Room, demand: Demand) -> float:
     """Return how far a worker is from fitting a task, from 0 (it fits) to 1.
 
-    The result is the largest share of the worker's total that is missing of any resource.
+    For each resource, the missing amount is divided by the worker's total. The result is the
+    largest of these shares.
     """
     suited = sum(1 for memory in free.devices if memory >= demand.gpu_memory_mb)
     shares = [

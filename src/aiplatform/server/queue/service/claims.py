@@ -5,9 +5,10 @@ GPUs are leased twice.
 
 A task on several nodes is claimed like any other; the worker that claims it runs node 0. Every
 other suitable worker that has not joined the task then prefers it to all tasks in the queue. A
-worker with enough room joins. A worker without keeps the resources that become free next, as it
-does for the first task in the queue. No node starts before all have joined. If that takes too long,
-node 0 gives all resources back; see ``nodes``. For an urgent task, running tasks are asked to stop.
+worker with enough room joins. A worker with too little room reserves the resources that become free
+next, as it does for the first task in the queue. No node starts before all have joined. If that
+takes too long, node 0 gives all resources back; see ``nodes``. For an urgent task, running tasks
+are asked to stop.
 """
 
 from collections.abc import Sequence
@@ -338,7 +339,7 @@ def join(session: Session, worker: WorkerRow, free: Room, places: Sequence[int],
             .execution_options(populate_existing=True)
         )
         if group is None:
-            continue  # it ended or became complete meanwhile
+            continue  # it has since ended, or all its nodes have joined
         taken = set(session.scalars(select(TaskNode.node).where(TaskNode.task_id == task.task_id)))
         open_places = [node for node in range(1, group.nodes) if node not in taken]
         if not open_places or not _has_quota(session, task):

@@ -32,7 +32,7 @@ from aiplatform.server.queue.service.queue import add_event, change_status, lock
 
 
 def request_pause(session: Session, actor: Actor, task: Task, *, project: UUID) -> Task:
-    """Request a pause. A waiting task pauses at once; a running one writes a checkpoint first.
+    """Request a pause. A waiting task pauses immediately; a running one writes a checkpoint first.
 
     Requesting a pause twice is not an error. The attempt sees the request with its next write.
 

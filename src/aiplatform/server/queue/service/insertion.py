@@ -270,7 +270,7 @@ def new_task(
 
 
 def enqueue_all(session: Session, new: Sequence[NewTask]) -> list[Task]:
-    """Queue several tasks at once. Workers are woken after the commit.
+    """Queue several tasks. Workers are woken after the commit.
 
     Raises:
         OwnerInactive: see :func:`require_active_authors`.

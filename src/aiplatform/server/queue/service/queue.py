@@ -408,7 +408,7 @@ def _notify_author(session: Session, task: Task, outcome: Outcome, project: UUID
 def request_cancel(
     session: Session, actor: Actor, task: Task, *, project: UUID | None = None
 ) -> Task:
-    """Cancel a task: a waiting task ends at once; a running one writes a checkpoint first.
+    """Cancel a task: a waiting task ends immediately; a running one writes a checkpoint first.
 
     Raises:
         TaskFinished: the task has already ended.

@@ -38,10 +38,10 @@ from aiplatform.server.registry.rules import ADAPTER, CARD, MAX_CARD_BYTES, tree
 
 
 def discard(session: Session, actor: Actor, model: Model, details: ModelDetails) -> BinEntry | None:
-    """Move a locked model to its project's bin; a model without a project is deleted for good.
+    """Move a locked model to its project's bin; a model without a project is deleted permanently.
 
     A shared model goes into the bin of the project in which it was created. Return the bin entry,
-    or None if the model was deleted for good.
+    or None if the model was deleted permanently.
     """
     shared = model.project_id is None
     project_id = _origin(session, details) if shared else model.project_id
@@ -91,7 +91,7 @@ class BinnedModels(BinKind):
         return projects_bin.restore_under_free_name(session, entry.name, name, take, taken)
 
     def purge(self, session: Session, entry: BinEntry) -> None:
-        """Delete a model for good; see :class:`BinKind`."""
+        """Delete a model permanently; see :class:`BinKind`."""
         model = _binned(session, entry)
         users = queries.tuned_from(session, model.id)
         if users:
@@ -439,7 +439,7 @@ def delete_model(
 
     The model's own import is cancelled. Other unfinished readers, and models that were tuned from
     it, prevent the deletion. A shared model goes into the bin of the project in which it was
-    created; if that was deleted, the model is deleted for good and the result is None.
+    created; if that was deleted, the model is deleted permanently and the result is None.
 
     Raises:
         NotFound: the model is already deleted.

@@ -230,7 +230,7 @@ def _start_trials(
 ) -> None:
     """Resume paused trials that are now among the best, then start new trials.
 
-    At most ``parallelism`` trials (see the spec) run at once.
+    At most ``parallelism`` trials (see the spec) run at the same time.
     """
     room = spec.parallelism - sum(S(t.state) in {S.RUNNING, S.RESUMING} for t in trials)
     if spec.pruning is not None:

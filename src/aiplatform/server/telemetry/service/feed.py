@@ -311,7 +311,7 @@ class Feed:
             return found
 
     async def run(self, changed: asyncio.Event) -> None:
-        """Read until the task is deleted, or until the feed is cancelled for lack of watchers."""
+        """Read until the task is deleted, or until the feed is cancelled because nobody watches."""
         loop = asyncio.get_running_loop()
         checked = loop.time()
         while True:
@@ -439,7 +439,7 @@ class Feeds:
                 else:
                     data = watcher.take()
                 if session_ended.is_set() or watcher.gone is not None:
-                    continue  # a watcher that may not watch any more gets no data that still waits
+                    continue  # what is still queued is not sent after the loss of permission
                 if data:
                     yield data
                     continue

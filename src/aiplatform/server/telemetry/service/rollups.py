@@ -108,7 +108,7 @@ class RollUps:
     def count(self, task_id: int, points: int) -> None:
         """Count a task's new points; start an update of its levels after ``EVERY`` points.
 
-        Returns at once.
+        Returns immediately.
         """
         if len(self._counts) > MAX_COUNTED:
             self._counts.clear()

@@ -33,7 +33,7 @@ LISTS: dict[str, Permission] = {
 }
 READ_SECONDS = 1.0
 MAX_CHANGED = 500
-"""Maximum number of changed tasks read at once.
+"""Maximum number of changed tasks in one read.
 
 If more have changed, pages read their lists again.
 """
