@@ -50,7 +50,7 @@ class BlobEntry(NamedTuple):
 
 
 class BlobStore(ABC):
-    """A store for blobs, safe to use from many threads and processes at once.
+    """A store for blobs, safe to use from many threads and processes at the same time.
 
     Every method may raise an ``OSError`` when the store itself fails.
     """
@@ -59,9 +59,9 @@ class BlobStore(ABC):
     def put_file(self, path: Path, sha256: str, *, move: bool = False) -> None:
         """Store the content of ``path``, whose hash is ``sha256``.
 
-        A blob that is already stored is left unchanged. With ``move``, the file is gone afterwards;
-        on the same file system it is renamed, and its hash is not checked. When the file is copied,
-        its hash is checked.
+        A blob that is already stored is left unchanged. With ``move``, the file no longer exists
+        afterwards; on the same file system it is renamed, and its hash is not checked. When the
+        file is copied, its hash is checked.
 
         Raises:
             BlobDamagedError: the content has a different hash.

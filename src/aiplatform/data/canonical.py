@@ -102,8 +102,8 @@ class CanonicalWriter:
             store_schema=False,
             write_statistics=True,
         )
-        # Only our metadata is written (``store_schema=False``): Arrow's own copy of the schema may
-        # change with its version.
+        # Only the platform's metadata is written (``store_schema=False``): Arrow's own copy of the
+        # schema may change with its version.
         self._writer.add_key_value_metadata(dict(sorted((schema.metadata or {}).items())))
 
     def __enter__(self) -> Self:
@@ -137,7 +137,7 @@ class CanonicalWriter:
         first, before = 0, 0
         while first < batch.num_rows:
             # The group ends with the row that fills it or, beyond the smallest size, with the first
-            # row whose hash says so.
+            # row whose hash is below its limit (see _chance).
             room = before - self._group_bytes
             last = min(
                 int(np.searchsorted(running, room + ROW_GROUP_BYTES)),

@@ -9,7 +9,7 @@ class NoPandas:
     """An import hook that makes pandas look as if it were not installed."""
 
     def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
-        """For pandas, return a spec that fails to load; for any other module, return None."""
+        """Return a spec that fails to load for pandas, and None for any other module."""
         return ModuleSpec(name, self) if name == "pandas" else None  # type: ignore[arg-type]
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:

@@ -3,8 +3,8 @@
 The content of a file decides where it is cut: a Parquet file at its row groups, which the canonical
 writer ends by content, any other file at lines. A part that is in a known file is not stored again.
 A part that is similar to a known one is stored as a difference (Zstandard with the known bytes as
-dictionary; see :mod:`~aiplatform.data.parts`). Therefore a part consists of a chain of blobs: the
-first is unpacked alone, and each further one with the result of the blobs before it as dictionary.
+dictionary). Therefore a part consists of a chain of blobs: the first is unpacked alone, and each
+further one with the result of the blobs before it as dictionary.
 """
 
 import hashlib
@@ -366,7 +366,7 @@ class _Packer:
             assert self.read is not None
             try:
                 difference = _difference(data, unchain(chain, self.read))
-            except BlobNotFoundError:  # Garbage collection has deleted it meanwhile.
+            except BlobNotFoundError:  # Garbage collection has deleted it in the meantime.
                 continue
             if len(difference) > SURE * len(data):
                 alone = alone or _alone(data)

@@ -364,7 +364,7 @@ class Plan:
 def _names_among_values(first: Chunk) -> list[str]:
     """Return the names of columns that occur repeatedly among their own values.
 
-    Only columns whose values repeat a lot count.
+    Only columns whose values often repeat count.
     """
     found = []
     for name, values in first.columns.items():

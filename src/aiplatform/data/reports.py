@@ -392,7 +392,7 @@ def _as_it_is(text: str, _: Language) -> str:
 
 
 def _as_copy(text: str, language: Language) -> str:
-    """Return the example of a duplicate, with the prefix ``= 17`` as "a copy of row 17"."""
+    """Return the example of a duplicate, with "a copy of row 17" instead of the prefix ``= 17``."""
     said = COPY.match(text)
     if said is None:
         return text

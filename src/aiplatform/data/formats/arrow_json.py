@@ -1,9 +1,9 @@
 """Fast path for JSON objects: Arrow's parser, used where its result equals that of the slow path.
 
 :mod:`~aiplatform.data.formats.objects` parses a block to Python objects, and converts these to
-Arrow arrays. Once the columns are known, Arrow's own parser does both at once, three times as fast.
-It is used only for columns whose type it keeps exactly, and its result is used only if the block
-contains nothing unusual. Otherwise, the slow path reads the block and reports its errors.
+Arrow arrays. Once the columns are known, Arrow's own parser does both in one step, three times as
+fast. It is used only for columns whose type it keeps exactly, and its result is used only if the
+block contains nothing unusual. Otherwise, the slow path reads the block and reports its errors.
 """
 
 import numpy as np
@@ -33,7 +33,8 @@ def is_one_per_line(data: bytes) -> bool:
     before = codes[ends - 1]
     odd = before != CLOSING
     if odd.any():
-        # The index is negative only for a line end right after the first byte, which remains odd.
+        # If the second byte is a line end, the index is negative and wraps around. Such a line end
+        # is still counted as odd, because the byte before it is the opening bracket.
         odd &= (before != RETURN) | (codes[ends - 2] != CLOSING)
     return not odd.any() and bool((codes[ends + 1] == OPENING).all())
 

@@ -22,7 +22,7 @@ from aiplatform.data.quarantine import Quarantine, decode_escaped
 BOM = b"\xef\xbb\xbf"
 DIGITS_TO_ZERO = bytes(0x30 if 0x30 <= byte <= 0x39 else byte for byte in range(256))
 LONG_NUMBER = b"0" * 19
-"""Shortest number, after replacing digits by zeros, that may not fit into 64 bits: 19 digits."""
+"""Shortest number, after replacing digits by zeros, that might not fit into 64 bits: 19 digits."""
 
 REASONS_ZH = {
     "Expecting value": "此处应有值",

@@ -223,7 +223,7 @@ def _merged(message: dict[str, Any]) -> dict[str, Any]:
 
 
 MAX_SPELT_BYTES = 256 * MIB
-"""Bytes by which dictionaries and shared prefixes may enlarge the rows decoded at once."""
+"""Bytes by which dictionaries and shared prefixes may enlarge rows that are decoded together."""
 
 DICTIONARY_ENCODINGS = {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}
 PREFIX_ENCODING = "DELTA_BYTE_ARRAY"
@@ -288,8 +288,8 @@ class Parquet:
         """Check the page headers of text columns before any page is decoded.
 
         Returns:
-            The number of rows to decode at once, and the columns whose dictionaries are so large
-            that Arrow must keep them encoded.
+            The number of rows to decode in one step, and the columns whose dictionaries are so
+            large that Arrow must keep them encoded.
         """
         meta = self.file.metadata
         meter = Meter(self.packed, COLUMNAR_BOMB_RATIO)

@@ -169,7 +169,7 @@ SMALL_BATCH_ROWS = 64
 
 
 def batch_rows(bytes_a_row: int, columns: int) -> int:
-    """Return the number of rows to convert at once; it is smaller for large rows."""
+    """Return the number of rows to convert in one step; it is smaller for large rows."""
     by_size = BLOCK_BYTES // max(bytes_a_row, 1)
     return max(SMALL_BATCH_ROWS, min(BATCH_ROWS, by_size, MAX_CELLS // max(columns, 1)))
 
@@ -249,7 +249,7 @@ def _plain_column(column: pa.Array) -> Values:
     if pa.types.is_dictionary(kind):
         return _plain_column(column.dictionary_decode())
     if pa.types.is_uint64(kind):
-        return column.to_pylist()  # Values may not fit into signed 64 bits.
+        return column.to_pylist()  # Some values might not fit into signed 64 bits.
     if pa.types.is_integer(kind):
         return column.cast(pa.int64())
     if pa.types.is_floating(kind):

@@ -100,7 +100,8 @@ class Edges:
         buckets = (edges.hash(0).to_numpy() % np.uint64(BUCKETS)).astype(np.int64)
         met, first, counts = np.unique(buckets, return_index=True, return_counts=True)
         self._counts[met] += counts.astype(np.uint32)
-        # A phrase that is frequent in the end is frequent at its last occurrence, so it is kept.
+        # If a phrase is frequent in all rows, its count reaches the limit at its last occurrence or
+        # before, so its text is kept.
         for at in np.flatnonzero(self._counts[met] >= least).tolist():
             bucket = int(met[at])
             if bucket not in self._texts:

@@ -8,9 +8,9 @@ from aiplatform.data.quality.disk_buckets import BUCKET_RECORDS, MappedArray
 from aiplatform.data.quality.references import unnamed_file
 
 FOLLOWED_ROWS = 2048
-"""Number of rows whose roots are looked up at once. Each may load 64 KiB of a mapped file."""
+"""Number of rows whose roots are looked up together. Each may load 64 KiB of a mapped file."""
 COMPARED_SHINGLES = 1 << 19
-"""Largest number of shingles that are compared at once."""
+"""Largest number of shingles that are compared together."""
 
 
 class Clusters:

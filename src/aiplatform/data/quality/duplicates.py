@@ -77,8 +77,8 @@ class Copies:
     def add(self, digests: bytes, first_row: int) -> None:
         """Add the ``digests`` of consecutive rows, starting with ``first_row``."""
         halves = halves_of(digests)
-        # Copies within this batch are removed at once; otherwise, a row that occurs a million times
-        # would overfill its bucket.
+        # Copies within this batch are removed immediately; otherwise, a row that occurs a million
+        # times would overfill its bucket.
         repeats, _ = repeated(halves)
         self.rows.add(repeats + first_row)
         for row in np.sort(repeats)[: MAX_EXAMPLES - len(self._near)].tolist():

@@ -2,8 +2,9 @@
 
 The method is that of Northcutt, Jiang and Chuang 2021, “Confident Learning: Estimating Uncertainty
 in Dataset Labels” (JAIR 70, arXiv:1911.00068). A model that has not seen the row predicts its
-label. If it predicts another label with at least the average probability that it gives to this
-label for the rows that have it, the row is an off-diagonal entry of the confident joint.
+label. Each label has a threshold: the average probability that the model gives to it in the rows
+that have it. If the model predicts another label with at least that label's threshold, the row is
+an off-diagonal entry of the confident joint.
 
 The model is a logistic regression over the TF-IDF of tokens and token pairs, with five folds. It is
 trained twice, the second time without the suspicious rows, whose labels would make it less certain

@@ -1,8 +1,8 @@
-"""Identify the languages of many short texts at once, with the model of py3langid.
+"""Identify the languages of many short texts together, with the model of py3langid.
 
 The model (Lui and Baldwin 2012, “langid.py: An Off-the-shelf Language Identification Tool”, ACL) is
 naive Bayes over byte n-grams, which an automaton finds. The library reads one text after another.
-Here, the automaton takes each step in all texts of a batch at once, which is about ten times as
+Here, the automaton takes each step in all texts of a batch together, which is about ten times as
 fast, so that every row can be examined. The results are the same as the library's.
 """
 

@@ -45,7 +45,7 @@ MAX_GROUPS, MAX_GROUP_ROWS = 10, 10
 COMPARED = 8
 """Number of rows of a bucket with which each row is compared: those just before it."""
 PAIRS = 1024
-"""Number of pairs that are compared at once. Each may load two 64 KiB pieces of a mapped file."""
+"""Number of pairs that are compared together. Each may load two 64 KiB pieces of a mapped file."""
 
 
 class NearDuplicates(Check):

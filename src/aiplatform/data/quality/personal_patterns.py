@@ -267,7 +267,7 @@ KNOWN_KEYS = (
 )
 
 TELLING = re.compile(r"(?i)key|secret|token|passw")
-"""Pattern that occurs in every name that suggests a secret."""
+"""Pattern that matches every name that suggests a secret."""
 
 ASSIGNED = Kind(
     "secret",

@@ -30,8 +30,8 @@ class Reference:
 
     Attributes:
         label: Its name for people, such as ``held-out@v2``.
-        role: ``evaluation``: none of its rows may be trained on; ``benchmark``: none of its
-            passages either.
+        role: ``evaluation``: none of its rows may occur in training data; ``benchmark``: none of
+            its passages may.
         path: Its canonical Parquet file.
         dataset: The uuid of its dataset, for the report.
     """
@@ -93,7 +93,7 @@ def fingerprints(tokens: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray
 
 
 class SortedKeys:
-    """An index of rows by a key (uint64), to look up many keys at once; 0 means no key."""
+    """An index of rows by a key (uint64), to look up many keys together; 0 means no key."""
 
     def __init__(self, keys: np.ndarray, rows: np.ndarray | None = None) -> None:
         rows = np.arange(len(keys), dtype=np.uint32) if rows is None else rows

@@ -1,4 +1,4 @@
-"""Count the letters of texts by writing system, over whole batches at once."""
+"""Count the letters of texts by writing system, for whole batches of rows."""
 
 import re
 from dataclasses import dataclass
