@@ -5,8 +5,8 @@ the launcher. Before it imports anything large, it forks twice. The first child 
 of its own session, sends ``hello`` and runs the job. The launcher itself only uses the standard
 library, and ends the child in these cases:
 
-- The lease expires without a renewal (the runner is frozen or cut off): SIGKILL at once.
-- The control pipe closes (the runner is gone): SIGKILL at once.
+- The lease expires without a renewal (the runner is frozen or cut off): immediate SIGKILL.
+- The control pipe closes (the runner is gone): immediate SIGKILL.
 - A cancellation arrives: SIGTERM, and SIGKILL after the grace period.
 
 A model server that was replaced gets SIGUSR1: it completes its answers and ends.
@@ -363,7 +363,7 @@ def children_of(parent: int) -> set[int]:
         try:
             stat = (entry / "stat").read_bytes()
         except OSError:
-            continue  # it has ended meanwhile
+            continue  # it has ended in the meantime
         # The command's name may contain spaces and parentheses. The fields after it start behind
         # the last closing parenthesis.
         state, ppid = stat.rpartition(b")")[2].split()[:2]

@@ -24,7 +24,7 @@ def apply_niceness() -> None:
         return
     wanted = os.nice(0) + int(told)
     for thread in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(OSError):  # the thread has ended meanwhile
+        with contextlib.suppress(OSError):  # the thread has ended in the meantime
             os.setpriority(os.PRIO_PROCESS, int(thread.name), wanted)
     with contextlib.suppress(OSError):  # the kernel has no autogroups
         Path("/proc/self/autogroup").write_text(told, encoding="ascii")

@@ -1,8 +1,9 @@
 """Stop requests: how a job reacts to SIGTERM and SIGUSR1.
 
-Most jobs end at once: the handler of SIGTERM raises :class:`JobStopped` in the main thread. A job
-that must first finish something (a checkpoint of a training run, or a server's answers in progress)
-delays the exception with :meth:`StopRequest.delay` and checks ``requested`` at a suitable time.
+Most jobs end immediately: the handler of SIGTERM raises :class:`JobStopped` in the main thread. A
+job that must first finish something (a checkpoint of a training run, or a server's answers in
+progress) delays the exception with :meth:`StopRequest.delay` and checks ``requested`` at a suitable
+time.
 """
 
 import signal

@@ -107,7 +107,8 @@ def batch_loss(model: Any, batch: list[Encoded], pad: int, device: Any) -> tuple
 def _by_length(rows: list[Encoded], batch_size: int) -> Iterator[list[Encoded]]:
     """Yield batches of rows of similar length.
 
-    The longest rows come first, so that the evaluation fails at once if they don't fit into memory.
+    The longest rows come first, so that the evaluation fails at the start if they don't fit into
+    memory.
     """
     order = sorted(rows, key=lambda row: len(row.input_ids), reverse=True)
     for start in range(0, len(order), batch_size):

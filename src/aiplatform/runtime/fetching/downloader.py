@@ -258,7 +258,10 @@ class Downloader:
         self.report.progress(0.7 * min(done / total, 1.0) if total else 0.0)
 
     def _wait(self, attempt: int) -> None:
-        """Wait before the next attempt, longer each time; raise at once if a stop is requested."""
+        """Wait before the next attempt, longer each time.
+
+        A stop request ends the wait immediately with an exception.
+        """
         end = time.monotonic() + min(FIRST_WAIT_SECONDS * 2**attempt, LONGEST_WAIT_SECONDS)
         while (left := end - time.monotonic()) > 0:
             self.report.stop.raise_if_requested()
@@ -270,7 +273,7 @@ class Downloader:
 
 
 class _TemporaryError(Exception):
-    """The failure may not occur again in another attempt."""
+    """The failure might not occur again in another attempt."""
 
 
 def without_query(url: str) -> str:

@@ -1,4 +1,4 @@
-"""Control groups: each script gets one that limits memory and processes and can kill all at once.
+"""Control groups: a script's group limits its memory and processes, and can kill all of them.
 
 Linux has two versions of control groups, and a machine may use both. Version 2 is a single tree of
 groups; version 1 has a tree for each controller. A script gets a group of the same name in every
@@ -171,7 +171,7 @@ def _version_2_tree(own: Path) -> Tree:
     """Return the nearest version 2 group whose children can have limits, or else ``own``.
 
     A group that contains processes can't pass controllers on to its children unless it is the root.
-    Its children can still kill all their processes at once.
+    Its children can still kill all their processes in one step.
     """
     for path in _delegated_ancestors(own):
         for attempt in range(2):
@@ -180,8 +180,9 @@ def _version_2_tree(own: Path) -> Tree:
                 if enabled.issuperset(CONTROLLERS):
                     return Tree(path, 2, frozenset(CONTROLLERS))
             if attempt == 0:
-                # Write both at once, so that the kernel refuses them as a whole. With pids alone,
-                # the group would become a threaded group, and no process could join its children.
+                # Write both in one step, so that the kernel refuses them as a whole. With pids
+                # alone, the group would become a threaded group, and no process could join its
+                # children.
                 wanted = " ".join(f"+{name}" for name in CONTROLLERS)
                 _write(path / "cgroup.subtree_control", wanted)
     return Tree(own, 2, frozenset())

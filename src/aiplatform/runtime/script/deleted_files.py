@@ -25,7 +25,7 @@ def deleted_bytes(pids: Iterable[int], devices: set[int], owner: int) -> int:
     found: dict[tuple[int, int], int] = {}
     for pid in pids:
         for path in open_files(pid):
-            with suppress(OSError):  # closed meanwhile
+            with suppress(OSError):  # closed in the meantime
                 file = path.stat()
                 if (
                     file.st_nlink == 0

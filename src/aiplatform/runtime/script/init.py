@@ -41,9 +41,9 @@ def main(descriptor: int) -> NoReturn:
     """Create the namespaces and wait until their first process ends."""
     channel = socket.socket(fileno=descriptor)
     channel.set_inheritable(False)
-    # When the script is stopped, a signal is sent to our whole process group, and the first process
-    # is told through the socket. Only the first process passes the signal on, so that no command
-    # gets it twice and one that starts late doesn't miss it.
+    # When the script is stopped, a signal is sent to this whole process group, and the first
+    # process is told through the socket. Only the first process passes the signal on, so that no
+    # command gets it twice and one that starts late doesn't miss it.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     with channel.makefile("rb") as lines:

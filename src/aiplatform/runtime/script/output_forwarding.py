@@ -25,8 +25,8 @@ class OutputForwarder:
         """Start forwarding a process's output; lines of rank 0 get no prefix.
 
         Returns:
-            Descriptors for the process's stdout and stderr. :meth:`close_write_ends` closes our
-            copies.
+            Descriptors for the process's stdout and stderr. :meth:`close_write_ends` closes this
+            process's copies.
         """
         label = b"" if rank == "0" else f"[rank {rank}] ".encode()
         write_ends = []
@@ -40,7 +40,10 @@ class OutputForwarder:
         return write_ends[0], write_ends[1]
 
     def close_write_ends(self) -> None:
-        """Close our copies of the descriptors after the processes started or failed to start."""
+        """Close this process's copies of the descriptors.
+
+        Call it after the processes have started or failed to start.
+        """
         for write_end in self._write_ends:
             os.close(write_end)
         self._write_ends.clear()

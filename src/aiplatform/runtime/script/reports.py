@@ -45,7 +45,7 @@ class Reports:
         self._warnings = 0
 
     def close_write_end(self) -> None:
-        """Close our copy of the writing end after the script has started."""
+        """Close this process's copy of the writing end after the script has started."""
         os.close(self.descriptor)
 
     def listen(self, seconds: float) -> None:

@@ -334,7 +334,7 @@ def make_preexec(
     For each control group that the process can't join, it writes the index of the group's file to
     ``failures``.
     """
-    # Loaded now, because the new process may not be able to read the library as its own user.
+    # Loaded now, because the new process's user might be unable to read the library.
     system = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
 
     def apply() -> None:

@@ -65,7 +65,8 @@ class Processes:
     def end(self, group: Group, sandbox: Sandbox | None) -> None:
         """Kill all processes, including those that they start in the meantime.
 
-        The control group and the sandbox each kill all at once; the rest are killed one by one.
+        The control group and the sandbox each kill all their processes in one step; the rest are
+        killed one by one.
 
         Raises:
             JobError: Some have not ended after a while, for instance because they are waiting for a

@@ -26,7 +26,7 @@ MODEL, BASE = "model", "base"
 MAX_REQUESTS = 512
 """Largest number of simultaneous requests.
 
-Further requests are rejected at once instead of waiting for minutes.
+Further requests are rejected immediately instead of waiting for minutes.
 """
 
 
@@ -90,7 +90,7 @@ class ChatServer:
         return self._refused(request) or JSONResponse({"object": "list", "data": data})
 
     async def chat(self, request: Request) -> Response:
-        """Answer a chat request, at once or as server-sent events."""
+        """Answer a chat request, as a whole or as server-sent events."""
         refused = self._refused(request)
         if refused is not None:
             return refused

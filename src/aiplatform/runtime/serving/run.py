@@ -46,8 +46,8 @@ def run_serving(job: Job, report: Reporter) -> dict[str, Any]:
     if len(os.fsencode(job.serving.socket or "")) > MAX_SOCKET_PATH:
         raise JobError(f"The socket's path is too long for the system: {job.serving.socket}")
     report.phase("load")
-    # Not delayed: loading a model may take long, and a stop during that time must end the job at
-    # once.
+    # Not delayed: loading a model may take long, and a stop during that time must end the job
+    # immediately.
     app, engine = start_engine(job, spec, job.serving.token, report.stop)
     with report.stop.delay():
         try:
