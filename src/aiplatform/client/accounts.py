@@ -206,7 +206,7 @@ class User(Resource, UserOut):
         return Users(self._client).update(self, **changes)
 
     def deactivate(self) -> "User":
-        """Deactivate the account, effective at once."""
+        """Deactivate the account, effective immediately."""
         return Users(self._client).deactivate(self)
 
     def activate(self) -> "User":
@@ -251,7 +251,7 @@ class Users(Group):
         return self._patch(User, _user_path(user), user, changes)
 
     def deactivate(self, user: "UserLike") -> User:
-        """Deactivate an account: its requests are rejected at once, and its open streams end."""
+        """Deactivate an account: its requests are rejected immediately, and its streams end."""
         return self._make(User, self._http.post(f"{_user_path(user)}/deactivate"))
 
     def activate(self, user: "UserLike") -> User:

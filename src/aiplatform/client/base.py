@@ -116,7 +116,9 @@ class Pages(Generic[T]):
 
 
 class Connection:
-    """The connection to a server, with the settings that all groups share; a client is one.
+    """The connection to a server, with the settings that all groups share.
+
+    :class:`~aiplatform.client.client.Client` is derived from this class.
 
     Groups and resources know only this part of a client, so that their modules import each other in
     one direction only. Only :class:`~aiplatform.client.client.Client` knows all groups. A group

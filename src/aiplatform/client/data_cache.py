@@ -54,12 +54,12 @@ class Cached:
 
 
 class DataCache:
-    """A directory of complete files, named by their hashes; several programs may use it at once.
+    """A directory of complete files, named by their hashes; several programs may share it.
 
     Args:
         directory: created if missing; readable only by its owner.
-        limit: the largest size of all files in bytes. Beyond it, the least recently used files
-            are removed.
+        limit: the largest size of all files in bytes. Beyond it, the least recently used files are
+            removed.
     """
 
     def __init__(self, directory: Path | None = None, limit: int | None = None) -> None:
@@ -183,7 +183,11 @@ class _Assembly:
                 self._mark_present(part)
 
     def copy_from(self, known: dict[str, tuple[Path, int]]) -> None:
-        """Copy the parts that other files contain."""
+        """Copy the parts that other files contain.
+
+        ``known`` maps the SHA-256 of a part to a file and the part's offset in it. The part is
+        copied only if its content there still has this hash.
+        """
         for part in list(self._missing.values()):
             if part.sha256 not in known:
                 continue
@@ -195,7 +199,7 @@ class _Assembly:
                     self._file.seek(part.start)
                     for chunk in _chunks(source, start, part.size):
                         self._file.write(chunk)
-            except FileNotFoundError:  # evicted meanwhile
+            except FileNotFoundError:  # evicted in the meantime
                 continue
             self._mark_present(part)
 

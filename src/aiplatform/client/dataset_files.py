@@ -187,7 +187,7 @@ class DatasetFiles(DatasetPaths):
         The file is kept in the cache (``AIPLATFORM_CACHE``, at most ``AIPLATFORM_CACHE_GB``), where
         the next call finds it. If a similar version is in the cache, only the parts that differ are
         downloaded. An interrupted download continues where it stopped. Several programs may pull at
-        once.
+        the same time.
 
         Args:
             dataset: a dataset, a version, or a name, also as ``faq@v3`` or ``faq@prod``.

@@ -60,10 +60,11 @@ class DatasetQuality(DatasetPaths):
             project: the project in which to look up a name.
             base_model: the model whose tokenizer counts tokens.
             max_length: tokens beyond which the report calls a row too long.
-            against: evaluation data (``"held-out@v2"``), of which no row may be trained on.
-            benchmarks: benchmark data, of which not even a passage may be trained on. Without
-                ``against`` and ``benchmarks``, the data of the dataset's last report is compared
-                again.
+            against: evaluation data (``"held-out@v2"``), whose rows must not occur in training
+                data.
+            benchmarks: benchmark data, of which not even a passage may occur in training data.
+                Without ``against`` and ``benchmarks``, the data of the dataset's last report is
+                compared again.
         """
         path = f"{self._version_path(dataset, version, project)}/quality"
         body = token_options(self._client, base_model, max_length, project)

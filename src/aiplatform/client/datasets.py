@@ -73,7 +73,8 @@ class Dataset(PullMixin, Resource, DatasetOut):
         """Delete the dataset with all its versions.
 
         Returns:
-            The time until which it can be restored from the bin; None if it is gone for good.
+            The time until which it can be restored from the bin; None if it was deleted
+            permanently.
         """
         return Datasets(self._client).delete(self)
 
@@ -152,7 +153,8 @@ class Datasets(
         """Delete the dataset with all its versions.
 
         Returns:
-            The time until which it can be restored from the bin; None if it is gone for good.
+            The time until which it can be restored from the bin; None if it was deleted
+            permanently.
         """
         if self._parent(dataset, None) is not None:
             raise ValueError("this deletes all versions; delete_version() deletes one")

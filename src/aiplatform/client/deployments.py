@@ -136,7 +136,7 @@ class Deployments(Group):
         ``model`` may be a training task, whose model is then served as soon as it exists. The
         deployment starts after the tasks of ``after`` have succeeded and those of ``after_any``
         have ended. If a task of ``after`` fails, the deployment is stopped, with the reason. For
-        defaults; see :class:`~aiplatform.protocol.specs.InferenceSpec`.
+        defaults, see :class:`~aiplatform.protocol.specs.InferenceSpec`.
         """
         options = {
             "engine": engine,

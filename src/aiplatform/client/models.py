@@ -63,7 +63,8 @@ class Model(Resource, ModelOut):
         """Delete the model.
 
         Returns:
-            The time until which it can be restored from the bin; None if it is gone for good.
+            The time until which it can be restored from the bin; None if it was deleted
+            permanently.
         """
         return Models(self._client).delete(self)
 
@@ -92,9 +93,9 @@ class Models(Group):
     ) -> Model:
         """Register a model whose files come from ``source``.
 
-        For a hub or a package, the import is queued at once, and the model's ``task`` is its uuid.
-        ``secrets`` maps environment variables of the import to names of stored secrets, such as
-        ``{"HF_TOKEN": "hub"}`` for a model that requires a login.
+        For a hub or a package, the import is queued immediately, and the model's ``task`` is its
+        uuid. ``secrets`` maps environment variables of the import to names of stored secrets, such
+        as ``{"HF_TOKEN": "hub"}`` for a model that requires a login.
         """
         body: dict[str, Any] = {"name": name, "source": source}
         if version is not None:
@@ -255,7 +256,8 @@ class Models(Group):
         """Delete a model.
 
         Returns:
-            The time until which it can be restored from the bin; None if it is gone for good.
+            The time until which it can be restored from the bin; None if it was deleted
+            permanently.
         """
         return purge_time(self._http.request("DELETE", f"models/{self.resolve(model, project)}"))
 

@@ -58,7 +58,8 @@ class Project(Resource, ProjectOut):
         """Delete the project with everything in it.
 
         Returns:
-            The time until which it can be restored from the bin; None if it is gone for good.
+            The time until which it can be restored from the bin; None if it was deleted
+            permanently.
         """
         return Projects(self._client).delete(self)
 
@@ -183,7 +184,8 @@ class Projects(Group):
         """Delete a project with everything in it.
 
         Returns:
-            The time until which it can be restored from the bin; None if it is gone for good.
+            The time until which it can be restored from the bin; None if it was deleted
+            permanently.
         """
         return purge_time(self._http.request("DELETE", self.path(project)))
 
@@ -356,7 +358,7 @@ class Bin(Group):
         return self._make(Restored, self._http.post(path, _named(name)))
 
     def purge(self, item: BinItemLike, *, project: ProjectLike | None = None) -> None:
-        """Delete a dataset or model from the bin for good."""
+        """Delete a dataset or model from the bin permanently."""
         path = f"{Projects(self._client).path(project)}/bin/{self._item(item, project)}"
         self._http.request("DELETE", path)
 
@@ -366,7 +368,7 @@ class Bin(Group):
         return self._make(Restored, self._http.post(path, _named(name)))
 
     def purge_project(self, item: BinItemLike) -> None:
-        """Delete a project from the bin for good, with everything that belongs to it."""
+        """Delete a project from the bin permanently, with everything that belongs to it."""
         self._http.request("DELETE", f"bin/{self._project(item)}")
 
     def _item(self, item: BinItemLike, project: ProjectLike | None) -> UUID:

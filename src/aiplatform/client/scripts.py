@@ -70,8 +70,8 @@ class PackedBundle:
 def pack_directory(directory: Path, *, on_progress: Progress | None = None) -> PackedBundle:
     """Pack the files in a directory, except files that git ignores and virtual environments.
 
-    Names and sizes are checked before any file is read, so that an invalid directory is refused at
-    once.
+    Names and sizes are checked before any file is read, so that an invalid directory is refused
+    immediately.
 
     Args:
         directory: the directory to pack.

@@ -417,7 +417,7 @@ class Task(Resource, TaskOut):
         return Tasks(self._client).resume(self)
 
     def retry(self, *, override_gate: str | None = None) -> "Task":
-        """Queue the task again after it failed; see :meth:`Tasks.retry`; return the new task."""
+        """Queue the task again after it failed, and return the new task, as :meth:`Tasks.retry`."""
         return Tasks(self._client).retry(self, override_gate=override_gate)
 
     def set_priority(self, priority: int) -> "Task":
