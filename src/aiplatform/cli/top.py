@@ -23,7 +23,7 @@ BAR_WIDTH = 12
 
 @dataclass(frozen=True)
 class View:
-    """A snapshot of the platform. ``workers`` is None if the user may not see the workers."""
+    """A snapshot of the platform. ``workers`` is None if the user may not see workers."""
 
     running: list["Task"]
     waiting: list["Task"]
