@@ -86,7 +86,7 @@ def start_daemon(home: Home, run: Callable[[Observe], int], show: Observe) -> St
         os.setsid()
         if os.fork() != 0:
             os._exit(0)
-        # Our parent may be waiting for the closing of a pipe that we inherited from it.
+        # The parent may be waiting for the end of a pipe that this process has inherited.
         os.closerange(3, writing)
         os.closerange(writing + 1, MAX_INHERITED)
         _become_daemon(home, run, Report(writing))

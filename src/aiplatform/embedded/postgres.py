@@ -287,7 +287,7 @@ class Postgres:
     def _prepare_directories(self) -> None:
         """Create the socket's directory, copy the extensions, and correct the data's owner."""
         self._create_private(self.socket_dir)
-        # The extensions are copied, because the server's user may not be able to read the package.
+        # The extensions are copied, because the server's user might be unable to read the package.
         target = self._extensions / "extension"
         target.mkdir(parents=True, exist_ok=True)
         for directory in (self._extensions, target):
@@ -360,7 +360,7 @@ class Postgres:
             path.unlink(missing_ok=True)
 
     def _is_postmaster(self, pid: int) -> bool:
-        """Return True if ``pid`` is a server using our data directory, and not a reused pid."""
+        """Return True if ``pid`` is a server with this data directory, and not a reused pid."""
         if not Path("/proc/self/cwd").exists():
             return True  # can't be checked without /proc; PostgreSQL assumes the same
         try:

@@ -159,10 +159,12 @@ def reap_if_ended(process: subprocess.Popen[bytes]) -> bool:
 
 
 def reap_orphans(own: Iterable[int]) -> None:
-    """Reap ended children that we did not start; process 1 of a container inherits orphans.
+    """Reap ended children that this process did not start.
+
+    Process 1 of a container inherits orphans.
 
     Args:
-        own: Pids of the children that we started. :func:`reap_if_ended` reaps them.
+        own: Pids of the children that this process started. :func:`reap_if_ended` reaps them.
     """
     if not hasattr(os, "waitid"):
         return
@@ -185,7 +187,7 @@ def describe_exit(code: int) -> str:
 
 
 def end_process(pid: int, remembered: str, steps: Sequence[tuple[int, float]]) -> bool:
-    """End a process that is not our child, and return True if it is gone.
+    """End a process that is not a child of this one, and return True if it is gone.
 
     Args:
         pid: The process.
@@ -203,7 +205,7 @@ def end_process(pid: int, remembered: str, steps: Sequence[tuple[int, float]]) -
 
 
 def wait_until_gone(pid: int, remembered: str | None, seconds: float) -> bool:
-    """Wait until a process that is not our child has ended; return False if it didn't in time."""
+    """Wait until a process that is not a child has ended; return False if it didn't in time."""
     deadline = time.monotonic() + seconds
     while is_same_process(pid, remembered):
         if time.monotonic() > deadline:

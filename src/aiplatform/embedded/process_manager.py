@@ -149,7 +149,8 @@ class ProcessManager:
         """Wait for the next event, at most ``seconds``, then check and restart the children.
 
         Raises:
-            EmbeddedError: If a process has failed for good while the platform is starting.
+            EmbeddedError: If a process has failed and will not be started again, while the platform
+                is starting.
             StopRequestedError: If a stop was requested.
         """
         self._signals.wait(min(seconds, self._next_event()))
@@ -338,7 +339,7 @@ def restart_delay(failures: int) -> float:
 
 
 def child_environment(extra: Mapping[str, str]) -> dict[str, str]:
-    """Return our environment with ``extra``, for a child.
+    """Return this process's environment with ``extra``, for a child.
 
     The variables of libpq (``PG...``) are left out, because they would redirect connections.
     """

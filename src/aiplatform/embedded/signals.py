@@ -16,7 +16,10 @@ class StopRequestedError(Exception):
 
 
 class Signals:
-    """Signal handlers that count stop requests and wake :meth:`wait`, also when a child dies."""
+    """Signal handlers that count stop requests.
+
+    A stop request wakes :meth:`wait`, and so does the end of a child.
+    """
 
     def __init__(self) -> None:
         self.stop_requests = 0

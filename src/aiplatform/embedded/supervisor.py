@@ -91,7 +91,7 @@ class Supervisor:
         """Start everything, watch it until a stop is requested, stop it, and return the exit code.
 
         Raises:
-            EmbeddedError: If the start failed; whatever had been started has been stopped again.
+            EmbeddedError: If the start failed; all that had been started has been stopped again.
         """
         home = self._home
         home.prepare()

@@ -37,7 +37,7 @@ class Valkey:
 
     @property
     def socket(self) -> Path:
-        """The path of the unix socket, in a directory that only our user can enter."""
+        """The path of the unix socket, in a directory that only this process's user can enter."""
         return self.sockets / "valkey" / "valkey.sock"
 
     @property
