@@ -29,9 +29,9 @@ class Gate(Strict):
         min_score: the lowest score, 0 to 100.
         forbid_errors: True if findings of severity ``error`` are not allowed.
         limits: limits for single findings.
-        evaluation: project data that every report is compared with: none of its rows may be trained
-            on. Without a version, the current one is used.
-        benchmarks: the same for benchmarks, of which not even a passage may be trained on.
+        evaluation: project data that every report is compared with: none of its rows may occur in
+            training data. Without a version, the current one is used.
+        benchmarks: the same for benchmarks, of which not even a passage may occur in training data.
     """
 
     model_config = ConfigDict(
