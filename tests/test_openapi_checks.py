@@ -164,7 +164,7 @@ def test_each_example_of_the_document_is_valid() -> None:
 
 
 def test_answer_schemas_have_only_required_fields() -> None:
-    """Otherwise a field missing from a response would go unnoticed."""
+    """If a field were optional, nobody would notice that a response lacks it."""
     description = platform()
     operations = [
         operation

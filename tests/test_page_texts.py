@@ -10,7 +10,7 @@ ENTRY = re.compile(r'(?:^|\n\n)msgid ("(?!").*")\nmsgstr ("(?!").*")(?=\n)')
 
 
 def test_text_has_one_translation() -> None:
-    """Check it because the build merges the catalogues: a second translation is never shown."""
+    """The build merges the catalogues, so a second translation would never be shown."""
     found: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
     for file in sorted(CATALOGUES.rglob("zh-CN.po")):
         for text, translation in ENTRY.findall(file.read_text("utf-8")):

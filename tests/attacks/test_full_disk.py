@@ -1,4 +1,4 @@
-"""Attack: a user fills the disk while the health report still says that all is well."""
+"""Attack: a user fills the disk. The health report must show this."""
 
 import shutil
 import subprocess

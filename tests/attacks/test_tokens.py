@@ -45,7 +45,7 @@ class TestReplay:
     def test_refresh_by_thief_within_grace_ends_session_at_next_refresh_of_owner(
         self, client: CheckedClient, session: Session, renewals: int
     ) -> None:
-        """Let a thief repeat the owner's refresh at once, like a client that lost the response.
+        """Let a thief repeat the owner's refresh immediately, like a client that lost the response.
 
         Then the thief keeps refreshing the new tokens.
         """

@@ -1,4 +1,4 @@
-"""Tests of shell completion: names that are offered, and names that must not be."""
+"""Tests of shell completion: which names are offered, and which must not be offered."""
 
 import os
 import subprocess

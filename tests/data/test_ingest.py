@@ -156,7 +156,7 @@ def test_late_columns_give_the_same_file_as_early_ones(
     filled = [{"a": r["a"], "b": r["b"], "c": r.get("c")} for r in rows]
     assert upload(jsonl(*rows), "x.jsonl") == filled
     late = upload.output.read_bytes()
-    # The same rows in a single chunk, from which all types are known at once.
+    # The same rows in a single chunk, from which all types are known immediately.
     monkeypatch.setattr(
         "aiplatform.data.formats.source_file.SourceFile.chunks.__defaults__", (10**7,)
     )

@@ -1,4 +1,4 @@
-"""A platform run as an administrator would: the distribution's servers and our programs."""
+"""A platform in production: the distribution's servers, and the platform's own programs."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Tests of a chain queued at once: train, evaluate, and deploy if the evaluation passes."""
+"""Tests of a chain of queued tasks: train, evaluate, and deploy if the evaluation passes."""
 
 import json
 from typing import Any

@@ -142,7 +142,7 @@ def test_platform_of_a_normal_user_runs_and_recovers(new_platform: Callable[...,
 
 
 def readable_python(parent: Path) -> Path:
-    """Return an interpreter that all users can run: ours, or a copy of it."""
+    """Return an interpreter that all users can run: this process's, or a copy of it."""
     nobody = pwd.getpwnam("nobody")
 
     def runs(python: Path) -> bool:

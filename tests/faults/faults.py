@@ -46,7 +46,7 @@ def _kill(
 
 
 def kill_worker(site: Site, choose: random.Random) -> str | None:
-    """Kill a worker. It restarts at once, or so late that others have claimed its tasks."""
+    """Kill a worker. It restarts immediately, or so late that others have claimed its tasks."""
     worker = _some_worker(site, choose)
     if worker is None:
         return None

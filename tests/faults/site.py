@@ -1,4 +1,4 @@
-"""A platform with several workers, as on several machines, all of whose parts can be broken."""
+"""A platform with several workers, as on several machines. Each of its parts can be broken."""
 
 import contextlib
 import os

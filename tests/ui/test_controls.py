@@ -1,7 +1,7 @@
-"""Tests of every control on every page, as each role: nothing is offered that the API would refuse.
+"""Tests that no page offers a role a control whose request the API would refuse.
 
-Each visible control is pressed. Requests that would change something are not sent; instead, the
-access table is consulted to check that the role may send them.
+Each visible control on every page is pressed, as each role. Requests that would change something
+are not sent; instead, the access table is consulted to check that the role may send them.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Tests of what holds on all pages: palette, addresses, live changes, restarts of the server."""
+"""Tests of features that all pages share: palette, addresses, live changes, server restarts."""
 
 import os
 import re

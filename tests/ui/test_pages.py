@@ -112,7 +112,7 @@ def project(api: httpx.Client) -> str:
 def test_pages_are_sound_and_accessible(
     open_window: Window, admin_state: Any, project: str, language: str, theme: str
 ) -> None:
-    """Check that each page is sound and shows hostile texts as text.
+    """Check that each page works without errors and shows hostile texts as text.
 
     One window is enough for all pages, because starting each anew would take most of the time.
     """

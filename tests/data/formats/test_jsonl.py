@@ -120,7 +120,7 @@ ENDLESS = b'{"a":"' + b"x" * 9000 + b'","n":1}\n'
 def test_first_of_two_errors_is_reported(
     upload: Upload, data: bytes, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Check an error that is followed by a too long line in the next block, which is read ahead."""
+    """Put a line that is too long into the next block, which is read ahead of the first error."""
     monkeypatch.setattr(BLOCK, (2000,))
     monkeypatch.setattr(text_source, "MAX_ROW_BYTES", 5000)
     error = upload.error(data, "x.jsonl")

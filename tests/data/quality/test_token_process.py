@@ -1,4 +1,4 @@
-"""Tests of counting tokens in another process: equal results, and its end."""
+"""Tests of counting tokens in a separate process: the same results, and the end of the process."""
 
 import contextlib
 import json
@@ -47,7 +47,10 @@ def always_beside(monkeypatch: pytest.MonkeyPatch) -> None:
 def slow(
     upload: Upload, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Path, Path]:
-    """Create rows and a model for which only the first row group is ever counted."""
+    """Create rows and a model whose template never ends for rows after the first row group.
+
+    The counting process therefore stays at the second row group until it is ended.
+    """
     monkeypatch.setattr(canonical, "ROW_GROUP_ROWS", 10)
     rows = [chat("u: hi", f"a: {n}") for n in range(10)] + [chat("u: slow", "a: x")] * 30
     upload(jsonl(*rows), "x.jsonl")

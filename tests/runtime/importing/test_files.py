@@ -72,7 +72,7 @@ def test_import_of_an_upload_in_a_folder_succeeds(
 def test_import_does_not_change_the_uploaded_files(
     upload: Path, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
-    """They may be hard links to blobs in the store, which must not change."""
+    """Uploaded files may be hard links to blobs in the store, which must not change."""
     edit_config(upload, auto_map={"AutoModelForCausalLM": "modeling.Evil"})
     for path in upload.iterdir():
         path.chmod(0o444)

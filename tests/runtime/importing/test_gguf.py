@@ -67,7 +67,7 @@ def test_gguf_file_is_parsed_once_for_all_that_transformers_reads(
 
 
 def test_gguf_file_is_parsed_anew_for_the_next_import(file: Path, parsed: list[str]) -> None:
-    """By then, a file of the same name may have different content."""
+    """Check this because a file of the same name may have other content at the next import."""
     with parsed_once():
         read(file)
     with parsed_once():

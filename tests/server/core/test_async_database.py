@@ -104,7 +104,7 @@ class TestConnections:
 
 
 def test_batch_after_pool_timeout_fails_as_a_whole() -> None:
-    """Otherwise each of a hundred requests would wait for the timeout in turn."""
+    """If calls failed one by one, each of a hundred requests would wait for the timeout in turn."""
     calls: list[int] = []
 
     async def away(asked: list[int]) -> list[int | Exception]:
@@ -122,7 +122,7 @@ def test_batch_after_pool_timeout_fails_as_a_whole() -> None:
 
 
 def test_batch_runs_in_an_empty_context() -> None:
-    """Otherwise the first caller's trace and log would contain the other requests."""
+    """In the first caller's context, its trace and log would contain the other requests."""
     asking = ContextVar("asking", default="nobody")
 
     async def handle(asked: list[str]) -> list[str | Exception]:

@@ -1,4 +1,4 @@
-"""Tests that calls to users' addresses reach only public hosts, despite odd URLs or DNS."""
+"""Tests that calls to users' addresses reach only public hosts, despite misleading URLs or DNS."""
 
 import gzip
 import socket

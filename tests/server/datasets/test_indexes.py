@@ -1,4 +1,4 @@
-"""Tests of indexes that several processes build at once, or whose build fails."""
+"""Tests of indexes that several processes build at the same time, or whose build fails."""
 
 import asyncio
 import json

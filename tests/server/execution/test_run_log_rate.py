@@ -1,6 +1,6 @@
 """Tests of external runs whose output exceeds the rate limit for logs.
 
-The limit in these tests is 10 kB at once and 1 kB/s.
+The limit in these tests is 1 kB/s, with bursts of up to 10 kB.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""Tests of spares: when a worker keeps one, and that no task suffers from it.
+"""Tests of spares: when a worker keeps one, and that it harms no task.
 
 A spare is a process that has imported torch ahead of the next task.
 """

@@ -78,7 +78,7 @@ class TestSignIn:
     def test_account_with_unconfirmed_address_is_not_linked(
         self, session: Session, flow: Flow, api: Callable[..., Any], how: str
     ) -> None:
-        """Otherwise whoever took the address first would have a password to that account."""
+        """After linking, whoever took the address first would have a password to that account."""
         email = f"chief{number()}@example.com"
         if how == "changed":
             thief = make_user(session)

@@ -221,7 +221,7 @@ class TestProjectGuard:
         assert entry.project_uuid == project.uuid
 
     def test_refused_stranger_leaves_no_audit_entry(self, session: Session, ask: Ask) -> None:
-        """Otherwise strangers could fill a project's audit trail."""
+        """If each refusal left an entry, strangers could fill a project's audit trail."""
         user = make_user(session)
         with pytest.raises(NotFound):
             ask(user, make_project(session))

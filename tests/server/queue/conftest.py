@@ -140,7 +140,7 @@ STOPS = """
         report.stop.raise_if_requested()
     result = {"from": pathlib.Path(job.resume_from, "state").read_text()}
 """
-"""A script that runs until it is stopped, and ends at once when it resumes."""
+"""A script that runs until it is stopped, and ends immediately when it resumes."""
 
 
 def claim(session: Session, worker_id: int) -> Any:
