@@ -10,8 +10,9 @@ import pytest
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 import aiplatform.protocol
-from aiplatform.protocol.specs import TaskSpec, TrainingSpec
+from aiplatform.protocol.specs import TaskSpec
 from aiplatform.protocol.strict import Strict
+from aiplatform.protocol.trainings import SftSpec
 from tests.runtime.conftest import training_spec
 
 LOWER, UPPER = ("minimum", "exclusiveMinimum"), ("maximum", "exclusiveMaximum")
@@ -92,7 +93,7 @@ def test_request_numbers_have_bounds() -> None:
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize(
-    "name", [n for n, f in TrainingSpec.model_fields.items() if f.annotation is float]
+    "name", [n for n, f in SftSpec.model_fields.items() if f.annotation is float]
 )
 def test_spec_with_nan_or_infinity_is_refused(name: str, value: float) -> None:
     with pytest.raises(ValidationError):

@@ -9,7 +9,8 @@ import pytest
 from pydantic_core import PydanticUndefined
 
 from aiplatform.cli.train import train
-from aiplatform.protocol.specs import LoraSpec, TrainingSpec
+from aiplatform.protocol.enums import TrainingMethod
+from aiplatform.protocol.trainings import LoraSpec, SftSpec
 from tests.cli.conftest import TASK, D, E, M, P, Run, T, posted
 from tests.client.fake import FakeServer, answer, sse
 from tests.openapi_checks import Partial
@@ -77,7 +78,7 @@ def test_train_that_waits_prints_each_reason_once(run: Run, trainable: FakeServe
 
 
 def test_help_shows_the_defaults_of_the_spec() -> None:
-    fields = TrainingSpec.model_fields
+    fields = SftSpec.model_fields
     defaults = {name: field.default for name, field in fields.items()}
     defaults |= {f"lora_{name}": f.default for name, f in LoraSpec.model_fields.items()}
     defaults["output"] = defaults["output_name"]
@@ -94,7 +95,12 @@ def test_help_shows_the_defaults_of_the_spec() -> None:
         if defaults.get(name) not in (None, PydanticUndefined)
     }
     assert said == wanted
-    assert len(said) == 10
+    assert len(said) == 11
+
+
+def test_help_names_all_methods() -> None:
+    said = get_type_hints(train, include_extras=True)["method"].__metadata__[0].help
+    assert f"Possible: {', '.join(TrainingMethod)}." in said
 
 
 @pytest.mark.parametrize("missing", ["base_model", "dataset"])

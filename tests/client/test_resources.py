@@ -14,7 +14,7 @@ from aiplatform.client import (
     NotFound,
     NotReady,
     PreconditionFailed,
-    TrainingSpec,
+    SftSpec,
     UnexpectedAnswer,
 )
 from tests.client.fake import FakeServer, answer, malformed, page, problem
@@ -190,7 +190,7 @@ def test_experiment_is_created_by_names(client: Client, server: FakeServer) -> N
     sent = json.loads(server.bodies[-1])
     assert sent["name"] == "x"
     assert sent["task_type"] == "sft"
-    spec = TrainingSpec.model_validate(sent["config"])
+    spec = SftSpec.model_validate(sent["config"])
     assert str(spec.base_model) == base["uuid"]
     assert spec.dataset.dataset == D
     assert spec.dataset.version == "v3"

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.encoding import jsonable
 from aiplatform.protocol.enums import DeploymentStatus, TaskStatus, TaskType
 from aiplatform.protocol.references import DatasetRef
-from aiplatform.protocol.specs import TrainingSpec
+from aiplatform.protocol.trainings import SftSpec
 from aiplatform.server.core.storage import add_reference
 from aiplatform.server.datasets.models import DatasetTag, DatasetUpload
 from aiplatform.server.identity.models import User
@@ -110,7 +110,7 @@ def resources(session: Session, project: Project, home: Path, mark: str) -> dict
         session, project, name=name("model"), files=[make_blob(session, content, FILE, home)]
     )
     rows = DatasetRef(dataset=dataset.uuid)
-    config = TrainingSpec(base_model=model.uuid, dataset=rows, eval_dataset=rows)
+    config = SftSpec(base_model=model.uuid, dataset=rows, eval_dataset=rows)
     deployment = make_deployment(
         session,
         project,

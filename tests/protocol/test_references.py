@@ -18,8 +18,8 @@ from aiplatform.protocol.specs import (
     QualitySpec,
     ScriptSpec,
     TaskSpec,
-    TrainingSpec,
 )
+from aiplatform.protocol.trainings import SftSpec
 
 KINDS = get_args(get_args(TaskSpec)[0])
 DATASET = {"dataset": str(uuid4())}
@@ -65,7 +65,7 @@ D, M, T = Permission.DATASETS_READ, Permission.MODELS_READ, Permission.TRAINING_
 @pytest.mark.parametrize(
     ("spec", "needed"),
     [
-        (TrainingSpec(base_model=uuid4(), dataset=DATASET), {D, M}),
+        (SftSpec(base_model=uuid4(), dataset=DATASET), {D, M}),
         (EvaluationSpec(model=uuid4(), dataset=DATASET), {D, M}),
         (EvaluationSpec(model={"from_task": uuid4()}, dataset=DATASET), {D, M}),
         (InferenceSpec(model=uuid4()), {M}),

@@ -9,7 +9,9 @@ import pytest
 from pydantic import TypeAdapter
 
 from aiplatform.protocol.references import DatasetRef
-from aiplatform.protocol.specs import InferenceSpec, QualitySpec, Resources, TaskSpec, TrainingSpec
+from aiplatform.protocol.specs import InferenceSpec, QualitySpec, TaskSpec
+from aiplatform.protocol.task_options import Resources
+from aiplatform.protocol.trainings import SftSpec
 
 ROWS = {"dataset": str(uuid4())}
 MODEL = str(uuid4())
@@ -44,5 +46,5 @@ def test_spec_given_resources_object_keeps_its_own_default_for_the_others() -> N
     assert (served.resources.cpus, served.resources.gpus) == (0.1, 1)
     assert InferenceSpec(model=uuid4(), resources=Resources(cpus=1)).resources.cpus == 1
     assert QualitySpec(dataset=dataset, resources=Resources(memory_mb=9)).resources.cpus == 0.5
-    trained = TrainingSpec(base_model=uuid4(), dataset=dataset, resources=Resources(gpus=2))
+    trained = SftSpec(base_model=uuid4(), dataset=dataset, resources=Resources(gpus=2))
     assert trained.resources.cpus == 1

@@ -117,7 +117,7 @@ def _options(fields: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
         CommandError: if a deployment has no such field.
         pydantic.ValidationError: if the resources are invalid.
     """
-    from aiplatform.protocol.specs import Resources
+    from aiplatform.protocol.task_options import Resources
 
     known = [*fields, "resources"]
     given = {key: value for key, value in fields.items() if value is not None}

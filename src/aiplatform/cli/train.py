@@ -71,6 +71,14 @@ def train(
         ),
     ] = None,
     spec: Spec = None,
+    method: Annotated[
+        str | None,
+        typer.Option(
+            "--method",
+            help="Training method. Possible: sft. Default: sft.",
+            rich_help_panel=_METHOD,
+        ),
+    ] = None,
     name: Annotated[
         str | None, typer.Option("--name", help="Name of the experiment.", rich_help_panel=_RUN)
     ] = None,
@@ -152,6 +160,7 @@ def train(
     Creates an experiment, queues a run, and shows its loss. Registers the tuned model.
     """
     fields = {
+        "method": method,
         "base_model": base_model,
         "dataset": dataset,
         "eval_dataset": eval_dataset,

@@ -89,14 +89,9 @@ from aiplatform.client.tasks import (
 from aiplatform.client.workers import Worker
 from aiplatform.protocol.references import DatasetRef
 from aiplatform.protocol.shapes.identity import UserRef
-from aiplatform.protocol.specs import (
-    EvaluationSpec,
-    LoraSpec,
-    QualitySpec,
-    Resources,
-    ScriptSpec,
-    TrainingSpec,
-)
+from aiplatform.protocol.specs import EvaluationSpec, QualitySpec, ScriptSpec
+from aiplatform.protocol.task_options import Resources
+from aiplatform.protocol.trainings import LoraSpec, SftSpec, TrainingSpec
 
 __all__ = [
     "DEFAULT_URL",
@@ -171,6 +166,7 @@ __all__ = [
     "Secret",
     "ServerUnavailable",
     "Session",
+    "SftSpec",
     "Sweep",
     "Synced",
     "Task",

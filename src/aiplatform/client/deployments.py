@@ -25,7 +25,7 @@ from aiplatform.language import tr
 from aiplatform.protocol.enums import DeploymentStatus
 from aiplatform.protocol.references import FromTask
 from aiplatform.protocol.shapes.models import DeploymentOut
-from aiplatform.protocol.specs import Resources
+from aiplatform.protocol.task_options import Resources
 
 _ENDED_STATES = {DeploymentStatus.CRASHED, DeploymentStatus.STOPPED}
 

@@ -15,7 +15,7 @@ from aiplatform.client.tasks import MetricPoint, Task, TaskLike, Tasks
 from aiplatform.protocol.shapes.experiments import ComparisonOut, ExperimentOut, RunOut
 from aiplatform.protocol.shapes.experiments import Record as RecordOut
 from aiplatform.protocol.shapes.tasks import LineOut, TaskSummaryOut
-from aiplatform.protocol.specs import TrainingSpec
+from aiplatform.protocol.trainings import TrainingSpec, parse_training
 
 
 class Experiment(Resource, ExperimentOut):
@@ -93,8 +93,8 @@ class Experiments(Group):
         """Create an experiment.
 
         Pass either a complete ``spec`` or single fields of
-        :class:`~aiplatform.protocol.specs.TrainingSpec`. In the latter case, models and datasets
-        can be given by name, too::
+        :class:`~aiplatform.protocol.trainings.TrainingSpec` and its method, by default ``sft``. In
+        the latter case, models and datasets can be given by name, too::
 
             client.experiments.create("faq", base_model="smollm2", dataset="faq@v2", max_steps=60)
 
@@ -140,7 +140,7 @@ class Experiments(Group):
             values["eval_dataset"] = DatasetPaths(self._client).reference(
                 eval_dataset, project=project
             )
-        return TrainingSpec.model_validate(values)
+        return parse_training(values)
 
     def get(self, experiment: ExperimentLike, *, project: ProjectLike | None = None) -> Experiment:
         """Read an experiment, by uuid or by its name in a project."""

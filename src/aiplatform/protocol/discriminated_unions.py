@@ -1,8 +1,9 @@
 """Unions whose members are distinguished by a field, such as ``kind``."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, GetCoreSchemaHandler
 from pydantic_core import PydanticCustomError, core_schema
@@ -16,9 +17,11 @@ class KindErrors:
 
     Attributes:
         field: the field that distinguishes the members of the union.
+        default: the kind of a value without the field; by default, such a value is refused.
     """
 
     field: str
+    default: str | None = None
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
@@ -26,6 +29,8 @@ class KindErrors:
         kinds = kinds_of(source, self.field)
 
         def check(value: Any) -> Any:
+            if self.default is not None and isinstance(value, Mapping) and self.field not in value:
+                value = {**value, self.field: self.default}
             if isinstance(value, Mapping) and value.get(self.field) not in kinds:
                 raise self._fault(value, kinds)
             return value
@@ -53,10 +58,19 @@ class KindErrors:
         )
 
 
+def members_of(union: Any) -> Iterator[type[BaseModel]]:
+    """Yield the models of a union in their order, including those of unions inside it."""
+    if isinstance(union, type) and issubclass(union, BaseModel):
+        yield union
+        return
+    for inner in get_args(union):
+        if get_origin(inner) in {Annotated, Union, UnionType} or isinstance(inner, type):
+            yield from members_of(inner)
+
+
 def kinds_of(union: Any, field: str) -> tuple[str, ...]:
     """Return the values of a field in the members of a union, in their order."""
-    kinds: list[str] = []
-    for member in get_args(union):
-        assert issubclass(member, BaseModel)
-        kinds += map(str, get_args(member.model_fields[field].annotation))
+    kinds: dict[str, None] = {}
+    for member in members_of(union):
+        kinds |= dict.fromkeys(map(str, get_args(member.model_fields[field].annotation)))
     return tuple(kinds)

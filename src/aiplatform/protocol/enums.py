@@ -130,6 +130,12 @@ class DataShape(StrEnum):
     TEXT = "text"
 
 
+class TrainingMethod(StrEnum):
+    """The method by which a model is trained."""
+
+    SFT = "sft"
+
+
 class LogStream(StrEnum):
     """The source of a log line; ``system`` is the platform itself."""
 

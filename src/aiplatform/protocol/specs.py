@@ -7,15 +7,12 @@ versions, so that a stored spec names exactly the data that was read.
 from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from aiplatform.protocol.accelerator_options import AcceleratorOptions
 from aiplatform.protocol.dataset_sources import DataSource
-from aiplatform.protocol.deepspeed import SpecValues, contradictions
 from aiplatform.protocol.discriminated_unions import KindErrors
 from aiplatform.protocol.enums import DataFormat, TaskType
 from aiplatform.protocol.model_sources import ModelSource
-from aiplatform.protocol.names import Name
 from aiplatform.protocol.pass_conditions import PassCondition
 from aiplatform.protocol.reading_options import (
     KEYED_MODES,
@@ -32,28 +29,10 @@ from aiplatform.protocol.references import (
     ModelId,
 )
 from aiplatform.protocol.strict import Strict as Strict  # noqa: PLC0414  (others import it from here)
-
-MAX_STEPS = 10_000_000
-Steps = Annotated[int, Field(ge=1, le=MAX_STEPS)]
-"""A number of optimizer steps. The bound is far above any real run and catches typos."""
+from aiplatform.protocol.task_options import QueueName, Resources, TaskOptions
+from aiplatform.protocol.trainings import AnyTraining, TrainingSpec
 
 MAX_ROWS = 1_000_000_000
-
-QueueName = Annotated[str, Field(min_length=1, max_length=50, pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-
-Label = Annotated[str, Field(min_length=1, max_length=80, pattern=r"^[a-z0-9][a-z0-9._:/-]*$")]
-"""A qualitative property of a worker, such as ``gpu:a100`` or ``team-x``."""
-
-
-class Resources(Strict):
-    """The resources that a task occupies on its worker."""
-
-    cpus: float = Field(1.0, ge=0, le=1024, description="CPU cores")
-    memory_mb: int = Field(0, ge=0, le=1 << 30, description="memory in MiB; 0 reserves none")
-    gpus: int = Field(0, ge=0, le=64, description="GPUs, or the slots a worker made of them")
-    gpu_memory_mb: int = Field(
-        0, ge=0, le=1 << 24, description="memory that each GPU must have, in MiB"
-    )
 
 
 class ServingResources(Resources):
@@ -104,137 +83,6 @@ class ComparedRef(DatasetRef):
 
 
 ComparedDatasets = Annotated[list[ComparedRef], Field(max_length=20)]
-
-
-SecretVariable = Annotated[
-    str,
-    Field(
-        max_length=64,
-        # Only variables for credentials are allowed: setting PYTHONPATH or a proxy would be an
-        # attack.
-        pattern=r"^([A-Z][A-Z0-9_]*_(TOKEN|KEY|SECRET|PASSWORD|CREDENTIALS)"
-        r"|AWS_ACCESS_KEY_ID)$",
-    ),
-]
-SecretName = Annotated[
-    str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
-]
-SecretsByVariable = Annotated[dict[SecretVariable, SecretName], Field(max_length=16)]
-"""Environment variables of a task's process, and the secrets that fill them."""
-
-
-class TaskOptions(Strict):
-    """The options common to all specs."""
-
-    secrets: SecretsByVariable = Field(
-        default_factory=dict,
-        description="environment variables and the secrets, by name, that fill them: yours, "
-        'else the project\'s; such as `{"HF_TOKEN": "hub"}`',
-    )
-
-    resources: Resources = Field(default_factory=Resources)
-    queue: QueueName = Field("default", description="selector: which workers may take the task")
-    labels: list[Label] = Field(
-        default_factory=list, max_length=20, description="what the worker must offer, all of it"
-    )
-    max_attempts: int = Field(
-        3, ge=1, le=20, description="how often a task whose worker was lost is started"
-    )
-    retry_seconds: float = Field(
-        10, ge=0, le=3600, description="wait before a retry; doubled each time, to an hour at most"
-    )
-    time_limit_seconds: int | None = Field(
-        None, ge=1, le=31_536_000, description="an attempt that runs longer is stopped and fails"
-    )
-    preemptible: bool | None = Field(
-        None,
-        description="whether an urgent task may make it pause; by default what has checkpoints",
-    )
-
-    @field_validator("resources", mode="before")
-    @classmethod
-    def _keep_own_defaults(cls, value: object) -> object:
-        """Keep only the given amounts of ``Resources``, so that the spec's own defaults apply."""
-        return value.model_dump(exclude_unset=True) if isinstance(value, Resources) else value
-
-
-class LoraSpec(Strict):
-    """Low-rank adaptation, Hu et al. 2021 (arXiv:2106.09685)."""
-
-    rank: int = Field(16, ge=1, le=1024)
-    alpha: int = Field(32, ge=1, le=4096)
-    dropout: float = Field(0.05, ge=0, lt=1)
-    target_modules: str | list[str] = "all-linear"
-
-
-class TrainingSpec(TaskOptions):
-    """Fine-tune a base model on a dataset version.
-
-    The amounts in ``resources`` are reserved on every node.
-    """
-
-    type: Literal[TaskType.TRAINING] = TaskType.TRAINING
-    method: Literal["sft"] = "sft"
-    base_model: ModelId
-    dataset: DatasetRef
-    eval_dataset: DatasetRef | None = Field(None, description="held-out rows for loss by step")
-    output_name: Name = Field("tuned", description="name of the model that is registered")
-    lora: LoraSpec = Field(default_factory=LoraSpec)
-    epochs: float = Field(1.0, gt=0, le=1000)
-    max_steps: Steps | None = Field(None, description="overrides epochs")
-    learning_rate: float = Field(2e-4, gt=0, lt=1)
-    lr_scheduler: Literal["linear", "cosine", "constant"] = "cosine"
-    warmup_ratio: float = Field(0.03, ge=0, lt=1)
-    weight_decay: float = Field(0.0, ge=0, lt=1)
-    batch_size: int = Field(8, ge=1, le=4096, description="rows per device and step")
-    gradient_accumulation: int = Field(1, ge=1, le=4096)
-    max_length: int = Field(512, ge=8, le=1_048_576, description="tokens; longer rows are cut")
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    seed: int = Field(42, ge=0, le=2**32 - 1)
-    logging_steps: Steps = Field(1, description="steps between logged losses")
-    eval_steps: Steps | None = Field(None, description="steps between evaluations")
-    checkpoint_steps: Steps = Field(20, description="steps between checkpoints")
-    nodes: int = Field(1, ge=1, le=64, description="workers that train it together")
-    processes: int | None = Field(
-        None, ge=1, le=64, description="on each node; by default one for each GPU, or one"
-    )
-    accelerator: AcceleratorOptions | None = None
-
-    @model_validator(mode="after")
-    def _one_process_for_each_gpu(self) -> "TrainingSpec":
-        if self.resources.gpus and (self.processes or 0) > self.resources.gpus:
-            raise ValueError("with GPUs there is at most one process for each; ask for more gpus")
-        return self
-
-    @model_validator(mode="after")
-    def _fsdp_needs_several_processes(self) -> "TrainingSpec":
-        fsdp = self.accelerator is not None and self.accelerator.fsdp is not None
-        if fsdp and self.all_processes == 1:
-            raise ValueError(
-                "accelerator.fsdp needs two processes or more; ask for gpus, processes or nodes"
-            )
-        return self
-
-    @model_validator(mode="after")
-    def _matches_deepspeed(self) -> "TrainingSpec":
-        if self.accelerator is not None and self.accelerator.deepspeed is not None:
-            values = SpecValues(
-                batch_size=self.batch_size,
-                gradient_accumulation=self.gradient_accumulation,
-                processes=self.all_processes,
-                learning_rate=self.learning_rate,
-                weight_decay=self.weight_decay,
-                lr_scheduler=self.lr_scheduler,
-                precision=self.precision,
-            )
-            if found := list(contradictions(self.accelerator.deepspeed, values)):
-                raise ValueError("; ".join(found))
-        return self
-
-    @property
-    def all_processes(self) -> int:
-        """The total number of processes that train together, on all nodes."""
-        return self.nodes * (self.processes or self.resources.gpus or 1)
 
 
 ModelSpec = ModelId | FromTask
@@ -433,7 +281,7 @@ class ExternalSpec(TaskOptions):
 
 
 TaskSpec = Annotated[
-    TrainingSpec
+    AnyTraining
     | EvaluationSpec
     | ExternalSpec
     | QualitySpec

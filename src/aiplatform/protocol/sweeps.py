@@ -9,7 +9,8 @@ from pydantic import Field, model_validator
 
 from aiplatform.protocol.discriminated_unions import KindErrors
 from aiplatform.protocol.gates import OverrideReason
-from aiplatform.protocol.specs import Steps, Strict
+from aiplatform.protocol.specs import Strict
+from aiplatform.protocol.trainings import Steps
 
 MAX_NUMBER = 1e15
 MAX_INTEGER = 2**53

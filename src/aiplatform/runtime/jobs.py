@@ -12,8 +12,8 @@ from aiplatform.protocol.specs import (
     InferenceSpec,
     QualitySpec,
     ScriptSpec,
-    TrainingSpec,
 )
+from aiplatform.protocol.trainings import TrainingSpec
 from aiplatform.runtime.channel import Reporter
 
 

@@ -13,7 +13,8 @@ from sqlalchemy import select, text
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskType
-from aiplatform.protocol.specs import Resources, TrainingSpec
+from aiplatform.protocol.task_options import Resources
+from aiplatform.protocol.trainings import SftSpec
 from aiplatform.server.core.audit import SYSTEM
 from aiplatform.server.core.database import commit, transaction
 from aiplatform.server.core.settings import get_settings
@@ -53,7 +54,7 @@ def train(
     monkeypatch.setattr(kind, "processes", Training().processes)
 
     def train(script: str = "", *, nodes: int = 2, **options: Any) -> Task:
-        spec = TrainingSpec(base_model=NO_MODEL, dataset=NOWHERE, nodes=nodes, **options)
+        spec = SftSpec(base_model=NO_MODEL, dataset=NOWHERE, nodes=nodes, **options)
         task = queue.submit(session, make_context(session, project), spec, name="on two nodes")
         commit(session)
         (home / "scripts").mkdir(exist_ok=True)

@@ -97,7 +97,7 @@ class TestCreate:
         pairs = make_dataset(session, project, name="pairs")
         made = make_version(session, pairs, file=rows("pairs"), shape="preference")
         answer = create(**{role: {"dataset": str(pairs.uuid)}})
-        assert (answer.status_code, answer.json()["code"]) == (422, "dataset.preference_pairs")
+        assert (answer.status_code, answer.json()["code"]) == (422, "dataset.not_trainable")
         assert "`aiplatform datasets map pairs chosen=messages`" in answer.json()["detail"]
         details = session.get_one(DatasetVersionDetails, made.id)
         details.columns = [{"name": name, "type": "text"} for name in ("prompt", "chosen")]

@@ -4,11 +4,12 @@ from typing import Any
 
 import pytest
 
-from aiplatform.protocol.enums import DataShape, TaskStatus
+from aiplatform.protocol.enums import DataShape, TaskStatus, TrainingMethod
 from aiplatform.server.experiments.rules import (
+    EVALUABLE_SHAPES,
     RUNS_KEPT,
     STATUS_AFTER,
-    TRAINABLE_SHAPES,
+    advice_for,
     best_run,
     evaluation_of,
     summary_of,
@@ -84,7 +85,13 @@ def test_every_final_task_status_has_an_experiment_status() -> None:
     assert set(STATUS_AFTER) == {status for status in TaskStatus if status.is_final}
 
 
-def test_trainable_shapes_exclude_tables() -> None:
-    assert DataShape.CHAT in TRAINABLE_SHAPES
-    assert DataShape.TEXT in TRAINABLE_SHAPES
-    assert DataShape.TABLE not in TRAINABLE_SHAPES
+def test_evaluable_shapes_exclude_tables() -> None:
+    assert DataShape.CHAT in EVALUABLE_SHAPES
+    assert DataShape.TEXT in EVALUABLE_SHAPES
+    assert DataShape.TABLE not in EVALUABLE_SHAPES
+
+
+def test_advice_for_a_table_names_the_command_that_maps_its_columns() -> None:
+    advice = advice_for(TrainingMethod.SFT, "table", dataset="my data", columns=["a", "b"])
+    assert "`aiplatform datasets map 'my data' COLUMN=NAME`" in advice.en
+    assert "`aiplatform datasets map 'my data' 列=名称`" in advice.zh

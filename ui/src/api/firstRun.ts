@@ -186,7 +186,7 @@ export function useTrainSample() {
       const [train, heldOut] = parts?.datasets ?? [];
       if (!train || !heldOut) throw new Error("the split made no datasets");
       await Promise.all([train.uuid, heldOut.uuid].map(untilChecked));
-      const config = body<Schema<"TrainingSpec">>({
+      const config = body<Schema<"SftSpec">>({
         type: "training",
         base_model: base,
         dataset: { dataset: train.uuid },

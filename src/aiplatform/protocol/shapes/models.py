@@ -9,11 +9,8 @@ from pydantic import ConfigDict, Field
 from aiplatform.protocol.enums import DeploymentStatus, ModelStatus
 from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.shapes.shape import Shape
-from aiplatform.protocol.specs import (
-    EngineName,
-    Resources,
-    Strict,
-)
+from aiplatform.protocol.specs import EngineName, Strict
+from aiplatform.protocol.task_options import Resources
 
 EXAMPLE_MODEL = "3f0c9b1e-8d1a-4a52-b7a5-0a9a4f6d2b11"
 

@@ -1,22 +1,28 @@
 """Training of models, with one module per method.
 
-Each method is a module with a function that runs a job, and has a case in :func:`run_training`
-under its name in ``TrainingSpec.method``.
+Each method is a module with a function that runs a job, and has a line in :data:`METHODS`.
 """
 
-from typing import Any, assert_never
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
 
+from aiplatform.protocol.enums import TrainingMethod
 from aiplatform.protocol.messages import Job
-from aiplatform.protocol.specs import TrainingSpec
+from aiplatform.protocol.trainings import TrainingSpec
 from aiplatform.runtime.channel import Reporter
+
+METHODS: Mapping[TrainingMethod, str] = {
+    TrainingMethod.SFT: "sft:run_sft",
+}
+"""The module in this package and the function for each method.
+
+They are names, so that only the method of the job is imported.
+"""
 
 
 def run_training(job: Job, spec: TrainingSpec, report: Reporter) -> dict[str, Any]:
     """Train with the method of ``spec``; return the data of the result message."""
-    match spec.method:
-        case "sft":
-            from aiplatform.runtime.training.sft import run_sft
-
-            return run_sft(job, report)
-        case _ as other:
-            assert_never(other)
+    module, _, function = METHODS[spec.method].partition(":")
+    result: dict[str, Any] = getattr(import_module(f"{__name__}.{module}"), function)(job, report)
+    return result

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aiplatform.protocol.messages import Job
-from aiplatform.protocol.specs import TrainingSpec
+from aiplatform.protocol.trainings import TrainingSpec
 from aiplatform.runtime.artifacts import ADAPTER, CARD, LICENSE_NAMES, WEIGHTS, make_durable
 from aiplatform.runtime.model_cards import license_of, write_card
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from aiplatform.protocol.messages import Job
-from aiplatform.protocol.specs import TrainingSpec
+from aiplatform.protocol.trainings import SftSpec, TrainingSpec
 from aiplatform.runtime.artifacts import WEIGHTS
 from aiplatform.runtime.channel import JobError, Reporter
 from aiplatform.runtime.chat import load_tokenizer
@@ -36,7 +36,7 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
         JobStopped: A stop was requested. The checkpoint of the last step has been announced.
     """
     spec = job.spec
-    assert isinstance(spec, TrainingSpec)
+    assert isinstance(spec, SftSpec)
     started = time.monotonic()
     use_one_gpu()
     sharding.prepare(spec.accelerator)
@@ -190,7 +190,7 @@ def as_dataset(rows: EncodedRows) -> Any:
     return Dataset(pa.table(columns))
 
 
-def lora_config(spec: TrainingSpec) -> Any:
+def lora_config(spec: SftSpec) -> Any:
     """Return PEFT's configuration of the adapter."""
     from peft import LoraConfig
 

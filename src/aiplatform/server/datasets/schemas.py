@@ -18,13 +18,8 @@ from aiplatform.protocol.reading_options import ColumnMap, Reading, UploadMode
 from aiplatform.protocol.references import VERSION_OR_TAG
 from aiplatform.protocol.rows import RowFilter, RowFix, RowPatch, RowSplit
 from aiplatform.protocol.shapes.datasets import EXAMPLE_DATASET, DatasetOut, TagOut
-from aiplatform.protocol.specs import (
-    ComparedDatasets,
-    DatasetImportSpec,
-    FixAction,
-    SecretsByVariable,
-    Strict,
-)
+from aiplatform.protocol.specs import ComparedDatasets, DatasetImportSpec, FixAction, Strict
+from aiplatform.protocol.task_options import SecretsByVariable
 from aiplatform.server.core.pagination import Page
 from aiplatform.server.datasets.service.uploads import Target, UploadParameters
 

@@ -10,18 +10,15 @@ class ExperimentBusy(Conflict):
 
 
 class DatasetNotTrainable(Invalid):
-    """The dataset lacks the conversations or texts that supervised fine-tuning needs."""
+    """The training method can't learn from rows of this shape."""
 
     code = "dataset.not_trainable"
 
 
-class PreferencePairsRefused(Invalid):
-    """A dataset of preference pairs can't be used for supervised fine-tuning.
+class DatasetNotEvaluable(Invalid):
+    """The dataset lacks the conversations or texts on which a model's loss is measured."""
 
-    Training would learn the chosen answers and ignore the rejected ones.
-    """
-
-    code = "dataset.preference_pairs"
+    code = "dataset.not_evaluable"
 
 
 class ExperimentArchived(Conflict):

@@ -5,15 +5,23 @@ between configs, and build the record that makes a run repeatable.
 """
 
 import math
+import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
-from aiplatform.protocol.enums import DataShape, ExperimentStatus, TaskStatus, TaskType
+from aiplatform.protocol.enums import (
+    DataShape,
+    ExperimentStatus,
+    TaskStatus,
+    TaskType,
+    TrainingMethod,
+)
 from aiplatform.protocol.pass_conditions import PassCondition
+from aiplatform.protocol.trainings import CONVERSATIONS, methods_for
 
-TRAINABLE_SHAPES = frozenset(DataShape) - {DataShape.CLASSIFICATION, DataShape.TABLE}
-"""Data shapes from which supervised fine-tuning can read conversations or texts."""
+EVALUABLE_SHAPES = CONVERSATIONS | {DataShape.PREFERENCE, DataShape.TEXT}
+"""Data shapes from which an evaluation can read conversations or texts."""
 
 RUN_TYPES = (TaskType.TRAINING.value, TaskType.EXTERNAL.value)
 """Types of the tasks that are runs. The trigger ``tasks_are_runs`` lists them, too."""
@@ -46,6 +54,57 @@ STATUS_AFTER = {
     TaskStatus.FAILED: ExperimentStatus.FAILED,
     TaskStatus.CANCELLED: ExperimentStatus.CANCELLED,
 }
+
+
+class Advice(NamedTuple):
+    """A sentence that says what to do, in both languages."""
+
+    en: str
+    zh: str
+
+
+def advice_for(
+    method: TrainingMethod, shape: str | None, *, dataset: str, columns: Iterable[str]
+) -> Advice:
+    """Return what to do if a method can't learn from a dataset of this shape.
+
+    Args:
+        method: the refused method.
+        shape: the shape of the rows; None if it is unknown.
+        dataset: the name of the dataset, for the command.
+        columns: the names of its columns.
+    """
+    methods = [str(other) for other in methods_for(DataShape(shape or DataShape.TABLE))]
+    map_command = f"aiplatform datasets map {shlex.quote(dataset)}"
+    if method is TrainingMethod.SFT and shape == DataShape.PREFERENCE:
+        # Without a prompt column, both conversations of a pair contain the prompt.
+        target = "completion" if "prompt" in columns else "messages"
+        command = f"{map_command} chosen={target}"
+        mapped = Advice(
+            "Fine-tuning would learn the chosen answers and ignore the rejected ones. If that is "
+            f"what you want, commit a version with the chosen answers as {target} with "
+            f"`{command}`, and train on that version.",
+            "监督微调只会学习优选回答，而忽略被拒绝的回答。若确实如此，请运行 "
+            f"`{command}`，提交一个以优选回答作为 {target} 的新版本，再用该版本训练。",
+        )
+        if not methods:
+            return mapped
+        return Advice(
+            f"To learn from both answers of a pair, choose the method {' or '.join(methods)}. "
+            f"{mapped.en}",
+            f"若要同时学习两个回答，请选择方法 {'、'.join(methods)}。{mapped.zh}",
+        )
+    if methods:
+        return Advice(
+            f"To learn from these rows, choose the method {' or '.join(methods)}. To keep the "
+            "method, give data that it reads.",
+            f"若要用这些数据训练，请选择方法 {'、'.join(methods)}；"
+            "若要保留该方法，请换用它支持的数据。",
+        )
+    return Advice(
+        f"Say what the columns mean with `{map_command} COLUMN=NAME`.",
+        f"请用 `{map_command} 列=名称` 说明各列的含义。",
+    )
 
 
 def summary_of(result: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,15 @@
 """Request bodies for experiments and runs."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, model_validator
 
+from aiplatform.protocol.enums import TrainingMethod
 from aiplatform.protocol.gates import OverrideReason
 from aiplatform.protocol.references import After
 from aiplatform.protocol.shapes.experiments import EXAMPLE_CONFIG
-from aiplatform.protocol.specs import Strict, TrainingSpec
+from aiplatform.protocol.specs import Strict
+from aiplatform.protocol.trainings import AnyTraining
 
 Title = Annotated[str, Field(min_length=1, max_length=255)]
 Description = Annotated[str, Field(max_length=10_000)]
@@ -36,8 +38,19 @@ class ExperimentIn(Strict):
     description: Description | None = None
     note: Note | None = Field(None, description="Markdown")
     tags: Tags = Field(default_factory=list)
-    task_type: Literal["sft"] = "sft"
-    config: TrainingSpec
+    task_type: TrainingMethod | None = Field(
+        None, description="the method of `config`, which may be left out here"
+    )
+    config: AnyTraining
+
+    @model_validator(mode="after")
+    def _task_type_is_the_method(self) -> "ExperimentIn":
+        if self.task_type not in {None, self.config.method}:
+            raise ValueError(
+                f"task_type is {self.task_type} but config.method is {self.config.method}; "
+                "leave task_type out"
+            )
+        return self
 
 
 class ExperimentChange(Strict):
@@ -59,7 +72,7 @@ class ExperimentChange(Strict):
     archived: bool | None = Field(
         None, description="an archived experiment is not listed by itself and starts no runs"
     )
-    config: TrainingSpec | None = None
+    config: AnyTraining | None = None
 
     @model_validator(mode="after")
     def _no_nulls(self) -> "ExperimentChange":

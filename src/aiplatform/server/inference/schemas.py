@@ -7,13 +7,8 @@ from pydantic import ConfigDict, Field
 from aiplatform.protocol.names import Name
 from aiplatform.protocol.references import After
 from aiplatform.protocol.shapes.models import EXAMPLE_DEPLOYMENT, DeploymentOptions
-from aiplatform.protocol.specs import (
-    InferenceSpec,
-    ModelSpec,
-    QueueName,
-    ServingResources,
-    Strict,
-)
+from aiplatform.protocol.specs import InferenceSpec, ModelSpec, ServingResources, Strict
+from aiplatform.protocol.task_options import QueueName
 
 
 class DeploymentIn(Strict):

@@ -8,7 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from aiplatform.protocol.model_sources import ModelSource
 from aiplatform.protocol.names import Name
 from aiplatform.protocol.shapes.models import EXAMPLE_MODEL, BaseModelOut
-from aiplatform.protocol.specs import SecretsByVariable, Strict
+from aiplatform.protocol.specs import Strict
+from aiplatform.protocol.task_options import SecretsByVariable
 
 Version = Annotated[
     str, Field(min_length=1, max_length=50, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")

@@ -21,7 +21,8 @@ from aiplatform.protocol.schedules import (
     RunAction,
     TaskAction,
 )
-from aiplatform.protocol.specs import TaskSpec, TrainingSpec
+from aiplatform.protocol.specs import TaskSpec
+from aiplatform.protocol.trainings import parse_training
 from aiplatform.server.core import audit
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.errors import NameTaken, Problem
@@ -187,7 +188,7 @@ def require_submittable(session: Session, context: ProjectContext, action: Actio
         case RunAction():
             context.require(Permission.TRAINING_WRITE)
             experiment = experiments_queries.get_experiment(session, context, action.experiment)
-            _require_inputs(session, context, TrainingSpec.model_validate(experiment.config))
+            _require_inputs(session, context, parse_training(experiment.config))
         case TaskAction():
             kind = kind_of(action.spec.type)
             if kind.started_through is not None:

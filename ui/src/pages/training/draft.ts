@@ -1,7 +1,7 @@
 /** The form of a training: its defaults, presets, and the spec that it means. Pure functions. */
 import type { Schema } from "@/api/types";
 
-export type TrainingSpec = Schema<"TrainingSpec">;
+export type TrainingSpec = Schema<"SftSpec">;
 
 export interface Draft {
   name: string;

@@ -19,7 +19,8 @@ import psutil
 import structlog
 
 from aiplatform.protocol.messages import Begin, Job, Renew
-from aiplatform.protocol.specs import EvaluationSpec, InferenceSpec, TrainingSpec
+from aiplatform.protocol.specs import EvaluationSpec, InferenceSpec
+from aiplatform.protocol.trainings import TrainingSpec
 from aiplatform.server.core.settings import Settings
 from aiplatform.server.execution.rules import PASSIVE
 from aiplatform.server.execution.runner import process

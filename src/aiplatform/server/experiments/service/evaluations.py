@@ -8,9 +8,16 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.encoding import jsonable
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.protocol.specs import EvaluationSpec
+from aiplatform.server.datasets import service as datasets
 from aiplatform.server.experiments import queries
-from aiplatform.server.experiments.rules import evaluation_of, unmet, with_evaluation
-from aiplatform.server.experiments.service.trainings import DATASET, pin_rows
+from aiplatform.server.experiments.errors import DatasetNotEvaluable
+from aiplatform.server.experiments.rules import (
+    EVALUABLE_SHAPES,
+    evaluation_of,
+    unmet,
+    with_evaluation,
+)
+from aiplatform.server.experiments.service.trainings import DATASET
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue.models import Task
 from aiplatform.server.queue.service.kinds import Outcome, Prepared
@@ -28,10 +35,13 @@ def prepare(session: Session, context: ProjectContext, spec: EvaluationSpec) -> 
         NotFound: the project may not use a model, task or dataset.
         ModelNotReady, TypeMakesNoModel, DependencyFailed, ModelMissing: the model can't be used,
             see ``registry.service.resolve_model``.
-        DatasetNotTrainable: the rows are neither conversations nor texts.
+        DatasetNotEvaluable: the rows are neither conversations nor texts.
     """
     model = registry.resolve_model(session, context, spec.model)
-    dataset, rows = pin_rows(session, context, spec.dataset, DATASET)
+    dataset, rows = datasets.pinned_input(session, context, spec.dataset, DATASET)
+    shape = queries.shape_of(session, rows.dataset_version_id)
+    if shape not in EVALUABLE_SHAPES:
+        raise DatasetNotEvaluable(dataset=rows.label, shape=shape)
     pinned = spec.model_copy(update={"dataset": dataset})
     if model is None:
         return Prepared(spec=pinned, inputs=[rows])

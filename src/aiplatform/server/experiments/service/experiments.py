@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text
-from aiplatform.protocol.enums import ExperimentStatus
-from aiplatform.protocol.specs import TrainingSpec
+from aiplatform.protocol.enums import ExperimentStatus, TrainingMethod
+from aiplatform.protocol.trainings import SPECS, AnyTraining, parse_training
 from aiplatform.protocol.validation_errors import message_of, message_zh_of, place_of
 from aiplatform.server.core import audit
 from aiplatform.server.datasets.service.quality import compare_with_held_out
@@ -48,7 +48,7 @@ def create_experiment(
     *,
     name: str,
     description: str | None,
-    config: TrainingSpec,
+    config: AnyTraining,
     note: str | None = None,
     tags: Iterable[str] = (),
     cloned_from: Experiment | None = None,
@@ -64,7 +64,7 @@ def create_experiment(
         project_id=context.project_id,
         name=clean_text(name),
         base_model=f"{base.name}@{base.version}"[:255],
-        task_type=config.method,
+        task_type=config.method.value,
         status=ExperimentStatus.PENDING.value,
         config=config.model_dump(mode="json"),
         metrics={},
@@ -125,17 +125,26 @@ def clone_experiment(
     )
 
 
-def changed_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> TrainingSpec:
-    """Return the config with ``changes``, see ``rules.comparison.merge_changes``.
+def changed_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> AnyTraining:
+    """Return the config with ``changes``, see ``rules.merge_changes``.
+
+    If they change the method, fields that only the former method has are left out.
 
     Raises:
         ConfigInvalid: the message says which value is wrong, and why.
     """
+    merged = merge_changes(config, changes)
+    method = str(merged.get("method"))
+    if method != config.get("method", TrainingMethod.SFT) and method in SPECS:
+        # The other method's own fields have no meaning here, unless the caller gives them.
+        given = {path.partition(".")[0] for path in changes}
+        known = SPECS[TrainingMethod(method)].model_fields
+        merged = {key: value for key, value in merged.items() if key in known or key in given}
     try:
-        return TrainingSpec.model_validate(merge_changes(config, changes))
+        return parse_training(merged)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        where = place_of(first)[:200]
+        where = place_of(first, merged)[:200]
         raise ConfigInvalid(
             where=where,
             kind=first["type"],
@@ -170,9 +179,10 @@ def update_experiment(
         # These values are in other tables, but the experiment's ETag comes from its own time.
         experiment.updated_at = func.clock_timestamp()
     if "config" in changes:
-        config: TrainingSpec = changes["config"]
+        config: AnyTraining = changes["config"]
         base = _checked(session, context, config)
         experiment.config = config.model_dump(mode="json")
+        experiment.task_type = config.method.value
         experiment.base_model = f"{base.name}@{base.version}"[:255]
         details.base_model_id = base.id
     _record(session, context, action, experiment, changed=sorted(changes))
@@ -209,7 +219,7 @@ def _set_tags(session: Session, experiment: Experiment, tags: Iterable[str]) -> 
     session.flush()
 
 
-def _checked(session: Session, context: ProjectContext, config: TrainingSpec) -> Model:
+def _checked(session: Session, context: ProjectContext, config: AnyTraining) -> Model:
     """Check that the caller may read and use what a config names. Return the base model."""
     require_readable(context, config)
     trainings.prepare(session, context, config)

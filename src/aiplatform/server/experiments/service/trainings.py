@@ -1,6 +1,5 @@
 """Trainings and external runs: queue a run, update its experiment, and register its model."""
 
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
@@ -9,10 +8,10 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.encoding import jsonable
-from aiplatform.protocol.enums import DataShape, ExperimentStatus, TaskStatus, TaskType
+from aiplatform.protocol.enums import ExperimentStatus, TaskStatus, TaskType
 from aiplatform.protocol.notifications import NotificationType
 from aiplatform.protocol.references import After, DatasetRef
-from aiplatform.protocol.specs import TrainingSpec
+from aiplatform.protocol.trainings import AnyTraining, TrainingSpec, parse_training
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.statements import compiled, fetch_all
 from aiplatform.server.core.storage import StoredFile
@@ -25,12 +24,11 @@ from aiplatform.server.experiments.errors import (
     ExperimentArchived,
     ExternalRunNotRerunnable,
     NotRepeatable,
-    PreferencePairsRefused,
 )
 from aiplatform.server.experiments.models import Experiment, RunDetails
 from aiplatform.server.experiments.rules import (
     STATUS_AFTER,
-    TRAINABLE_SHAPES,
+    advice_for,
     figures_of,
     first_series,
     summary_of,
@@ -61,38 +59,33 @@ EVAL_DATASET = "eval_dataset"
 
 
 def pin_rows(
-    session: Session, context: ProjectContext, ref: DatasetRef, role: str
+    session: Session, context: ProjectContext, ref: DatasetRef, role: str, spec: TrainingSpec
 ) -> tuple[DatasetRef, InputRef]:
     """Return a dataset reference with an exact version, and the corresponding task input.
 
     Raises:
         NotFound: the project has no such dataset or version.
-        DatasetNotTrainable: its rows are neither conversations nor texts.
+        DatasetNotTrainable: the method can't learn from its rows. The message says what to do.
     """
     pinned, item = datasets.pinned_input(session, context, ref, role)
     shape = queries.shape_of(session, item.dataset_version_id)
-    if shape not in TRAINABLE_SHAPES:
-        raise DatasetNotTrainable(dataset=item.label, shape=shape)
+    if shape not in spec.reads:
+        advice = advice_for(
+            spec.method,
+            shape,
+            dataset=item.label.partition("@")[0],
+            columns=queries.columns_of(session, item.dataset_version_id),
+        )
+        raise DatasetNotTrainable(
+            dataset=item.label,
+            shape=shape,
+            method=spec.method.value,
+            shapes=", ".join(sorted(spec.reads)),
+            shapes_zh="、".join(sorted(spec.reads)),
+            advice=advice.en,
+            advice_zh=advice.zh,
+        )
     return pinned, item
-
-
-def refuse_preference_pairs(session: Session, item: InputRef, method: str) -> None:
-    """Refuse preference pairs for supervised fine-tuning, which would ignore half of each pair.
-
-    Raises:
-        PreferencePairsRefused: the message says how to train on the chosen answers.
-    """
-    version = item.dataset_version_id
-    if method != "sft" or queries.shape_of(session, version) != DataShape.PREFERENCE:
-        return
-    # Without a prompt column, both conversations of a pair contain the prompt.
-    target = "completion" if "prompt" in queries.columns_of(session, version) else "messages"
-    name = item.label.partition("@")[0]
-    raise PreferencePairsRefused(
-        dataset=item.label,
-        command=f"aiplatform datasets map {shlex.quote(name)} chosen={target}",
-        target=target,
-    )
 
 
 def base_model(session: Session, context: ProjectContext, uuid: UUID) -> tuple[Model, InputRef]:
@@ -133,22 +126,20 @@ class NoModelProduced(Exception):
     """The training task reported success but left no model."""
 
 
-def prepare(session: Session, context: ProjectContext, spec: TrainingSpec) -> Prepared:
+def prepare(session: Session, context: ProjectContext, spec: AnyTraining) -> Prepared:
     """Check a training task's data and models, and choose their exact versions.
 
     Raises:
         NotFound: the project may not use a model or dataset.
         ModelNotReady: the base model's files are not complete.
-        DatasetNotTrainable, PreferencePairsRefused: a dataset is unsuitable.
+        DatasetNotTrainable: a dataset is unsuitable.
     """
     _, base = base_model(session, context, spec.base_model)
-    dataset, rows = pin_rows(session, context, spec.dataset, DATASET)
-    refuse_preference_pairs(session, rows, spec.method)
+    dataset, rows = pin_rows(session, context, spec.dataset, DATASET, spec)
     inputs = [base, rows]
     held_out = spec.eval_dataset
     if held_out is not None:
-        held_out, held_out_rows = pin_rows(session, context, held_out, EVAL_DATASET)
-        refuse_preference_pairs(session, held_out_rows, spec.method)
+        held_out, held_out_rows = pin_rows(session, context, held_out, EVAL_DATASET, spec)
         inputs.append(held_out_rows)
     pinned = spec.model_copy(update={"dataset": dataset, "eval_dataset": held_out})
     return Prepared(spec=pinned, inputs=inputs)
@@ -160,7 +151,7 @@ def require_reference(
     """Check the dataset or model in the field at ``path`` of a config; do nothing for other fields.
 
     Raises:
-        NotFound, ModelNotReady, DatasetNotTrainable, PreferencePairsRefused: see :func:`prepare`.
+        NotFound, ModelNotReady, DatasetNotTrainable: see :func:`prepare`.
     """
     field = path.partition(".")[0]
     if field == "base_model":
@@ -168,8 +159,7 @@ def require_reference(
     elif field in {DATASET, EVAL_DATASET}:
         ref = spec.dataset if field == DATASET else spec.eval_dataset
         if ref is not None:
-            _, rows = pin_rows(session, context, ref, field)
-            refuse_preference_pairs(session, rows, spec.method)
+            pin_rows(session, context, ref, field, spec)
 
 
 def submit_run(
@@ -180,7 +170,7 @@ def submit_run(
     name: str | None,
     priority: int,
     override_gate: str | None = None,
-    config: TrainingSpec | None = None,
+    config: AnyTraining | None = None,
     git: dict[str, Any] | None = None,
     rerun_of: Task | None = None,
     after: Sequence[After] = (),
@@ -209,7 +199,7 @@ def submit_run(
     """
     if queries.details_of(session, experiment).archived_at is not None:
         raise ExperimentArchived(name=experiment.name)
-    spec = config or TrainingSpec.model_validate(experiment.config)
+    spec = config or parse_training(experiment.config)
     require_readable(context, spec)
     prepared = prepare(session, context, spec)
     if rerun_of is not None:
@@ -268,7 +258,7 @@ def rerun(
         name=name or f"{task.name} (rerun)"[:255],
         priority=priority,
         override_gate=override_gate,
-        config=TrainingSpec.model_validate(task.config),
+        config=parse_training(task.config),
         git=None if told is None else told.record.get("git"),
         rerun_of=task,
     )
@@ -421,7 +411,7 @@ def _register(
 ) -> Model:
     if not any(file.path.startswith(WEIGHTS) for file in outcome.files):
         raise NoModelProduced(f"the training left no {WEIGHTS} in its output")
-    spec = TrainingSpec.model_validate(task.config)
+    spec = parse_training(task.config)
     result = jsonable(outcome.result)
     inputs = {item.role: item for item in queries.inputs_of(session, task)}
     files: list[StoredFile] = outcome.files
