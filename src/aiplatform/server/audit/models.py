@@ -27,7 +27,7 @@ class AuditSeal(Base):
 
 
 class AuditSignature(Base):
-    """An operator's signature on a seal, and thereby on all seals before it."""
+    """An operator's signature on a seal. It also covers all seals before it."""
 
     __tablename__ = "audit_signatures"
 

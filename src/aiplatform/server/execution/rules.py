@@ -12,8 +12,8 @@ PASSIVE = {"OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
 """Environment variables that make waiting threads of GNU's and Intel's OpenMP sleep.
 
 By default they spin on all cores while they wait. If two processes do that, the spinning threads
-take CPU time from the very threads they wait for: a model server and a training process that shared
-two cores dropped to a fortieth of their speed.
+take CPU time from the threads that they wait for. On two shared cores, a model server and a
+training process slowed down to a fortieth of their speed.
 """
 
 BATCH_NICENESS = 1

@@ -266,7 +266,10 @@ class _Known(dict[str, Any]):
 
 
 def render(kind: N, data: Mapping[str, Any], language: Language) -> tuple[str, str]:
-    """Return title and message. A value missing from ``data`` is shown as a question mark."""
+    """Return a notification's title and message.
+
+    A value that ``data`` lacks is shown as a question mark.
+    """
     text = TEXTS[kind][language]
     # In Chinese, a key ``x_zh`` replaces ``x``, as in the texts of errors.
     known = _Known(data)

@@ -1,4 +1,4 @@
-"""Schemas for OpenAI's API, as far as the platform reads them. All other fields pass through."""
+"""Schemas for the parts of OpenAI's API that the platform reads. All other fields pass through."""
 
 from typing import Any, Literal
 
@@ -103,7 +103,7 @@ CHAT_COMPLETION_CHUNK: dict[str, Any] = {
         "error": {"$ref": "#/components/schemas/ErrorBody"},
     },
 }
-"""The schema of a streamed answer's events, as far as the web interface reads them.
+"""The schema of a streamed answer's events, with the fields that the web interface reads.
 
 It is written out, because only models of JSON responses become components of the OpenAPI document.
 """

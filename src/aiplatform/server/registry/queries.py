@@ -362,7 +362,7 @@ def made_from(session: Session, task_id: int) -> list[Source]:
 
 
 def task_and_experiment(session: Session, details: ModelDetails) -> tuple[Any, Any]:
-    """Return uuid, name and type of a model's task, and uuid and name of its experiment."""
+    """Return a model's task (uuid, name, type) and its experiment (uuid, name)."""
     task = session.execute(
         select(Task.uuid, Task.name, Task.type).where(Task.id == details.task_id)
     ).one_or_none()

@@ -94,7 +94,7 @@ def seal_next(session: Session, *, max_rows: int = BATCH) -> Seal | None:
 
 
 def sign_head(session: Session, key_file: Path) -> Head | None:
-    """Sign the newest seal, and thereby all seals before it. Return None if there is no seal.
+    """Sign the newest seal, which covers all earlier ones. Return None if there is no seal.
 
     Raises:
         OSError: when ``key_file`` can't be read.

@@ -172,10 +172,10 @@ async def split_dataset(
 ) -> SplitOut:
     """Distribute the rows of a version among new datasets.
 
-    All rows with the same question go to the same dataset, and so do rows with an equal value in
-    `group`, so that questions used in training are not repeated in evaluation. With `near`, rows
-    that differ in a few words stay together, too; with `by=row`, only equal rows do. The same seed
-    gives the same split.
+    Rows with the same question go to the same dataset, so that questions used in training are not
+    repeated in evaluation. With `by=row`, only equal rows stay together. With `group`, rows with
+    the same value in this column stay together, too; with `near`, also rows that differ in a few
+    words. The same seed gives the same split.
     """
     base = await run_in_threadpool(base_version, context, dataset, body.version)
     names = _names_of_parts(base.name, body)

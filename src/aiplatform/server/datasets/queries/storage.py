@@ -1,8 +1,9 @@
 """SELECT statements for the storage that dataset versions use.
 
-In their columns, ``logical`` counts the bytes of files as they are downloaded, ``charged`` each
-reference to a blob, as the quota does, ``stored`` each blob once, and ``alone`` only blobs that no
-other version of the project uses. References to blobs by other projects are not counted.
+In their columns, ``logical`` counts the bytes of files as they are downloaded. ``charged`` counts
+each reference to a blob, as the quota does. ``stored`` counts each blob once. ``alone`` counts only
+blobs that no other version of the project uses. References to blobs by other projects are not
+counted.
 """
 
 from typing import Any
@@ -57,7 +58,7 @@ def _bytes(size: Any) -> Any:
 
 
 def storage_by_dataset(session: Session, project_id: int) -> list[Row[Any]]:
-    """Return uuid, name, number of versions and bytes of each dataset, largest first.
+    """Return the uuid, name, number of versions and bytes of each dataset, largest first.
 
     The module's docstring explains the bytes ``logical``, ``charged`` and ``stored``.
     """

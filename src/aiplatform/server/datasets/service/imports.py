@@ -44,7 +44,7 @@ UPLOAD_FILE = "upload"
 
 
 def prepare(session: Session, context: ProjectContext, spec: DatasetImportSpec) -> Prepared:
-    """Check before an import runs that its result could be committed, as far as that is known.
+    """Check, as well as possible before an import runs, that its result could be committed.
 
     Raises:
         NameTaken, QuotaExceeded, ModelNotReady: see :func:`check_upload_allowed`.

@@ -48,7 +48,7 @@ class NodeAttempt(Attempt):
             return
         try:
             job = self._lay_out()
-            # Node 0 enforces the time limit. If this node stopped by itself, the attempt would end
+            # Node 0 enforces the time limit. If this node also enforced it, the attempt could end
             # without stating that reason.
             self.time_limit = None
             self.write(lambda s: nodes.set_state(s, self.claim, "ready"))

@@ -301,7 +301,7 @@ def release(session: Session, claim: Claim, reason: str) -> None:
 def requeue(session: Session, task: Task, reason: str) -> None:
     """Requeue a task that has lost its lease, or fail it if no attempts are left.
 
-    A task that a user has paused remains paused; a preempted one resumes by itself.
+    A task that a user has paused remains paused; a preempted one resumes without a request.
     """
     if TaskStatus(task.status) is TaskStatus.CANCELLING:
         finish(session, task, Outcome(TaskStatus.CANCELLED))

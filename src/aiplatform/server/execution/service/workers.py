@@ -167,9 +167,9 @@ def settings_devices(settings: Settings) -> list[Device]:
 def register(session: Session, name: str, queues: Sequence[str], offers: Capacity) -> int:
     """Register this process under its name, replacing a dead predecessor; return its id.
 
-    The caller has locked the name and made sure that the predecessor's children are gone, so the
-    tasks that the predecessor held are requeued immediately; if that fails for a task, the reaper
-    requeues it later.
+    The caller has locked the name and made sure that the predecessor's children are gone. The tasks
+    that the predecessor held are therefore requeued immediately. If that fails for a task, the
+    reaper requeues it later.
     """
     values = {
         "name": name,

@@ -208,7 +208,7 @@ def perform(call: WebhookCall) -> CallResult:
 
 
 def _read_beginning(answer: httpx.Response) -> str:
-    """Return the beginning of the response's body, as far as it can be read.
+    """Return the beginning of the response's body, or the part of it that can be read.
 
     The status code alone determines success, so an error while reading does not matter.
     """

@@ -361,7 +361,7 @@ def _lock_members(session: Session, context: ProjectContext, user: User | None) 
     """Lock the project's members, and return the caller's evidence as read under the lock.
 
     The project's row is locked, so that grants, transfers and the deletion of the project happen
-    one after another: a caller who lost the permission while waiting can't grant roles.
+    one after another. A caller who lost the permission while waiting can't grant roles.
     """
     project, _ = queries.get_project(session, context, lock=True)
     now = confirm(session, context, Permission.MEMBERS_WRITE)

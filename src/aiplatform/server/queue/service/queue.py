@@ -333,7 +333,7 @@ def finish(
 
     If the task does not succeed, tasks that wait for its success fail, and so do tasks that wait
     for those. Tasks that read the model it produced get a reference to this model. A run that was
-    ``given_up`` already has a final status and now gets the status that it reported; tasks that
+    ``given_up`` already has a final status, and now gets the status that it reported. Tasks that
     failed because of it in the meantime remain failed.
     """
     _finish(session, task, outcome, actor, ended_at=ended_at, given_up=given_up)

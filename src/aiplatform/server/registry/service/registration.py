@@ -1,4 +1,4 @@
-"""Registration of models: names and versions, tuned models, access by tasks, deletion and bin."""
+"""Registration of models, lookup of the models that a task reads, deletion, and the bin."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
