@@ -1,10 +1,10 @@
 """Files as lists of parts, so that a version stores only what it has changed.
 
-The content of a file decides where it is cut: a Parquet file at its row groups, which the canonical
-writer ends by content, any other file at lines. A part that is in a known file is not stored again.
-A part that is similar to a known one is stored as a difference (Zstandard with the known bytes as
-dictionary). Therefore a part consists of a chain of blobs: the first is unpacked alone, and each
-further one with the result of the blobs before it as dictionary.
+The content of a file decides where it is cut. A Parquet file is cut at its row groups, which the
+canonical writer ends by content. Any other file is cut at lines. A part that is in a known file is
+not stored again. A part that is similar to a known one is stored as a difference (Zstandard with
+the known bytes as dictionary). Therefore a part consists of a chain of blobs: the first is unpacked
+alone, and each further one with the result of the blobs before it as dictionary.
 """
 
 import hashlib
@@ -40,7 +40,7 @@ WINDOW_LOG = 27
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A piece of a file.
+    """A part of a file, stored as a chain of blobs.
 
     Attributes:
         start: The offset in the file.

@@ -1,9 +1,9 @@
 """Patterns that find and mask personal data and secrets in texts.
 
-A pattern finds candidates, and a function verifies each: card numbers must have the prefix of an
-issuer and a valid Luhn digit, Chinese identity numbers a valid check digit and date, and telephone
-numbers must fit the numbering plan of their country. Values reserved for examples (``example.com``,
-private addresses) are ignored.
+A pattern finds candidates, and a function verifies each of them. Card numbers must have the prefix
+of an issuer and a valid Luhn digit. Chinese identity numbers must have a valid check digit and
+date. Telephone numbers must fit the numbering plan of their country. Values reserved for examples
+(``example.com``, private addresses) are ignored.
 """
 
 import math

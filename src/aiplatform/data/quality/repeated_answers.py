@@ -53,7 +53,7 @@ class RepeatedAnswers(Check):
                 answers[row] = int.from_bytes(digest, "little")
         self._answers.write(answers.tobytes())
         whole = halves_of(row_digests(batch, self.context.content))[:, 0]
-        # Both are digests, so the mixed key is as good as a digest of the pair.
+        # Both are digests, so the mixed key can be used like a digest of the pair.
         keys, firsts = np.unique(whole ^ (answers * ODD), return_index=True)
         kept = answers[firsts] != 0
         firsts = firsts[kept]
