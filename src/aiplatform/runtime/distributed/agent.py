@@ -1,9 +1,9 @@
 """The agent of a node: it starts the node's ranks (processes) with torchrun and reports for them.
 
 Rank 0 reports through a named pipe, because torchrun does not pass on file descriptors. Its
-messages are forwarded unchanged, except for the outcome, which is held back until torchrun knows
-how all ranks ended: if another rank fails, torchrun stops rank 0, which then reports that it was
-stopped.
+messages are forwarded unchanged, except for the outcome. The outcome is held back until torchrun
+knows how all ranks ended: if another rank fails, torchrun stops rank 0, which then reports that it
+was stopped.
 """
 
 import contextlib
