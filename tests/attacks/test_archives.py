@@ -67,7 +67,7 @@ class TestArchives:
     def test_archive_is_refused_or_read_without_unpacking(
         self, owner: Api, world: World, kind: str, name: str, filename: str
     ) -> None:
-        """Expect that a TAR is refused, and a ZIP refused or read without writing its files."""
+        """Check that a TAR is refused, and a ZIP refused or read without writing its files."""
         from pathlib import Path
 
         status, text = upload(owner, world, self.packed(kind, name), filename)

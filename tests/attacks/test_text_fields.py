@@ -52,7 +52,7 @@ def world(worlds: WorldFactory) -> World:
 def test_markup_in_request_body_is_answered_as_inert_text(
     client: CheckedClient, app: FastAPI, world: World, access: Access
 ) -> None:
-    """Accept that the markup is stored or refused, but not that a browser would run it."""
+    """Allow the markup to be stored or refused, but never to run in a browser."""
     person = "owner" if admits(access, "owner") else "admin"
     bodies = bodies_of(app, access, world.params)
     if not bodies:

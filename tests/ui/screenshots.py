@@ -145,7 +145,7 @@ def shoot(browser: "Browser", place: Site, out: Path, addresses: dict[str, str])
 
 
 def keep(out: Path, images: Path) -> None:
-    """Copy the pictures that the documentation shows, as far as they were taken."""
+    """Copy those pictures that were taken and that the documentation shows."""
     for name, picture in SHOWN.items():
         for language, folder in (("en", images), ("zh", images / "zh")):
             taken = out / picture.format(language=language)

@@ -302,7 +302,7 @@ def test_fsdp_and_deepspeed_together_are_refused() -> None:
 
 
 def test_trainer_options_contain_the_deepspeed_config() -> None:
-    """Expect that options not set by the configuration are the same as without DeepSpeed."""
+    """Check that options not set by the configuration are the same as without DeepSpeed."""
     plain = AcceleratorOptions.model_validate({"even_batches": False, **zero(2)["accelerator"]})
     options = sharding.trainer_options(plain)
     assert options["accelerator_config"]["even_batches"] is False

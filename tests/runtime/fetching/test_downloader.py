@@ -218,7 +218,7 @@ class TestAddresses:
     def test_host_name_that_changes_to_a_private_address_is_refused(
         self, fetch: Any, remote_server: FakeRemoteServer, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Expect that each connection resolves the name and checks the address."""
+        """Check that each connection resolves the name and checks the address."""
         from ipaddress import ip_address
 
         from aiplatform.data import outgoing_http

@@ -142,7 +142,7 @@ class TestRefusals:
     @pytest.mark.parametrize("url", ODD)
     def test_loopback_in_odd_spelling_is_refused(self, url: str, inside: Inside) -> None:
         """Use the port of a listening server, so that a wrongly accepted spelling is noticed."""
-        # Some resolvers do not know ``localhost.``, which is as good as a refusal.
+        # Some resolvers do not know ``localhost.``, which has the same effect as a refusal.
         refusals = (OutgoingRefused, httpx.InvalidURL, httpx.ConnectError)
         with client(timeout=3) as http, pytest.raises(refusals):
             http.get(f"{url.rstrip('/')}:{inside.server_port}/")

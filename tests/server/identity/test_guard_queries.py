@@ -103,7 +103,7 @@ READ_BY_VIEWERS = {f"{resource}:read" for resource in (
 def test_access_revoked_before_a_request_is_refused(
     session: Session, with_database: Any, how: str
 ) -> None:
-    """Check this also while the query of an earlier request is running."""
+    """Revoke the access while the query of an earlier request is running."""
     project = make_project(session)
     member = make_member(session, project, "viewer")
     token = make_token(session, member)

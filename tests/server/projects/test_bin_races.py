@@ -126,7 +126,7 @@ class TestRaces:
     def test_task_on_a_dataset_that_is_being_deleted_never_waits_for_it(
         self, session: Session, api: Act, owner: User, home: Path
     ) -> None:
-        """Either the task is queued and the deletion refused, or the other way round."""
+        """Either the task is queued and the deletion refused, or the task is refused."""
         project = make_project(session, owner)
         me = api(owner)
         for _ in range(6):
