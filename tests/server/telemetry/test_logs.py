@@ -90,7 +90,6 @@ def test_output_beyond_the_rate_goes_to_a_segment_and_its_end_is_shown(tmp_path:
     assert flood(40_300, 10) == [], "it printed more than the rate in the last seconds"
     clock.now = 6.0
     ended = output.take([])
-    assert not output.flooding
     assert ended[0].segment is not None
     shown = "".join(chunk.text for chunk in ended[1:])
     assert shown.endswith(f"line {40_309:08}\n")

@@ -177,11 +177,6 @@ class RateLimiter:
         self._calm_since = 0.0
         self._arrived = 0.0
 
-    @property
-    def flooding(self) -> bool:
-        """True if lines are currently written to a segment."""
-        return self._segment is not None
-
     def take(self, chunks: list[Chunk]) -> list[Chunk]:
         """Accept the child's output; return the chunks that become rows, in order."""
         now = self.clock()
