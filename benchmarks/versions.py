@@ -1,4 +1,4 @@
-"""Reading a file, committing the next version, and comparing and browsing dataset versions.
+"""Time to read a file, commit it as the next version, and compare and browse dataset versions.
 
 Baselines run between the platform's measurements, in the same process where possible. For
 comparison, Oxen and DVC are installed into their own directories; if that is not possible, there is

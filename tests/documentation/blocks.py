@@ -1,4 +1,4 @@
-"""Reading a page's code blocks, and comparing shown outputs with real ones.
+"""The code blocks of a page, and the comparison of shown outputs with real ones.
 
 A `text` block that follows a `bash` or `python` block without prose in between is its output. In
 it, `…` matches text that differs from run to run: any characters inside a line, or any lines if it

@@ -159,7 +159,7 @@ class Site:
         self.wait_until_healthy(60)
 
     def maintain(self) -> None:
-        """Restart what has ended, thaw what has been frozen long enough, and run due actions."""
+        """Restart what has ended, resume what has been frozen long enough, and run due actions."""
         for name, until in list(self.frozen.items()):
             if time.monotonic() >= until:
                 self.thaw(name)

@@ -1,4 +1,4 @@
-"""Tests of checks for labels, mixed types, writing systems, spaces and phrases; and of fixes."""
+"""Tests of fixes, and of checks for labels, mixed types, writing systems, spaces and phrases."""
 
 import random
 from typing import Any

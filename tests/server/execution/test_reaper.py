@@ -155,7 +155,7 @@ def test_lease_with_an_old_timestamp_stays(session, held, clock, sent):
 def test_time_in_which_the_reaper_could_not_look_does_not_count(session, held, clock, sent):
     reaper = Reaper(LEASE, clock)
     run_for(reaper, clock, 10)
-    clock.now += 3600  # the machine slept, or the database was away
+    clock.now += 3600  # the machine was suspended, or the database could not be reached
     assert run_for(reaper, clock, 10) == []
 
 

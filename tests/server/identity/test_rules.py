@@ -1,4 +1,4 @@
-"""Tests of the rules for passwords, delays after failed sign-ins, and granting permissions."""
+"""Tests of the rules for passwords, delays after failed sign-ins, and grants of permissions."""
 
 from datetime import timedelta
 

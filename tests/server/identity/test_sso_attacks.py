@@ -1,4 +1,4 @@
-"""Tests of single sign-on against a lying provider and against stolen codes and tokens."""
+"""Tests of single sign-on with forged ID tokens, and with stolen codes and tokens."""
 
 import secrets
 import time

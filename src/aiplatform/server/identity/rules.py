@@ -1,4 +1,4 @@
-"""Rules for passwords, delays after failed sign-ins, and granting permissions."""
+"""Rules for passwords, delays after failed sign-ins, and grants of permissions."""
 
 from collections.abc import Iterable
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Changes to the tree of versions: tags, restoring an earlier version, deleting a version."""
+"""Changes to the tree of versions: move tags, restore an earlier version, delete a version."""
 
 from uuid import UUID
 

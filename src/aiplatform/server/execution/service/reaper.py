@@ -203,7 +203,8 @@ def _carry_over(
 def wake_idle_workers() -> None:
     """Send wake-ups for waiting tasks while workers have free resources, in case some were lost.
 
-    Only queues that an active worker reads get wake-ups; in other queues they would pile up.
+    Only queues that an active worker reads get wake-ups; in other queues, nobody would ever receive
+    them.
     """
     free: dict[str, float] = {}
     with transaction() as session:

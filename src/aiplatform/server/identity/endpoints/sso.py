@@ -1,4 +1,4 @@
-"""Routes for single sign-on: to the provider, back from it, and exchanging the code for tokens."""
+"""Routes for single sign-on: to the provider, back from it, and from the code to tokens."""
 
 from typing import Annotated, Any
 from urllib.parse import urlencode, urlsplit
