@@ -51,7 +51,7 @@ MAX_NESTED_VALUES = 1 << 26
 """Largest number of values inside the lists of one batch of rows."""
 
 MEMORY_BYTES = 4 * 1024 * MIB
-"""Address space of an ingest process, which still protects it if a file states false sizes."""
+"""Address space of an ingest process. This limit also holds if a file states false sizes."""
 
 CPU_SECONDS = 600
 """CPU seconds that reading a file may take, for each :data:`CPU_UNIT_BYTES` of it."""
