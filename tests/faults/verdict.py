@@ -94,7 +94,7 @@ def _check_writes(site: Site, found: Verdict) -> None:
 
 
 def overlaps(journal: Path) -> list[str]:
-    """Return the cases in which, by the journal, two processes of a task ran at the same time."""
+    """Return the cases in which, according to the journal, two processes of a task overlapped."""
     if not journal.exists():
         return []
     spans: dict[tuple[int, int], list[float]] = {}

@@ -47,7 +47,7 @@ MemberRole = aliased(Role, name="member_role")
 
 
 class CreateProjectGuard(PlatformGuard):
-    """A guard for creating projects: plain users, and global roles with ``projects:write``."""
+    """A guard that admits plain users, and users whose global role has ``projects:write``."""
 
     def __init__(self) -> None:
         super().__init__(Permission.PROJECTS_WRITE)
