@@ -297,3 +297,26 @@ def test_encode_dataset_keeps_the_order_of_rows_across_batches(
     assert [learned(tokenizer, row) for row in encoded.rows] == [
         f"answer {i}<|im_end|>" for i in range(8)
     ]
+
+
+@pytest.mark.parametrize(
+    ("which", "expected"),
+    [
+        ("assistant", "Hello.<|im_end|>Nothing.<|im_end|>"),
+        ("last", "Nothing.<|im_end|>"),
+        (
+            "all",
+            (
+                "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n"
+                "<|im_start|>assistant\nHello.<|im_end|>\n<|im_start|>user\nAnd?<|im_end|>\n"
+                "<|im_start|>assistant\nNothing.<|im_end|>"
+            ),
+        ),
+    ],
+)
+def test_encode_dataset_learns_the_chosen_turns(
+    tokenizer: Any, make_dataset: MakeDataset, which: Any, expected: str
+) -> None:
+    data = make_dataset([chat("Hi", "Hello.", "And?", "Nothing.", system="Be brief.")])
+    (row,) = encode_dataset(data, tokenizer, max_length=200, learn=which).rows
+    assert learned(tokenizer, row) == expected

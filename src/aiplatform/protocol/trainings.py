@@ -25,6 +25,12 @@ Steps = Annotated[int, Field(ge=1, le=MAX_STEPS)]
 class LoraSpec(Strict):
     """Low-rank adaptation, Hu et al. 2021 (arXiv:2106.09685)."""
 
+    kind: Literal["lora", "dora", "rslora"] = Field(
+        "lora",
+        description="dora also learns the length of each weight vector (arXiv:2402.09353), at a "
+        "lower speed; rslora divides alpha by the root of the rank (arXiv:2312.03732), for high "
+        "ranks",
+    )
     rank: int = Field(16, ge=1, le=1024)
     alpha: int = Field(32, ge=1, le=4096)
     dropout: float = Field(0.05, ge=0, lt=1)
@@ -116,7 +122,34 @@ class SftSpec(TrainingSpec):
     reads = CONVERSATIONS | {DataShape.TEXT}
 
     method: Literal[TrainingMethod.SFT] = TrainingMethod.SFT
+    tuning: Literal["lora", "full"] = Field(
+        "lora",
+        description="full trains all weights instead of an adapter; it takes several times the "
+        "memory, and a learning rate about ten times lower",
+    )
     lora: LoraSpec = Field(default_factory=LoraSpec)
+    loss: Literal["assistant", "all", "last"] = Field(
+        "assistant",
+        description="the turns of a conversation that are learned: the assistant's, all, or only "
+        "the last answer",
+    )
+    neftune_alpha: float | None = Field(
+        None,
+        gt=0,
+        le=1000,
+        description="strength of the noise on the embeddings (NEFTune, arXiv:2310.05914), such as "
+        "5; it helps answers to sound less like the data",
+    )
+
+    @model_validator(mode="after")
+    def _full_tuning_is_not_sharded(self) -> "SftSpec":
+        options = self.accelerator
+        if self.tuning == "full" and options is not None and (options.fsdp or options.deepspeed):
+            raise ValueError(
+                "tuning=full can't be combined with accelerator.fsdp or accelerator.deepspeed; "
+                "leave them out, or use tuning=lora"
+            )
+        return self
 
 
 AnyTraining = Annotated[SftSpec, KindErrors("method", default=TrainingMethod.SFT)]

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,9 @@ BATCH_ROWS = 512
 """Rows per tokenizer call; enough to keep its threads busy."""
 
 Span = tuple[int, int]
+
+Learned = Literal["assistant", "all", "last"]
+"""The turns that are learned: the assistant's, all that is rendered, or the last answer only."""
 
 
 class Encoded(NamedTuple):
@@ -92,6 +95,7 @@ def encode_dataset(
     *,
     max_length: int,
     max_rows: int | None = None,
+    learn: Learned = "assistant",
     dataset_name: str = "dataset",
 ) -> EncodedRows:
     """Encode a dataset for training or evaluation.
@@ -102,6 +106,7 @@ def encode_dataset(
             :func:`aiplatform.runtime.chat.load_tokenizer`.
         max_length: Maximum number of tokens; longer rows are cut at the end.
         max_rows: Number of rows to read; None for all.
+        learn: The turns of conversations that are learned. Of plain text, everything is.
         dataset_name: Name of the dataset in error messages.
 
     Raises:
@@ -122,7 +127,7 @@ def encode_dataset(
         )
     else:
         conversations = islice(read_conversations(parquet), max_rows)
-        marked = (mark_answers(tokenizer, messages) for messages in conversations)
+        marked = (mark_answers(tokenizer, messages, learn) for messages in conversations)
     iterator = iter(marked)
     while batch := list(islice(iterator, BATCH_ROWS)):
         _encode_batch(batch, tokenizer, max_length, result)
@@ -145,8 +150,10 @@ def mark_text(tokenizer: Any, text: object) -> Marked | str:
     return Marked(text, [(0, len(text))])
 
 
-def mark_answers(tokenizer: Any, messages: Messages | None) -> Marked | str:
-    """Return the rendered conversation with the assistant's turns marked, or the reason to drop it.
+def mark_answers(
+    tokenizer: Any, messages: Messages | None, learn: Learned = "assistant"
+) -> Marked | str:
+    """Return the rendered conversation with the learned turns marked, or the reason to drop it.
 
     A turn begins where the rendered generation prompt ends, and includes the token that ends the
     turn. Chat templates may change earlier messages: they drop earlier reasoning or treat the last
@@ -162,6 +169,7 @@ def mark_answers(tokenizer: Any, messages: Messages | None) -> Marked | str:
     try:
         text = render(tokenizer, messages, answer_next=False)
         spans = []
+        span: Span | None = None
         for index, message in enumerate(messages):
             if message["role"] != "assistant":
                 continue
@@ -179,8 +187,12 @@ def mark_answers(tokenizer: Any, messages: Messages | None) -> Marked | str:
                 spans.append(span)
     except TemplateRefusal as error:
         return f"{REFUSED} ({error})"
-    if not spans:
+    if not spans or (learn == "last" and span is None):
         return NO_ANSWER
+    if learn == "last":
+        spans = spans[-1:]
+    elif learn == "all":
+        spans = [(0, spans[-1][1])]
     return _with_end_token(text, spans, messages[last]["content"], tokenizer.eos_token or "")
 
 

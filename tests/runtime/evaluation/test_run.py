@@ -1,6 +1,7 @@
 """Tests of evaluations: a base and a tuned model on the same rows, with figures per token."""
 
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -205,3 +206,30 @@ def test_without_last_answer_cuts_after_the_last_answer() -> None:
 
 def test_perplexity_too_large_for_a_float_is_infinite() -> None:
     assert TokenLoss(1e4, 1).perplexity == math.inf
+
+
+def test_evaluation_of_a_model_without_adapter_compares_it_with_its_base(
+    tuned: Path,
+    tiny_model: Path,
+    make_dataset: MakeDataset,
+    tmp_path: Path,
+    recorded: RecordedReporter,
+) -> None:
+    """Check that a model whose weights were all trained is compared like one with an adapter."""
+    merged = tmp_path / "merged"
+    shutil.copytree(tuned, merged, ignore=shutil.ignore_patterns("adapter"))
+    data = make_dataset(ROWS)
+    results = [
+        run_evaluation(
+            make_job(
+                tmp_path / model.name,
+                evaluation_spec(answers=2),
+                {"model": model, "base_model": tiny_model, "dataset": data},
+            ),
+            recorded.report,
+        )
+        for model in (tuned, merged)
+    ]
+    for name in ("model", "base"):
+        assert results[0][name]["loss"] == pytest.approx(results[1][name]["loss"], abs=1e-4)
+    assert results[0]["answers"] == results[1]["answers"]

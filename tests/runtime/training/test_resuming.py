@@ -56,6 +56,24 @@ def test_resumed_training_equals_an_uninterrupted_one(
             assert torch.allclose(tuned[name], tensor, atol=1e-6), name
 
 
+def test_resumed_full_tuning_with_noise_equals_an_uninterrupted_one(
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
+) -> None:
+    inputs = {"base_model": tiny_model, "dataset": make_dataset(ROWS)}
+    spec = training_spec(
+        max_steps=8, checkpoint_steps=4, tuning="full", learning_rate=1e-3, neftune_alpha=5
+    )
+    whole = make_job(tmp_path / "whole", spec, inputs)
+    run_sft(whole, recorded.report)
+    expected = losses(recorded)
+    checkpoint = Path(whole.checkpoint_dir) / "checkpoint-4"
+    count = len(recorded.of_type("metrics"))
+    again = make_job(tmp_path / "again", spec, inputs, resume_from=str(checkpoint))
+    run_sft(again, recorded.report)
+    resumed = {m["step"]: m["values"]["loss"] for m in recorded.of_type("metrics")[count:]}
+    assert resumed == pytest.approx({step: expected[step] for step in (5, 6, 7, 8)}, abs=1e-6)
+
+
 @pytest.mark.parametrize("step", [1, 3, 4, 6])
 def test_training_resumes_from_any_step_of_an_epoch(
     tiny_model: Path,

@@ -8,10 +8,13 @@ from typing import Any
 
 import pytest
 import torch
+from pydantic import ValidationError
 from safetensors.torch import load_file
 
+from aiplatform.protocol.trainings import parse_training
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.chat import load_tokenizer
+from aiplatform.runtime.evaluation.loss import token_losses
 from aiplatform.runtime.loading import load_adapter, load_weights
 from aiplatform.runtime.model_cards import read_front_matter
 from aiplatform.runtime.rows import encode_dataset
@@ -314,3 +317,77 @@ def test_same_job_gives_exactly_the_same_losses(
     assert event["data"]["packages"]["torch"] == torch.__version__
     assert event["data"]["hardware"]["gpus"] == []
     assert event["data"]["hardware"]["memory_mb"] > 100
+
+
+@pytest.mark.parametrize("kind", ["dora", "rslora"])
+def test_training_with_a_kind_of_lora_writes_an_adapter_of_this_kind(
+    tiny_model: Path,
+    make_dataset: MakeDataset,
+    tmp_path: Path,
+    recorded: RecordedReporter,
+    kind: str,
+) -> None:
+    spec = training_spec(max_steps=6, lora={"rank": 4, "kind": kind})
+    job = make_job(tmp_path, spec, {"base_model": tiny_model, "dataset": make_dataset(ROWS)})
+    result = run_sft(job, recorded.report)
+    assert result["train_loss_last"] < result["train_loss_first"]
+    config = json.loads((Path(job.output_dir) / "adapter" / "adapter_config.json").read_text())
+    assert (config["use_dora"], config["use_rslora"]) == (kind == "dora", kind == "rslora")
+    assert (
+        f"({'DoRA' if kind == 'dora' else 'rsLoRA'}, rank 4)"
+        in (Path(job.output_dir) / "README.md").read_text()
+    )
+
+
+def test_full_tuning_changes_all_weights_and_writes_no_adapter(
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
+) -> None:
+    data = make_dataset(ROWS)
+    spec = training_spec(max_steps=8, tuning="full", learning_rate=1e-3)
+    job = make_job(
+        tmp_path, spec, {"base_model": tiny_model, "dataset": data, "eval_dataset": data}
+    )
+    result = run_sft(job, recorded.report)
+    assert result["train_loss_last"] < result["train_loss_first"]
+    output = Path(job.output_dir)
+    assert not (output / "adapter").exists()
+    card = (output / "README.md").read_text()
+    assert "(all weights)" in card
+    assert "adapter/" not in card
+    base = load_file(tiny_model / "weights" / "model.safetensors")
+    tuned = load_file(output / "weights" / "model.safetensors")
+    assert {*tuned} == {*base}
+    assert all(not torch.equal(tuned[name], base[name]) for name in base)
+    assert result["trainable_parameters"] == sum(tensor.numel() for tensor in base.values())
+    # The saved model is the trained one: it has the loss that was measured last.
+    tokenizer = load_tokenizer(output / "weights")
+    rows = encode_dataset(data, tokenizer, max_length=128)
+    model = load_weights(output, torch.float32)
+    mean = token_losses(model, rows.rows, pad=tokenizer.pad_token_id, batch_size=4)
+    assert mean is not None
+    assert mean.loss == pytest.approx(result["eval_loss"], abs=1e-4)
+
+
+def test_noise_on_embeddings_changes_the_losses_but_not_the_model_in_evaluations(
+    tiny_model: Path,
+    make_dataset: MakeDataset,
+    tmp_path: Path,
+    make_recorded_reporter: Callable[[], RecordedReporter],
+) -> None:
+    data = make_dataset(ROWS)
+    inputs = {"base_model": tiny_model, "dataset": data, "eval_dataset": data}
+    curves, held_out = [], []
+    for name, alpha in (("without", None), ("with", 50)):
+        recorded = make_recorded_reporter()
+        spec = training_spec(max_steps=2, learning_rate=1e-9, neftune_alpha=alpha)
+        result = run_sft(make_job(tmp_path / name, spec, inputs), recorded.report)
+        curves.append(losses(recorded)[1])
+        held_out.append(result["eval_loss"])
+    assert curves[0] != pytest.approx(curves[1], abs=1e-3)
+    assert held_out[0] == pytest.approx(held_out[1], abs=1e-5)
+
+
+def test_full_tuning_with_sharding_is_refused() -> None:
+    spec = training_spec(tuning="full", processes=2, accelerator={"fsdp": {}})
+    with pytest.raises(ValidationError, match="tuning=full can't be combined"):
+        parse_training(spec)

@@ -25,15 +25,16 @@ from aiplatform.runtime.rows import encode_dataset, read_conversations
 def run_evaluation(job: Job, report: Reporter) -> dict[str, Any]:
     """Return loss, perplexity and answers of the job's model, and of its base if it is tuned.
 
-    Only the base is loaded: the tuned model is the same weights with the adapter enabled. Both get
-    the same tokens and masks, made with the tuned model's tokenizer and chat template.
+    If the model has an adapter, only the base is loaded: the tuned model is the same weights with
+    the adapter enabled. Otherwise, both are loaded one after the other. Both get the same tokens
+    and masks, made with the tuned model's tokenizer and chat template.
     """
     spec = job.spec
     assert isinstance(spec, EvaluationSpec)
     data = Path(job.inputs["dataset"])
     model = Path(job.inputs["model"])
     base = job.inputs.get("base_model")
-    compares = base is not None and is_tuned(model)
+    has_adapter = base is not None and is_tuned(model)
 
     report.phase("load")
     tokenizer = load_tokenizer(model / WEIGHTS)
@@ -44,16 +45,16 @@ def run_evaluation(job: Job, report: Reporter) -> dict[str, Any]:
     )
 
     precision = choose_precision(spec.precision)
-    loaded = load_weights(Path(base) if compares and base is not None else model, precision)
-    if compares:
+    loaded = load_weights(Path(base) if has_adapter and base is not None else model, precision)
+    if has_adapter:
         loaded = load_adapter(loaded, model)
     loaded = loaded.to(device()).eval()
 
     report.phase("evaluate")
     # The loss of each variant, and all answers together, count as equal shares of the progress.
     variants: dict[str, AbstractContextManager[Any]] = {"model": nullcontext()}
-    if compares:
-        variants["base"] = loaded.disable_adapter()
+    if base is not None:
+        variants["base"] = loaded.disable_adapter() if has_adapter else nullcontext()
     questions = choose_questions(data, tokenizer, spec, max_length)
     shares = len(variants) + bool(questions)
     result: dict[str, Any] = {
@@ -64,6 +65,9 @@ def run_evaluation(job: Job, report: Reporter) -> dict[str, Any]:
     }
     answers: dict[str, list[str]] = {}
     for position, (name, variant) in enumerate(variants.items()):
+        if name == "base" and base is not None and not has_adapter:
+            del loaded  # so that the memory holds one of both only
+            loaded = load_weights(Path(base), precision).to(device()).eval()
         with variant:
             mean = token_loss_of(loaded, rows.rows, tokenizer, spec, report, position, shares)
             result["tokens"] = mean.tokens

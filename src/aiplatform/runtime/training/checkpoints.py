@@ -2,7 +2,8 @@
 
 A checkpoint directory contains
 
-- ``adapter_model.safetensors`` and ``adapter_config.json``: the adapter, in PEFT's format;
+- ``adapter_model.safetensors`` and ``adapter_config.json``: the adapter, in PEFT's format; or
+  ``model.safetensors``: all weights, if they are trained without an adapter;
 - ``trainer_state.json``: step, epoch and the history of losses, in transformers' format;
 - ``training_state.safetensors`` (tensors) and ``training_state.json`` (everything else): optimizer,
   scheduler and the states of all random number generators;

@@ -17,7 +17,7 @@ def save_tuned_model(
     """Write the directory of the tuned model.
 
     Args:
-        model: The trained PEFT model. It is merged in place and can't be used afterwards.
+        model: The trained model. An adapter is merged in place; don't use the model afterwards.
         tokenizer: Saved with the weights, including its chat template.
         turn_ends: Additional tokens at which the model must stop.
         job: The training job.
@@ -29,13 +29,14 @@ def save_tuned_model(
     assert isinstance(spec, TrainingSpec)
     for name in (ADAPTER, WEIGHTS):
         shutil.rmtree(output / name, ignore_errors=True)
-    # The base model's path on this machine is meaningless on other machines.
-    for config in model.peft_config.values():
-        config.base_model_name_or_path = str(spec.base_model)
-    model.save_pretrained(output / ADAPTER, save_embedding_layers=False)
-    (output / ADAPTER / "README.md").unlink(missing_ok=True)  # PEFT's empty template
-
-    merged = model.merge_and_unload()
+    merged = model
+    if hasattr(model, "peft_config"):
+        # The base model's path on this machine is meaningless on other machines.
+        for config in model.peft_config.values():
+            config.base_model_name_or_path = str(spec.base_model)
+        model.save_pretrained(output / ADAPTER, save_embedding_layers=False)
+        (output / ADAPTER / "README.md").unlink(missing_ok=True)  # PEFT's empty template
+        merged = model.merge_and_unload()
     add_stop_tokens(merged, turn_ends)
     merged.config.use_cache = True
     merged.save_pretrained(output / WEIGHTS)
@@ -93,13 +94,13 @@ def write_tuned_card(path: Path, base: Path, job: Job, result: dict[str, Any]) -
         f"""
 # {spec.output_name}
 
-Fine-tuned with LoRA (rank {spec.lora.rank}) from the base model {base_text}
+{how_trained(spec)} from the base model {base_text}
 on the dataset version {data_text}: {result["rows"]} rows, of which
 {result["rows_truncated"]} were cut to {spec.max_length} tokens and {result["rows_dropped"]}
 could not be used; {result["steps"]} steps, {result["epochs"]:.2f} epochs,
 {result["tokens"]:,} tokens, in {result["precision"]}.
 
-`weights/` holds the merged model, `adapter/` the LoRA adapter alone.
+{what_is_written(spec)}
 
 | metric | value |
 | --- | --- |
@@ -112,6 +113,24 @@ Trained with {versions}.
 ```
 """,
     )
+
+
+KINDS = {"lora": "LoRA", "dora": "DoRA", "rslora": "rsLoRA"}
+
+
+def how_trained(spec: TrainingSpec) -> str:
+    """Return the beginning of a sentence that names the method and what it trained."""
+    lora = getattr(spec, "lora", None)
+    if lora is None or getattr(spec, "tuning", "lora") == "full":
+        return f"Trained with the method {spec.method} (all weights)"
+    return f"Trained with the method {spec.method} ({KINDS[lora.kind]}, rank {lora.rank})"
+
+
+def what_is_written(spec: TrainingSpec) -> str:
+    """Return a sentence about the directories beside the card."""
+    if getattr(spec, "tuning", "lora") == "full":
+        return "`weights/` holds the model."
+    return "`weights/` holds the merged model, `adapter/` the adapter alone."
 
 
 def _named(name: str, uuid: str) -> str:

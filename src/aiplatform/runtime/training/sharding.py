@@ -1,7 +1,6 @@
 """Selection of how training ranks hold the weights: in full, or in shards with FSDP2 or ZeRO.
 
-Only the adapter is trained. Checkpoints and results always contain the whole adapter; see
-:class:`.weights.ReplicatedWeights`.
+Checkpoints and results always contain all trained weights; see :class:`.weights.ReplicatedWeights`.
 """
 
 from typing import Any
@@ -12,7 +11,7 @@ from aiplatform.protocol.accelerator_options import AcceleratorOptions
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.rows import IGNORED, Encoded
 from aiplatform.runtime.training import fsdp, zero
-from aiplatform.runtime.training.weights import ReplicatedWeights
+from aiplatform.runtime.training.weights import FullWeights, ReplicatedWeights
 
 
 def trainer_options(accelerator: AcceleratorOptions | None) -> dict[str, Any]:
@@ -65,7 +64,11 @@ def weights_of(trainer: Any) -> ReplicatedWeights:
         return fsdp.Fsdp(trainer)
     if trainer.is_deepspeed_enabled:
         return zero.Zero(trainer)
-    return ReplicatedWeights(trainer)
+    return (
+        ReplicatedWeights(trainer)
+        if hasattr(trainer.model, "peft_config")
+        else FullWeights(trainer)
+    )
 
 
 def equal_share(rows: list[Encoded], rank: int, world_size: int) -> list[Encoded]:

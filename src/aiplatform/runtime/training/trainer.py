@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer with the platform's own loss, checkpoints and evaluation."""
+"""The trainer for SFT, and the checkpoints of all trainers."""
 
 import math
 import random
@@ -18,33 +18,28 @@ from aiplatform.runtime.rows import IGNORED, Encoded
 from aiplatform.runtime.training import checkpoints, fsdp, ranks, sharding
 from aiplatform.runtime.training.weights import ReplicatedWeights
 
-ADAPTER_FILE = "adapter_model.safetensors"
 TRAINER_STATE = "trainer_state.json"
 
 
-class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
-    """A trainer for SFT on encoded rows.
+class CheckpointedTrainer(Trainer):  # type: ignore[misc]
+    """A trainer whose checkpoints are atomic, announced and free of pickles.
 
-    It differs from TRL's trainer as follows:
-
-    - The loss is computed only from the logits of learned positions. TRL also computes entropy and
-      accuracy, which takes a third of each step's time.
-    - Checkpoints are atomic, announced and free of pickles; see :mod:`.checkpoints`.
-    - In evaluations, all tokens have the same weight, and a stop request ends them.
+    A method's trainer inherits from this class first, and then from TRL's; see
+    :mod:`.checkpoints`.
     """
 
+    args: Any
     control: Any
     is_deepspeed_enabled: Any
     is_fsdp_enabled: Any
+    lr_scheduler: Any
+    model: Any
+    state: Any
     trained_weights: ReplicatedWeights
 
-    def __init__(
-        self, *, report: Reporter, held_out: list[Encoded] | None = None, **options: Any
-    ) -> None:
+    def __init__(self, *, report: Reporter, **options: Any) -> None:
         super().__init__(**options)
         self.report = report
-        self.held_out = held_out or []
-        self.selects_logits = selects_logits(self.model)
 
     def create_accelerator_and_postprocess(self) -> None:
         """Create the accelerator, and enable FSDP on CPUs, where accelerate silently disables it.
@@ -70,6 +65,71 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
             self._load_from_checkpoint(own)
             self._load_optimizer_and_scheduler(own)
         return prepared
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:  # noqa: ARG002
+        # Only the random states differ between ranks.
+        states = ranks.gather(random_state())
+        weights, optimizer = self.trained_weights.adapter(), self.trained_weights.optimizer_state()
+        if states is not None:
+            self._write_checkpoint(states, weights, optimizer)
+        ranks.barrier()
+
+    def _write_checkpoint(
+        self,
+        states: list[dict[str, Any]],
+        weights: dict[str, Any] | None,
+        optimizer: dict[str, Any],
+    ) -> None:
+        parent = Path(self.args.output_dir)
+        partial = checkpoints.partial_directory(parent, self.state.global_step)
+        self.trained_weights.save(partial, weights)
+        self.state.save_to_json(str(partial / TRAINER_STATE))
+        checkpoints.write_state(
+            partial,
+            {
+                "optimizer": optimizer,
+                "scheduler": self.lr_scheduler.state_dict(),
+                "random": states[0],
+                "random_of_others": states[1:],
+            },
+        )
+        final = checkpoints.commit(partial)
+        self.report.checkpoint(self.state.global_step, str(final))
+        checkpoints.prune(parent)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:  # noqa: ARG002
+        self.trained_weights.load(Path(resume_from_checkpoint))
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            state = checkpoints.read_state(Path(checkpoint))
+            self.trained_weights.set_optimizer_state(state["optimizer"])
+            self.lr_scheduler.load_state_dict(state["scheduler"])
+
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        if checkpoint is not None:
+            state = checkpoints.read_state(Path(checkpoint))
+            states = [state["random"], *state.get("random_of_others", [])]
+            # If there are more ranks than before, the additional ones keep their initial states.
+            if ranks.rank() < len(states):
+                restore_random_state(states[ranks.rank()])
+
+
+class PlatformTrainer(CheckpointedTrainer, SFTTrainer):  # type: ignore[misc]
+    """A trainer for SFT on encoded rows.
+
+    It differs from TRL's trainer as follows:
+
+    - The loss is computed only from the logits of learned positions. TRL also computes entropy and
+      accuracy, which takes a third of each step's time.
+    - Checkpoints are atomic, announced and free of pickles; see :class:`CheckpointedTrainer`.
+    - In evaluations, all tokens have the same weight, and a stop request ends them.
+    """
+
+    def __init__(self, *, held_out: list[Encoded] | None = None, **options: Any) -> None:
+        super().__init__(**options)
+        self.held_out = held_out or []
+        self.selects_logits = selects_logits(self.model)
 
     # -- loss
 
@@ -137,58 +197,6 @@ class PlatformTrainer(SFTTrainer):  # type: ignore[misc]
             self.args, self.state, self.control, values
         )
         return values
-
-    # -- checkpoints
-
-    def _save_checkpoint(self, model: Any, trial: Any) -> None:  # noqa: ARG002
-        # Only the random states differ between ranks.
-        states = ranks.gather(random_state())
-        weights, optimizer = self.trained_weights.adapter(), self.trained_weights.optimizer_state()
-        if states is not None:
-            self._write_checkpoint(states, weights, optimizer)
-        ranks.barrier()
-
-    def _write_checkpoint(
-        self,
-        states: list[dict[str, Any]],
-        weights: dict[str, Any] | None,
-        optimizer: dict[str, Any],
-    ) -> None:
-        parent = Path(self.args.output_dir)
-        partial = checkpoints.partial_directory(parent, self.state.global_step)
-        self.model.save_pretrained(partial, state_dict=weights, save_embedding_layers=False)
-        self.state.save_to_json(str(partial / TRAINER_STATE))
-        checkpoints.write_state(
-            partial,
-            {
-                "optimizer": optimizer,
-                "scheduler": self.lr_scheduler.state_dict(),
-                "random": states[0],
-                "random_of_others": states[1:],
-            },
-        )
-        final = checkpoints.commit(partial)
-        self.report.checkpoint(self.state.global_step, str(final))
-        checkpoints.prune(parent)
-
-    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:  # noqa: ARG002
-        from safetensors.torch import load_file
-
-        self.trained_weights.set_adapter(load_file(Path(resume_from_checkpoint) / ADAPTER_FILE))
-
-    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
-        if checkpoint is not None:
-            state = checkpoints.read_state(Path(checkpoint))
-            self.trained_weights.set_optimizer_state(state["optimizer"])
-            self.lr_scheduler.load_state_dict(state["scheduler"])
-
-    def _load_rng_state(self, checkpoint: str | None) -> None:
-        if checkpoint is not None:
-            state = checkpoints.read_state(Path(checkpoint))
-            states = [state["random"], *state.get("random_of_others", [])]
-            # If there are more ranks than before, the additional ones keep their initial states.
-            if ranks.rank() < len(states):
-                restore_random_state(states[ranks.rank()])
 
 
 def random_state() -> dict[str, Any]:

@@ -4,6 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+ADAPTER_FILE = "adapter_model.safetensors"
+FULL_FILE = "model.safetensors"
+
 
 class ReplicatedWeights:
     """The trained weights if each rank holds the whole adapter and optimizer state.
@@ -16,6 +19,27 @@ class ReplicatedWeights:
 
     def __init__(self, trainer: Any) -> None:
         self.trainer = trainer
+
+    def save(self, directory: Path, weights: dict[str, Any] | None) -> None:
+        """Write the trained weights to a checkpoint; only called on rank 0.
+
+        Args:
+            directory: The directory of the checkpoint.
+            weights: The result of :meth:`adapter`.
+        """
+        self.trainer.model.save_pretrained(
+            directory, state_dict=weights, save_embedding_layers=False
+        )
+
+    def load(self, checkpoint: Path) -> None:
+        """Load the trained weights from a checkpoint.
+
+        Raises:
+            ValueError: The checkpoint belongs to another model.
+        """
+        from safetensors.torch import load_file
+
+        self.set_adapter(load_file(checkpoint / ADAPTER_FILE))
 
     def adapter(self) -> dict[str, Any] | None:
         """Return all trained weights on the CPU, keyed by the model's names for them.
@@ -48,6 +72,32 @@ class ReplicatedWeights:
     def model(self, base: Path, precision: Any, adapter: Any) -> Any:  # noqa: ARG002
         """Return the trained model, ready to be merged and saved; only used on rank 0."""
         return self.trainer.model
+
+
+class FullWeights(ReplicatedWeights):
+    """All weights of a model that is trained without an adapter."""
+
+    def save(self, directory: Path, weights: dict[str, Any] | None) -> None:  # noqa: ARG002
+        """Write the model's weights to a checkpoint; weights that are tied occur once."""
+        from safetensors.torch import save_file
+
+        tensors = {
+            name: parameter.detach().cpu().contiguous()
+            for name, parameter in trained_parameters(self.trainer.model)
+        }
+        save_file(tensors, directory / FULL_FILE)
+
+    def load(self, checkpoint: Path) -> None:
+        """Load the model's weights from a checkpoint; see :class:`ReplicatedWeights`."""
+        import torch
+        from safetensors.torch import load_file
+
+        stored = load_file(checkpoint / FULL_FILE)
+        with torch.no_grad():
+            for name, parameter in trained_parameters(self.trainer.model):
+                if name not in stored or stored[name].shape != parameter.shape:
+                    raise ValueError(f"the checkpoint is of another model: {name}")
+                parameter.copy_(stored[name])
 
 
 class ShardedWeights(ReplicatedWeights):

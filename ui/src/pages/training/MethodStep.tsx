@@ -23,7 +23,7 @@ export function MethodStep(props: StepProps) {
   return (
     <FormSection
       title={t`Method and settings`}
-      description={t`Supervised fine-tuning with LoRA: the model learns to give the answers of your data. Only a small adapter is trained.`}
+      description={t`Supervised fine-tuning: the model learns to give the answers of your data.`}
     >
       <Radio.Group
         label={t`Preset`}
@@ -100,30 +100,38 @@ function MoreSettings({ draft, onChange }: StepProps) {
         min={1}
         whole
       />
-      <NumberField
-        label={t`LoRA rank`}
-        description={t`The size of the adapter. Higher can learn more and takes more memory.`}
-        value={draft.loraRank}
-        onChange={(loraRank) => onChange({ loraRank })}
-        min={1}
-        whole
+      <Select
+        label={t`What is trained`}
+        description={t`All weights take several times the memory, and a learning rate about ten times lower.`}
+        maw={320}
+        value={draft.tuning}
+        onChange={(value) => onChange({ tuning: (value ?? "lora") as Draft["tuning"] })}
+        data={[
+          { value: "lora", label: t`An adapter` },
+          { value: "full", label: t`All weights` },
+        ]}
+      />
+      <Select
+        label={t`What is learned`}
+        description={t`Which turns of a conversation the model learns to write.`}
+        maw={320}
+        value={draft.loss}
+        onChange={(value) => onChange({ loss: (value ?? "assistant") as Draft["loss"] })}
+        data={[
+          { value: "assistant", label: t`All answers` },
+          { value: "last", label: t`The last answer only` },
+          { value: "all", label: t`Everything, questions too` },
+        ]}
       />
       <NumberField
-        label={t`LoRA alpha`}
-        description={t`How strongly the adapter counts; usually twice the rank.`}
-        value={draft.loraAlpha}
-        onChange={(loraAlpha) => onChange({ loraAlpha })}
-        min={1}
-        whole
-      />
-      <NumberField
-        label={t`LoRA dropout`}
-        description={t`The share of the adapter that each step leaves out, against learning by heart.`}
-        value={draft.loraDropout}
-        onChange={(loraDropout) => onChange({ loraDropout })}
+        label={t`Noise on embeddings (NEFTune)`}
+        description={t`Helps answers to sound less like the data; 5 is usual.`}
+        zero={t`none`}
+        value={draft.neftuneAlpha}
+        onChange={(neftuneAlpha) => onChange({ neftuneAlpha })}
         min={0}
-        max={1}
       />
+      {draft.tuning === "lora" && <AdapterSettings draft={draft} onChange={onChange} />}
       <Select
         label={t`Learning rate schedule`}
         description={t`How the learning rate changes in the course of the training.`}
@@ -190,5 +198,49 @@ function MoreSettings({ draft, onChange }: StepProps) {
         whole
       />
     </Stack>
+  );
+}
+
+function AdapterSettings({ draft, onChange }: Pick<StepProps, "draft" | "onChange">) {
+  const { t } = useLingui();
+  return (
+    <>
+      <Select
+        label={t`Kind of adapter`}
+        description={t`DoRA often learns more and is slower; rsLoRA suits high ranks.`}
+        maw={320}
+        value={draft.loraKind}
+        onChange={(value) => onChange({ loraKind: (value ?? "lora") as Draft["loraKind"] })}
+        data={[
+          { value: "lora", label: "LoRA" },
+          { value: "dora", label: "DoRA" },
+          { value: "rslora", label: "rsLoRA" },
+        ]}
+      />
+      <NumberField
+        label={t`LoRA rank`}
+        description={t`The size of the adapter. Higher can learn more and takes more memory.`}
+        value={draft.loraRank}
+        onChange={(loraRank) => onChange({ loraRank })}
+        min={1}
+        whole
+      />
+      <NumberField
+        label={t`LoRA alpha`}
+        description={t`How strongly the adapter counts; usually twice the rank.`}
+        value={draft.loraAlpha}
+        onChange={(loraAlpha) => onChange({ loraAlpha })}
+        min={1}
+        whole
+      />
+      <NumberField
+        label={t`LoRA dropout`}
+        description={t`The share of the adapter that each step leaves out, against learning by heart.`}
+        value={draft.loraDropout}
+        onChange={(loraDropout) => onChange({ loraDropout })}
+        min={0}
+        max={1}
+      />
+    </>
   );
 }

@@ -24,6 +24,11 @@ export interface Draft {
   maxLength: number;
   precision: TrainingSpec["precision"];
   seed: number;
+  tuning: NonNullable<TrainingSpec["tuning"]>;
+  loss: NonNullable<TrainingSpec["loss"]>;
+  /** 0 means no noise. */
+  neftuneAlpha: number;
+  loraKind: Schema<"LoraSpec">["kind"];
   loraRank: number;
   loraAlpha: number;
   loraDropout: number;
@@ -61,6 +66,10 @@ export const DEFAULTS: Draft = {
   maxLength: 512,
   precision: "auto",
   seed: 42,
+  tuning: "lora",
+  loss: "assistant",
+  neftuneAlpha: 0,
+  loraKind: "lora",
   loraRank: 16,
   loraAlpha: 32,
   loraDropout: 0.05,
@@ -108,7 +117,11 @@ export function toSpec(draft: Draft): TrainingSpec {
       ? { dataset: draft.evalDataset, version: draft.evalVersion || null }
       : null,
     output_name: draft.outputName,
+    tuning: draft.tuning,
+    loss: draft.loss,
+    neftune_alpha: draft.neftuneAlpha || null,
     lora: {
+      kind: draft.loraKind,
       rank: draft.loraRank,
       alpha: draft.loraAlpha,
       dropout: draft.loraDropout,
@@ -169,6 +182,10 @@ export function fromConfig(config: Record<string, unknown>): Partial<Draft> {
     maxLength: number(config.max_length),
     precision: (["auto", "fp32", "bf16"] as const).find((name) => name === config.precision),
     seed: number(config.seed),
+    tuning: (["lora", "full"] as const).find((name) => name === config.tuning),
+    loss: (["assistant", "all", "last"] as const).find((name) => name === config.loss),
+    neftuneAlpha: number(config.neftune_alpha),
+    loraKind: (["lora", "dora", "rslora"] as const).find((name) => name === lora.kind),
     loraRank: number(lora.rank),
     loraAlpha: number(lora.alpha),
     loraDropout: number(lora.dropout),

@@ -15,6 +15,10 @@ type Fields = [path: string, value: Value][];
 /** What a training has if nothing is said; see the reference of the command line. */
 const API_DEFAULTS: Record<string, Value> = {
   output_name: "tuned",
+  tuning: "lora",
+  loss: "assistant",
+  neftune_alpha: null,
+  "lora.kind": "lora",
   "lora.rank": 16,
   "lora.alpha": 32,
   "lora.dropout": 0.05,
