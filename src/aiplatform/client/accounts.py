@@ -71,7 +71,7 @@ class Invitations(Group):
         project_role: str | None = None,
         days: int | None = None,
     ) -> Invitation:
-        """Invite a person, optionally with a global role, or to a project with a role in it.
+        """Invite a person to create an account, optionally with a global role or a membership.
 
         Args:
             email: the email address of the person.
