@@ -10,7 +10,10 @@ export const router = createRouter({
   // Pages and their data are fetched when the pointer rests on a link.
   defaultPreload: "intent",
   defaultPreloadStaleTime: 0,
-  defaultPendingMs: 150,
+  // A skeleton delays a page that is ready soon: React shows it for 300 ms at least, and the router
+  // by default for 500 ms.
+  defaultPendingMs: 400,
+  defaultPendingMinMs: 0,
   defaultPendingComponent: PageSkeleton,
   defaultErrorComponent: RouteError,
   defaultNotFoundComponent: NotFound,

@@ -11,7 +11,7 @@ import { UserName } from "@/design/refs";
 import { Status } from "@/design/Status";
 import { Elapsed, Id, Num, TimeAgo } from "@/design/values";
 import { useTypeLabel } from "./labels";
-import type { TaskSearch, TaskTab } from "./search";
+import { type TaskSearch, type TaskTab, tabOf } from "./search";
 import { TaskActions } from "./TaskActions";
 import { TaskCurves } from "./TaskCurves";
 import { TaskFiles } from "./TaskFiles";
@@ -29,8 +29,6 @@ interface Props {
   onSearch: (search: TaskSearch) => void;
 }
 
-const MEASURED = ["training", "external", "script", "evaluation"];
-
 /** One task while it waits, runs, and after it has ended. */
 export function TaskPage({ uuid, search, onSearch }: Props) {
   const { t } = useLingui();
@@ -40,7 +38,7 @@ export function TaskPage({ uuid, search, onSearch }: Props) {
   const task = useSuspenseQuery(taskOptions(uuid)).data;
   const ended = task.completed_at !== null;
   useLiveTask(uuid, ended);
-  const tab = search.tab ?? (MEASURED.includes(task.type) ? "curves" : "log");
+  const tab = tabOf(task.type, search);
   return (
     <>
       <PageHeader

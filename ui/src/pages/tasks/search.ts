@@ -57,6 +57,13 @@ export interface TaskSearch extends ChartSearch {
   line?: string;
 }
 
+const MEASURED: readonly TaskType[] = ["training", "external", "script", "evaluation"];
+
+/** Return the chosen tab, else the one that says most about a task of that type. */
+export function tabOf(type: TaskType, search: TaskSearch): TaskTab {
+  return search.tab ?? (MEASURED.includes(type) ? "curves" : "log");
+}
+
 export function readTask(search: Record<string, unknown>): TaskSearch {
   return {
     ...readChartSearch(search),

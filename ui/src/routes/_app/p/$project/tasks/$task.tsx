@@ -1,11 +1,15 @@
 import { createFileRoute } from "@tanstack/react-router";
-import { taskOptions } from "@/api/tasks";
-import { readTask } from "@/pages/tasks/search";
+import { taskMetricsOptions, taskOptions } from "@/api/tasks";
+import { readTask, tabOf } from "@/pages/tasks/search";
 import { TaskPage } from "@/pages/tasks/TaskPage";
 
 export const Route = createFileRoute("/_app/p/$project/tasks/$task")({
   validateSearch: readTask,
-  loader: ({ context, params }) => context.queries.ensureQueryData(taskOptions(params.task)),
+  loader: async ({ context, params, location }) => {
+    const task = await context.queries.ensureQueryData(taskOptions(params.task));
+    if (tabOf(task.type, readTask(location.search)) === "curves")
+      void context.queries.prefetchQuery(taskMetricsOptions(params.task));
+  },
   component: Page,
 });
 
