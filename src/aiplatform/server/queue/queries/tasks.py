@@ -307,9 +307,10 @@ def _task_parts() -> Compiled:
         label=TaskInput.label,
         content_hash=TaskInput.content_hash,
     ).where(TaskInput.task_id == Task.id)
+    parts = (part.correlate(Task).scalar_subquery() for part in (after, attempts, inputs))
     return compiled(
         _select_references()
-        .add_columns(*(part.correlate(Task).scalar_subquery() for part in (after, attempts, inputs)))
+        .add_columns(*parts)
         .where(Task.id == bindparam("task_id", type_=Integer))
     )
 
