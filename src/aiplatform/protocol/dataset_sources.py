@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from aiplatform.protocol.discriminated_unions import KindErrors
+from aiplatform.protocol.names import without_traversal
 from aiplatform.protocol.strict import Strict
 
 
@@ -49,12 +50,7 @@ class DataHubSource(Strict):
     subset: str | None = Field(None, max_length=200, description="a configuration of the dataset")
     split: str | None = Field(None, max_length=100, description="such as `train`")
 
-    @field_validator("repository", "revision", "file")
-    @classmethod
-    def _no_traversal(cls, value: str | None) -> str | None:
-        if value is not None and ".." in value:
-            raise ValueError("must not contain '..'")
-        return value
+    _no_traversal = field_validator("repository", "revision", "file")(without_traversal)
 
 
 DataSource = Annotated[

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from aiplatform.protocol.discriminated_unions import KindErrors
+from aiplatform.protocol.names import without_traversal
 from aiplatform.protocol.strict import Strict
 
 
@@ -17,12 +18,7 @@ class HubSource(Strict):
     )
     revision: str | None = Field(None, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._/-]*$")
 
-    @field_validator("repository", "revision")
-    @classmethod
-    def _no_traversal(cls, value: str | None) -> str | None:
-        if value is not None and ".." in value:
-            raise ValueError("must not contain '..'")
-        return value
+    _no_traversal = field_validator("repository", "revision")(without_traversal)
 
 
 class PackageSource(Strict):

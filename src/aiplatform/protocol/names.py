@@ -113,6 +113,13 @@ def nearest_name(text: str, *, longest: int) -> str:
     return plain
 
 
+def without_traversal(value: str | None) -> str | None:
+    """Return a path or name of a hub unchanged, or raise ValueError if it contains ``..``."""
+    if value is not None and ".." in value:
+        raise ValueError("must not contain '..'")
+    return value
+
+
 Name = Annotated[
     str,
     Field(min_length=1, max_length=100, pattern=NAME_PATTERN),

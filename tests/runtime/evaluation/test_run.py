@@ -10,7 +10,7 @@ import torch
 
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.chat import load_tokenizer
-from aiplatform.runtime.evaluation.answers import question_of, sample_evenly, without_last_answer
+from aiplatform.runtime.evaluation.answers import question_of, sample_evenly, up_to_last_answer
 from aiplatform.runtime.evaluation.loss import TokenLoss, token_losses
 from aiplatform.runtime.evaluation.run import run_evaluation
 from aiplatform.runtime.loading import load_weights
@@ -196,12 +196,12 @@ def test_spread_returns_distinct_questions_of_the_whole_dataset() -> None:
     ]
 
 
-def test_without_last_answer_cuts_after_the_last_answer() -> None:
+def test_up_to_last_answer_cuts_after_the_last_answer() -> None:
     messages = chat("a", "b", "c")["messages"]
-    assert without_last_answer(messages) == messages[:2]
-    assert without_last_answer(messages[:1]) is None
-    assert without_last_answer(messages[1:2]) is None, "an answer to nothing is no question"
-    assert without_last_answer(None) is None
+    assert up_to_last_answer(messages) == messages[:2]
+    assert up_to_last_answer(messages[:1]) is None
+    assert up_to_last_answer(messages[1:2]) is None, "an answer to nothing is no question"
+    assert up_to_last_answer(None) is None
 
 
 def test_perplexity_too_large_for_a_float_is_infinite() -> None:

@@ -18,7 +18,7 @@ def sample_evenly(conversations: list[Messages], count: int) -> list[Messages]:
     return [chosen[index * len(chosen) // count] for index in range(count)]
 
 
-def without_last_answer(messages: Messages | None) -> Messages | None:
+def up_to_last_answer(messages: Messages | None) -> Messages | None:
     """Return the conversation up to and including its last answer.
 
     The result is None if there is no answer, or nothing before it.

@@ -114,13 +114,12 @@ def choose_questions(
     """
     from aiplatform.data.canonical import shape_of
     from aiplatform.protocol.enums import DataShape
-    from aiplatform.runtime.evaluation.answers import answerable, sample_evenly, without_last_answer
+    from aiplatform.runtime.evaluation.answers import answerable, sample_evenly, up_to_last_answer
 
     if not spec.answers or shape_of(data) is DataShape.TEXT:
         return []
     conversations = (
-        without_last_answer(messages)
-        for messages in islice(read_conversations(data), spec.max_rows)
+        up_to_last_answer(messages) for messages in islice(read_conversations(data), spec.max_rows)
     )
     usable = [
         messages

@@ -4,12 +4,12 @@ from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response, status
-from fastapi.responses import StreamingResponse
 
 from aiplatform.protocol.notifications import NotificationType
 from aiplatform.protocol.shapes.notifications import NotificationOut, PreferencesOut
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.etags import IfMatch, set_etag
+from aiplatform.server.core.event_streams import HEADERS, EventStream
 from aiplatform.server.core.pagination import Cursor, Limit, Page, page_by_id
 from aiplatform.server.core.problems import ProblemDocument, language_of
 from aiplatform.server.identity.access import SessionDep, SignedIn
@@ -130,12 +130,6 @@ def delete_notification(notification: Uuid, principal: SignedIn, session: Sessio
     service.delete_notification(session, principal, notification)
 
 
-class Frames(StreamingResponse):
-    """A response of server-sent events, already encoded: many watchers get the same bytes."""
-
-    media_type = "text/event-stream"
-
-
 stream_router = APIRouter(prefix="/api/v1/notifications")
 BUSY: dict[int | str, dict[str, Any]] = {
     429: {"model": ProblemDocument, "description": "Too many streams"}
@@ -144,7 +138,7 @@ BUSY: dict[int | str, dict[str, Any]] = {
 
 @stream_router.get(
     "/stream",
-    response_class=Frames,
+    response_class=EventStream,
     summary="Watch notifications live",
     responses=BUSY,
 )
@@ -153,7 +147,7 @@ async def stream_notifications(
     principal: SignedIn,
     last_event_id: Annotated[str | None, Header(max_length=50)] = None,
     follow: Annotated[bool, Query(description="false: end after what there is")] = True,
-) -> Frames:
+) -> EventStream:
     """Watch your inbox as a stream of server-sent events.
 
     - `notification`: a new notification,
@@ -164,9 +158,9 @@ async def stream_notifications(
     twice. When your session ends, an `error` event with the problem follows within a second.
     """
     hub: Hub = request.app.state.notifications
-    return Frames(
+    return EventStream(
         hub.watch(principal, language_of(request), last_event_id, follow=follow),
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        headers=HEADERS,
     )
 
 

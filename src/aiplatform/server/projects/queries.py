@@ -35,6 +35,11 @@ not_in_bin = Project.status.is_distinct_from(DELETED)
 _READERS = array([WILDCARD, f"projects:{WILDCARD}", Permission.PROJECTS_READ.value])
 
 
+def uuid_of(session: Session, project_id: int | None) -> UUID | None:
+    """Return the uuid of a project, or None if there is no such project."""
+    return session.scalar(select(Project.uuid).where(Project.id == project_id))
+
+
 def visible_projects(
     principal: Principal, *, name: str | None = None, status: str | None = None
 ) -> Select[*tuple[Any, ...]]:

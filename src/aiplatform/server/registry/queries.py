@@ -374,11 +374,6 @@ def task_and_experiment(session: Session, details: ModelDetails) -> tuple[Any, A
     return task, experiment
 
 
-def project_of(session: Session, project_id: int | None) -> UUID | None:
-    """Return the uuid of a project; None if there is no such project."""
-    return session.scalar(select(Project.uuid).where(Project.id == project_id))
-
-
 def project_by_uuid(session: Session, uuid: UUID) -> Project | None:
     """Return a project, locked against deletion, or None if it is deleted or in the bin."""
     return session.scalar(

@@ -18,7 +18,6 @@ import httpx
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
-from starlette.routing import Route
 
 from aiplatform.protocol.specs import InferenceSpec
 from aiplatform.runtime.artifacts import ADAPTER, WEIGHTS
@@ -144,16 +143,6 @@ class VllmProxy(ChatServer):
         self.started = int(time.time())
         self.running = set()
         self._http = httpx.AsyncClient(base_url=engine.url, timeout=None, trust_env=False)  # noqa: S113  (answers take as long as they take)
-
-    def app(self) -> Starlette:
-        """Return the ASGI application."""
-        return Starlette(
-            routes=[
-                Route("/health", self.health),
-                Route("/v1/models", self.models),
-                Route("/v1/chat/completions", self.chat, methods=["POST"]),
-            ]
-        )
 
     async def chat(self, request: Request) -> Response:
         """Forward a chat request to vLLM and return its response with the client's model name."""

@@ -21,7 +21,7 @@ from aiplatform.server.core.events import notify
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.execution.models import TaskCheckpoint
 from aiplatform.server.execution.rules import wait_before_retry
-from aiplatform.server.queue import queries
+from aiplatform.server.projects import queries as projects_queries
 from aiplatform.server.queue.errors import LostLease
 from aiplatform.server.queue.models import Task, TaskAttempt, TaskLease
 from aiplatform.server.queue.rules import attempts_left
@@ -330,7 +330,7 @@ def requeue(session: Session, task: Task, reason: str) -> None:
         AuditAction.TASK_REQUEUED,
         "task",
         task.uuid,
-        project=queries.project_uuid(session, task),
+        project=projects_queries.uuid_of(session, task.project_id),
         reason=reason,
         attempt=scheduling.attempt,
     )

@@ -34,7 +34,6 @@ from aiplatform.server.experiments.models import (
 from aiplatform.server.experiments.rules import RUN_TYPES
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.access import ProjectContext
-from aiplatform.server.projects.models import Project
 from aiplatform.server.queue.models import Task, TaskEvent, TaskInput, TaskScheduling
 from aiplatform.server.registry.models import Model
 
@@ -231,11 +230,6 @@ def columns_of(session: Session, version_id: int | None) -> list[str]:
         select(DatasetVersionDetails.columns).where(DatasetVersionDetails.version_id == version_id)
     )
     return [column["name"] if isinstance(column, dict) else str(column) for column in columns or ()]
-
-
-def project_uuid(session: Session, project_id: int | None) -> UUID | None:
-    """Return the uuid of a project; None if there is no such project."""
-    return session.scalar(select(Project.uuid).where(Project.id == project_id))
 
 
 def list_experiment_names() -> Select[*tuple[Any, ...]]:

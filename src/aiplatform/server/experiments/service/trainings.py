@@ -35,6 +35,7 @@ from aiplatform.server.experiments.rules import (
     with_run,
 )
 from aiplatform.server.notifications.service import announce
+from aiplatform.server.projects import queries as projects_queries
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.service import quotas
 from aiplatform.server.queue.models import Task, TaskInput
@@ -433,7 +434,7 @@ def _register(
         session,
         NotificationType.MODEL_REGISTERED,
         to=[task.scheduling.created_by],
-        project=queries.project_uuid(session, project_id),
+        project=projects_queries.uuid_of(session, project_id),
         name=label,
         base_model=inputs[registry.BASE_MODEL].label,
         model=model.uuid,

@@ -158,11 +158,6 @@ def outcome_of(session: Session, task_id: int, attempt: int) -> tuple[str | None
     return outcome, error
 
 
-def project_uuid(session: Session, task: Task) -> UUID | None:
-    """Return the uuid of the task's project."""
-    return session.scalar(select(Project.uuid).where(Project.id == task.project_id))
-
-
 def settled_events(task_id: int, after: int, *, limit: int = EVENTS_PER_PAGE) -> Select[Any]:
     """Select events after a given position that are older than every running transaction.
 

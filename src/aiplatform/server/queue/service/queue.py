@@ -25,6 +25,7 @@ from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.events import notify
 from aiplatform.server.identity.models import User
 from aiplatform.server.notifications.service import announce
+from aiplatform.server.projects import queries as projects_queries
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.service import quotas
 from aiplatform.server.queue import queries
@@ -367,7 +368,7 @@ def _finish(
     task.scheduling.result = jsonable(outcome.result) or None
     if outcome.status is TaskStatus.COMPLETED:
         task.progress = 1.0
-    project = queries.project_uuid(session, task)
+    project = projects_queries.uuid_of(session, task.project_id)
     kind_of(task.type).finished(session, task, outcome)
     add_event(session, task, outcome.status.value, error=task.error_message)
     audit.record(
@@ -450,7 +451,9 @@ def stop_author_tasks(session: Session, actor: Actor, author: User) -> dict[str,
     ).all():
         # A task that ends at this moment needs no cancellation.
         with contextlib.suppress(TaskFinished):
-            request_cancel(session, actor, task, project=queries.project_uuid(session, task))
+            request_cancel(
+                session, actor, task, project=projects_queries.uuid_of(session, task.project_id)
+            )
             stopped += 1
     return {"tasks_stopped": stopped}
 

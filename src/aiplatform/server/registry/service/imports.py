@@ -18,6 +18,7 @@ from aiplatform.server.core.spool import Spooled, disk_space_required
 from aiplatform.server.core.storage import BlobRef, StoredFile
 from aiplatform.server.identity.access import Principal
 from aiplatform.server.notifications.service import announce
+from aiplatform.server.projects import queries as projects_queries
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.errors import QuotaExceeded
 from aiplatform.server.projects.service import quotas
@@ -284,7 +285,7 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
         return  # the model is in the bin
     details.task_id = task.id
     files = [file for file in outcome.files if is_model_path(file.path)]
-    project = queries.project_of(session, task.project_id)
+    project = projects_queries.uuid_of(session, task.project_id)
     if outcome.status is not TaskStatus.COMPLETED:
         cancelled = outcome.status is TaskStatus.CANCELLED
         error = outcome.error or (

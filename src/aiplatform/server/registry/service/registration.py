@@ -25,7 +25,6 @@ from aiplatform.server.projects.models import BinEntry
 from aiplatform.server.projects.service import bin as projects_bin
 from aiplatform.server.projects.service import quotas
 from aiplatform.server.projects.service.bin import BinKind
-from aiplatform.server.queue import queries as queue_queries
 from aiplatform.server.queue.errors import ModelMissing, TaskFinished, TypeMakesNoModel
 from aiplatform.server.queue.models import Task, TaskInput
 from aiplatform.server.queue.service import dependencies, request_cancel
@@ -287,7 +286,7 @@ def register_tuned(
         storage.add_reference(session, file, project_id=project_id, model_id=model.id)
     if task.model_id is None:
         task.model_id = model.id
-    record_registered(session, model, queries.project_of(session, project_id), task)
+    record_registered(session, model, projects_queries.uuid_of(session, project_id), task)
     session.flush()
     return model
 
@@ -552,7 +551,7 @@ def pin_model(
         AuditAction.TASK_MODEL_PINNED,
         "task",
         task.uuid,
-        project=queue_queries.project_uuid(session, task),
+        project=projects_queries.uuid_of(session, task.project_id),
         name=task.name,
         model=uuid,
         inputs=[item.label for item in inputs],

@@ -4,17 +4,13 @@ The ``id`` of each event contains the positions in the three tables (events, met
 chunks). A client that reconnects with ``Last-Event-ID`` misses nothing and gets nothing twice.
 """
 
-from collections.abc import Callable
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Depends, Header, Query, Request
-from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from aiplatform.protocol.encoding import dumps
-from aiplatform.server.core.errors import Problem
-from aiplatform.server.core.problems import document
+from aiplatform.server.core.event_streams import HEADERS, EventStream, error_renderer
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue import access
 from aiplatform.server.telemetry.service.feed import Feeds, Position, newest_position
@@ -22,30 +18,14 @@ from aiplatform.server.telemetry.service.feed import Feeds, Position, newest_pos
 router = APIRouter(prefix="/api/v1")
 
 
-class Frames(StreamingResponse):
-    """A stream of server-sent events, passed as bytes because many watchers share them."""
-
-    media_type = "text/event-stream"
-
-
-HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-
-
-def _renderer(request: Request) -> Callable[[Problem], bytes]:
-    def render(problem: Problem) -> bytes:
-        return f"event: error\ndata: {dumps(document(request, problem))}\n\n".encode()
-
-    return render
-
-
-@router.get("/tasks/{task}/events", response_class=Frames, summary="Watch a task live")
+@router.get("/tasks/{task}/events", response_class=EventStream, summary="Watch a task live")
 async def watch_task(
     request: Request,
     task: UUID,
     context: Annotated[ProjectContext, Depends(access.READ)],
     last_event_id: Annotated[str | None, Header()] = None,
     replay: Annotated[bool, Query(description="send past events first")] = True,
-) -> Frames:
+) -> EventStream:
     """Send `status`, `progress`, `waiting`, `event`, `metrics` and `log` events, and finally `end`.
 
     `waiting` contains the reason why the task is waiting, like the field `waiting` of a task. It is
@@ -58,10 +38,10 @@ async def watch_task(
     if last_event_id is None and not replay:
         after = await run_in_threadpool(newest_position, task)
     feeds: Feeds = request.app.state.feeds
-    return Frames(feeds.watch(task, context, after, _renderer(request)), headers=HEADERS)
+    return EventStream(feeds.watch(task, context, after, error_renderer(request)), headers=HEADERS)
 
 
-@router.get("/tasks/{task}/logs/stream", response_class=Frames, summary="Watch a log live")
+@router.get("/tasks/{task}/logs/stream", response_class=EventStream, summary="Watch a log live")
 async def watch_task_log(
     request: Request,
     task: UUID,
@@ -70,13 +50,14 @@ async def watch_task_log(
         int, Query(ge=0, le=2**62, description="start after the chunk with this `seq`")
     ] = 0,
     last_event_id: Annotated[str | None, Header()] = None,
-) -> Frames:
+) -> EventStream:
     """Send only the log: `log` events with chunks like those of `GET …/logs`, `status` and `end`.
 
     To continue, send `after` or `Last-Event-ID`; if both are sent, `Last-Event-ID` is used.
     """
     position = Position(chunk=after) if last_event_id is None else Position.read(last_event_id)
     feeds: Feeds = request.app.state.feeds
-    return Frames(
-        feeds.watch(task, context, position, _renderer(request), log_only=True), headers=HEADERS
+    return EventStream(
+        feeds.watch(task, context, position, error_renderer(request), log_only=True),
+        headers=HEADERS,
     )

@@ -15,7 +15,7 @@ from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.notifications import NotificationType
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.notifications.service import announce
-from aiplatform.server.queue import queries as queue_queries
+from aiplatform.server.projects import queries as projects_queries
 from aiplatform.server.queue.errors import LostLease
 from aiplatform.server.queue.models import Task
 from aiplatform.server.queue.rules.placement import gpu_label
@@ -123,7 +123,7 @@ def raise_alert(session: Session, claim: Claim, alert: Alert) -> None:
         session,
         NotificationType.TASK_ALERT,
         to=[task.scheduling.created_by],
-        project=queue_queries.project_uuid(session, task),
+        project=projects_queries.uuid_of(session, task.project_id),
         name=task.name,
         task=task.uuid,
         alert=alert.kind.value,

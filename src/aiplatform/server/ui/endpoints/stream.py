@@ -1,18 +1,17 @@
 """Route of the browser's live stream."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Annotated, Any
 from uuid import UUID
 
 from fastapi import APIRouter, Header, Query, Request
-from fastapi.responses import StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from aiplatform.protocol.encoding import dumps
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.core.database import transaction
-from aiplatform.server.core.errors import Language, Problem
+from aiplatform.server.core.errors import Language
+from aiplatform.server.core.event_streams import HEADERS, EventStream, error_renderer
 from aiplatform.server.core.problems import ProblemDocument, document, language_of
 from aiplatform.server.identity.access import BearerToken, Principal, SignedIn
 from aiplatform.server.notifications.service import Hub
@@ -32,12 +31,6 @@ ANSWERS: dict[int | str, dict[str, Any]] = {
     200: {"model": StreamEvent, "description": "Server-sent events"},
     429: {"model": ProblemDocument, "description": "Too many streams"},
 }
-
-
-class Events(StreamingResponse):
-    """A response of server-sent events, already encoded."""
-
-    media_type = "text/event-stream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +83,9 @@ def _start_after(topic: Topic, position: str | None) -> Position:
     return Position.read(position)
 
 
-@router.get("/stream", response_class=Events, summary="Watch several topics", responses=ANSWERS)
+@router.get(
+    "/stream", response_class=EventStream, summary="Watch several topics", responses=ANSWERS
+)
 async def watch_topics(
     request: Request,
     principal: SignedIn,
@@ -102,7 +97,7 @@ async def watch_topics(
         Language | None, Query(description="of texts; by default from `Accept-Language`")
     ] = None,
     last_event_id: Annotated[str | None, Header(max_length=4000)] = None,
-) -> Events:
+) -> EventStream:
     """Watch several topics in one stream of server-sent events, for all tabs of a browser.
 
     Topics are `notifications` (your inbox), `tasks` and `deployments` (changes in the lists of
@@ -124,7 +119,7 @@ async def watch_topics(
         (topic.name, await _frames(request, principal, topic, positions, language))
         for topic in allowed
     ]
-    return Events(
+    return EventStream(
         serve(
             frames,
             positions,
@@ -132,7 +127,7 @@ async def watch_topics(
             principal,
             lambda problem: render_event(None, "error", document(request, problem)),
         ),
-        headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        headers=HEADERS,
     )
 
 
@@ -148,7 +143,7 @@ async def _frames(
     if topic.context is None:
         hub: Hub = request.app.state.notifications
         return hub.watch(principal, language or language_of(request), position)
-    render = _renderer(request)
+    render = error_renderer(request)
     if topic.task is None:
         lists: ListFeeds = request.app.state.lists
         kind: ListTopic = "tasks" if topic.name == "tasks" else "deployments"
@@ -158,10 +153,3 @@ async def _frames(
     feeds: Feeds = request.app.state.feeds
     log_only = topic.name.startswith("logs:")
     return feeds.watch(topic.task, topic.context, start, render, log_only=log_only)
-
-
-def _renderer(request: Request) -> Callable[[Problem], bytes]:
-    def render(problem: Problem) -> bytes:
-        return f"event: error\ndata: {dumps(document(request, problem))}\n\n".encode()
-
-    return render
