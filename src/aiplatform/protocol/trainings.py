@@ -38,7 +38,7 @@ class LoraSpec(Strict):
 
 
 class TrainingSpec(TaskOptions):
-    """What the specs of all training methods have in common.
+    """The part that the specs of all training methods have in common.
 
     Each method has a subclass with the fields that only it has. The amounts in ``resources`` are
     reserved on every node.
