@@ -8,6 +8,7 @@ import gzip
 import json
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import httpx
 import polars as pl
 import psutil
 from common.browser import chromium, signed_in
@@ -195,22 +197,49 @@ def measure_loading(site: Site) -> None:
 
 
 def measure_live_pages(site: Site) -> None:
-    """Measure what many open pages of a running task cost the server."""
-    pid = site.started.pids("api")
-    alone = used_cores(pid, LIVE_SECONDS / 2)
-    with ExitStack() as stack:
-        for number in range(LIVE_PAGES):
-            page = stack.enter_context(site.window())
-            page.goto(site.task_page)
-            page.wait_for_selector("main figure")
-            if number % 10 == 9:
-                progress(f"{number + 1} pages are open")
+    """Measure what many open pages of a running task cost the server.
+
+    One page is open in the browser. Of the others there are only the streams of the task, since a
+    browser that draws fifty curves would leave the server no processor. Their streams of the inbox
+    are left out, because one user may have only a few.
+    """
+    pids = site.started.pids("api")
+    alone = used_cores(pids, LIVE_SECONDS / 2)
+    cookies = {cookie["name"]: cookie["value"] for cookie in site.state["cookies"]}
+    topics = f"task:{site.task.uuid}"
+    received = [0] * (LIVE_PAGES - 1)
+    closing = threading.Event()
+
+    def follow(number: int, client: httpx.Client) -> None:
+        address = f"/api/v1/stream?topics={quote(topics)}"
+        with client.stream("GET", address, headers={"Accept": "text/event-stream"}) as answer:
+            answer.raise_for_status()
+            for line in answer.iter_lines():
+                received[number] += line.startswith("data:")
+                if closing.is_set():
+                    return
+
+    with site.window() as page, ExitStack() as stack:
+        page.goto(site.task_page)
+        page.wait_for_selector("main figure")
+        threads = []
+        for number in range(LIVE_PAGES - 1):
+            client = stack.enter_context(
+                httpx.Client(base_url=site.started.url, cookies=cookies, timeout=60)
+            )
+            threads.append(threading.Thread(target=follow, args=(number, client), daemon=True))
+            threads[-1].start()
         page.wait_for_timeout(3000)
-        used = used_cores(pid, LIVE_SECONDS)
-        shown = page.inner_text("main")
-        page.wait_for_timeout(3000)
+        before, shown = list(received), page.inner_text("main")
+        used = used_cores(pids, LIVE_SECONDS)
         if page.inner_text("main") == shown:
-            raise RuntimeError("the last page does not follow its task")
+            raise RuntimeError("the page does not follow its task")
+        got = [late - early for late, early in zip(received, before, strict=True)]
+        if min(got) < LIVE_SECONDS:
+            raise RuntimeError(f"a stream sent only {min(got)} events in {LIVE_SECONDS} s")
+        closing.set()
+        for thread in threads:
+            thread.join(5)
     figure("ui.live_pages.cpu", used, "cores", target="<= 0.1", baseline=alone,
            baseline_name="no page is open")  # fmt: skip
 
