@@ -45,6 +45,8 @@ class Access:
         refused_when_archived: True if an archived project refuses the request. By default True for
             permissions that end in ``:write``.
         may_be_unavailable: True if the response may be 503, because no model is served.
+        personal: True if the object at the end of the path belongs to a person, and the project's
+            other people may not change it.
         allow_keys: True if API keys are allowed. By default True for public routes, and if the
             route requires a permission, since the scopes of a key can be compared with it.
     """
@@ -59,6 +61,7 @@ class Access:
     named_permission: str | None = None
     refused_when_archived: bool | None = None
     may_be_unavailable: bool = False
+    personal: bool = False
     allow_keys: bool | None = None
 
     @property
@@ -236,6 +239,18 @@ TABLE = [
     reads("projects/{project}/secrets", Permission.TASKS_READ),
     writes("PUT", "projects/{project}/secrets/{secret}", Permission.PROJECTS_WRITE),
     writes("DELETE", "projects/{project}/secrets/{secret}", Permission.PROJECTS_WRITE),
+    # Saved views: each person's own; keys can't change them
+    reads("projects/{project}/views", Permission.PROJECTS_READ),
+    reads("projects/{project}/views/{view}", Permission.PROJECTS_READ),
+    *(
+        Access(method, path, "project", Permission.PROJECTS_READ, viewer=True, developer=True,
+               refused_when_archived=True, allow_keys=False, personal="{view}" in path)
+        for method, path in (
+            ("POST", "projects/{project}/views"),
+            ("PATCH", "projects/{project}/views/{view}"),
+            ("DELETE", "projects/{project}/views/{view}"),
+        )
+    ),
     # Webhooks send data out of the project, so they require the permission to manage members
     *(
         Access(method, path, "project", Permission.MEMBERS_WRITE,

@@ -125,8 +125,9 @@ def test_route_lets_in_exactly_the_people_of_the_table(
             worlds.refill(own)
             if access.path.endswith("/projects/{project}"):
                 worlds.replace_project(own)
-        if access.kind == "inbox" and own.people[person] is not None:
+        if (access.kind == "inbox" or access.personal) and own.people[person] is not None:
             worlds.add_personal_objects(own, person)
+        if access.kind == "inbox" and own.people[person] is not None:
             worlds.add_personal_objects(foreign, "outsider")
         for world in targets:
             answer = send_declared(client, access, own.tokens[person], world.params)

@@ -32,6 +32,7 @@ from tests.factories.projects import (
     make_project,
     make_project_invitation,
     make_secret,
+    make_view,
     make_webhook,
 )
 from tests.factories.work import (
@@ -70,6 +71,7 @@ __all__ = [
     "make_token",
     "make_user",
     "make_version",
+    "make_view",
     "make_webhook",
     "make_worker",
     "number",

@@ -1,4 +1,4 @@
-"""Factories for projects, members, notifications, secrets and webhooks."""
+"""Factories for projects, members, notifications, secrets, saved views and webhooks."""
 
 import base64
 from datetime import UTC, datetime, timedelta
@@ -28,6 +28,7 @@ from aiplatform.server.projects.models import (
     Project,
     ProjectInvitation,
     ProjectPermission,
+    SavedView,
 )
 from aiplatform.server.secrets.models import Secret
 from tests.factories.numbers import number
@@ -152,6 +153,20 @@ def make_secret(
     row.user_id = owner.id if isinstance(owner, User) else None
     row.project_id = owner.id if isinstance(owner, Project) else None
     row.sealed = encrypt(value, f"secret:{row.uuid}")
+    session.add(row)
+    session.commit()
+    session.refresh(row)
+    return row
+
+
+def make_view(
+    session: Session, project: Project, user: User, *, name: str | None = None, **columns: Any
+) -> SavedView:
+    """Create a saved view of the list of tasks."""
+    columns = {"page": "tasks", "state": {"status": "failed"}, "shared": True} | columns
+    row = SavedView(
+        project_id=project.id, user_id=user.id, name=name or f"view{number()}", **columns
+    )
     session.add(row)
     session.commit()
     session.refresh(row)

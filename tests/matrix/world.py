@@ -47,6 +47,7 @@ from tests.factories import (
     make_token,
     make_user,
     make_version,
+    make_view,
     make_webhook,
     make_worker,
 )
@@ -87,6 +88,7 @@ def resources(session: Session, project: Project, home: Path, mark: str) -> dict
     def name(kind: str) -> str:
         return f"{kind}-{mark}-{uuid4().hex[:6]}"
 
+    owner = session.get_one(User, project.owner_id)
     dataset = make_dataset(session, project, name=name("dataset"))
     if home not in _rows:
         _rows[home] = make_rows(session, home)
@@ -192,11 +194,12 @@ def resources(session: Session, project: Project, home: Path, mark: str) -> dict
         "path:path": FILE,
         "user": member.username,
         "worker": str(make_worker(session).uuid),
-        "invitation": str(make_invitation(session, session.get_one(User, project.owner_id)).uuid),
+        "invitation": str(make_invitation(session, owner).uuid),
         "session": str(uuid4()),
         "role": make_role(session, "datasets:read").name,
         "secret": make_secret(session, project, name=name("secret")).name,
         "key": str(make_key(session, member, name=name("key")).uuid),
+        "view": str(make_view(session, project, owner, name=name("view")).uuid),
     }
 
 
@@ -298,11 +301,12 @@ class WorldFactory:
         world.params["project"] = str(make_project(self.session, owner).uuid)
 
     def add_personal_objects(self, world: World, person: str) -> None:
-        """Create the person's own objects: notification, session, API key, secret, invitation."""
+        """Create the person's own objects, such as a notification, an API key and a saved view."""
         user = world.people[person]
         assert user is not None
         world.params["notification"] = str(make_notification(self.session, user).uuid)
         world.params["session"] = str(make_session(self.session, user).uuid)
         world.params["key"] = str(make_key(self.session, user).uuid)
         world.params["secret"] = make_secret(self.session, user).name
+        world.params["view"] = str(make_view(self.session, world.project, user, shared=False).uuid)
         world.params["invitation"] = str(make_project_invitation(self.session, user).uuid)

@@ -105,6 +105,7 @@ LOOKUPS: Mapping[str, Lookup] = {
     "EXPERIMENT": lambda client, _: (found.name for found in client.experiments.list()),
     "DEPLOYMENT": lambda client, _: (found.name for found in client.deployments.list()),
     "SWEEP": lambda client, _: (found.name for found in client.sweeps.list()),
+    "VIEW": lambda client, _: (found.name for found in client.views.list()),
     "SCHEDULE": lambda client, _: (found.name for found in client.schedules.list()),
     "WEBHOOK": lambda client, _: (found.name for found in client.webhooks.list()),
     "WORKER": lambda client, _: (found.name for found in client.workers.list()),

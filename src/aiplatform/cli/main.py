@@ -33,6 +33,7 @@ from aiplatform.cli import (
     tasks,
     train,
     users,
+    views,
     webhooks,
     workers,
 )
@@ -104,6 +105,7 @@ tasks.app.command()(scripts.artifacts)
 app.add_typer(scripts.app, name="scripts", rich_help_panel=_WORK)
 app.add_typer(schedules.app, name="schedules", rich_help_panel=_WORK)
 app.add_typer(secrets.app, name="secrets", rich_help_panel=_WORK)
+app.add_typer(views.app, name="views", rich_help_panel=_WORK)
 app.add_typer(webhooks.app, name="webhooks", rich_help_panel=_WORK)
 app.add_typer(deployments.app, name="deploy", rich_help_panel=_WORK)
 app.command(rich_help_panel=_WORK)(chat.chat)

@@ -86,6 +86,7 @@ from aiplatform.client.tasks import (
     TelemetryPoint,
     TimelineEvent,
 )
+from aiplatform.client.views import SavedView
 from aiplatform.client.workers import Worker
 from aiplatform.protocol.references import DatasetRef
 from aiplatform.protocol.shapes.identity import UserRef
@@ -160,6 +161,7 @@ __all__ = [
     "Role",
     "Run",
     "RunCancelled",
+    "SavedView",
     "Schedule",
     "ScriptSpec",
     "SecondFactor",

@@ -36,6 +36,7 @@ from aiplatform.client.secrets import Secrets
 from aiplatform.client.sweeps import Sweeps
 from aiplatform.client.tasks import Tasks
 from aiplatform.client.transport import Transport, decoded
+from aiplatform.client.views import Views
 from aiplatform.client.workers import Workers
 from aiplatform.language import tr
 from aiplatform.protocol.platform_home import STATE_FILE, home_directory
@@ -157,6 +158,7 @@ class Client(Connection):
         self.schedules = Schedules(self)
         self.sweeps = Sweeps(self)
         self.secrets = Secrets(self)
+        self.views = Views(self)
         self.workers = Workers(self)
         self.users = Users(self)
         self.keys = Keys(self)

@@ -136,6 +136,16 @@ class TrainingMethod(StrEnum):
     SFT = "sft"
 
 
+class ListPage(StrEnum):
+    """A list of the web interface that has saved views."""
+
+    DATASETS = "datasets"
+    EXPERIMENTS = "experiments"
+    MODELS = "models"
+    RUNS = "runs"
+    TASKS = "tasks"
+
+
 class LogStream(StrEnum):
     """The source of a log line; ``system`` is the platform itself."""
 

@@ -176,6 +176,43 @@ def bin_of_deleted_things(live: LivePlatform) -> None:
 
 
 @scenario(
+    "SavedView.delete",
+    "SavedView.update",
+    "Views.create",
+    "Views.delete",
+    "Views.get",
+    "Views.list",
+    "Views.path",
+    "Views.update",
+    "views ls",
+    "views rm",
+    "views save",
+)
+def saved_views(live: LivePlatform) -> None:
+    views = live.client.views
+    name = live.name("view")
+
+    def states() -> dict[str, object]:
+        return {view.name: view.state for view in views.list(page="tasks")}
+
+    made = views.create(name, "tasks", {"status": "failed"})
+    assert states()[name] == {"status": "failed"}
+    assert views.get(name) == views.get(made)
+    assert views.path(name) == views.path(made)
+    assert made.update(state={"type": "training"}).state == {"type": "training"}
+    assert views.update(name, shared=True).shared
+    views.get(name).delete()
+    views.delete(views.create(name, "tasks", {}))
+    assert name not in states()
+    live.cli("views", "save", name, "--page", "tasks", "--set", "status=failed")
+    live.cli("views", "save", name, "--page", "tasks", "--set", 'columns=["name"]', "--share")
+    assert states()[name] == {"columns": ["name"]}
+    assert name in [view["name"] for view in live.cli_json("views", "ls", "--page", "tasks")]
+    live.cli("views", "rm", name, "--yes")
+    assert name not in states()
+
+
+@scenario(
     "Audit.export",
     "Audit.list",
     "audit export",

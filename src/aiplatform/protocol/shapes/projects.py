@@ -9,7 +9,7 @@ from pydantic import (
     Field,
 )
 
-from aiplatform.protocol.enums import ProjectStatus
+from aiplatform.protocol.enums import ListPage, ProjectStatus
 from aiplatform.protocol.shapes import identity
 from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.shapes.shape import Extensible, Shape
@@ -41,6 +41,38 @@ class ProjectOut(Shape):
                     "owner": {"uuid": EXAMPLE_UUID, "username": "lin"},
                     "config": {},
                     "tags": [],
+                    "created_at": "2026-11-24T08:00:00Z",
+                    "updated_at": "2026-11-24T08:00:00Z",
+                }
+            ]
+        }
+    )
+
+
+class SavedViewOut(Shape):
+    """The filters, order and columns of a list, saved under a name by a user."""
+
+    uuid: UUID
+    project: UUID
+    page: Annotated[ListPage, Extensible()]
+    name: str
+    state: dict[str, Any] = Field(description="the query parameters of the page's address")
+    shared: bool = Field(description="true if everyone in the project sees the view")
+    user: UserRef
+    created_at: datetime
+    updated_at: datetime
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "uuid": EXAMPLE_UUID,
+                    "project": EXAMPLE_UUID,
+                    "page": "tasks",
+                    "name": "Failed trainings",
+                    "state": {"status": "failed", "type": "training"},
+                    "shared": True,
+                    "user": {"uuid": EXAMPLE_UUID, "username": "lin"},
                     "created_at": "2026-11-24T08:00:00Z",
                     "updated_at": "2026-11-24T08:00:00Z",
                 }

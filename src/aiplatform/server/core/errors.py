@@ -38,6 +38,7 @@ NOUNS = {
     "session": "会话",
     "sweep": "超参数搜索",
     "tag": "标签",
+    "saved view": "视图",
     "schedule": "定时计划",
     "secret": "机密",
     "task": "任务",

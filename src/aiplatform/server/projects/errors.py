@@ -91,3 +91,9 @@ class TooManyKeys(Invalid):
     """The account already has the maximum number of API keys."""
 
     code = "api_key.too_many"
+
+
+class TooManyViews(Conflict):
+    """The user already has the maximum number of saved views in the project."""
+
+    code = "saved_view.too_many"

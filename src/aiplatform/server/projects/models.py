@@ -1,10 +1,10 @@
-"""Tables for projects, their members, invitations, bin and quotas."""
+"""Tables for projects, their members, invitations, saved views, bin and quotas."""
 
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, ForeignKey, String, Text, func
+from sqlalchemy import BigInteger, FetchedValue, ForeignKey, String, Text, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from aiplatform.server.core.database import Base, BigKey, Identified, Updated
@@ -50,6 +50,21 @@ class ProjectInvitation(Identified, Base):
     role_id: Mapped[int] = mapped_column(ForeignKey("roles.id"))
     invited_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class SavedView(Updated, Base):
+    """The filters, order and columns of a list, saved under a name by a user."""
+
+    __tablename__ = "saved_views"
+
+    id: Mapped[BigKey]
+    uuid: Mapped[UUID] = mapped_column(server_default=FetchedValue(), unique=True)
+    project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
+    user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
+    page: Mapped[str] = mapped_column(String(20))
+    name: Mapped[str] = mapped_column(String(100))
+    state: Mapped[dict[str, Any]]
+    shared: Mapped[bool] = mapped_column(default=False)
 
 
 class BinHome(Base):

@@ -1,4 +1,4 @@
-"""Request bodies for projects, members, quotas, the bin, webhooks and API keys."""
+"""Request bodies for projects, members, quotas, the bin, saved views, webhooks and API keys."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -13,7 +13,7 @@ from pydantic import (
 )
 
 from aiplatform.protocol.encoding import clean_text, dumps, jsonable
-from aiplatform.protocol.enums import ProjectStatus
+from aiplatform.protocol.enums import ListPage, ProjectStatus
 from aiplatform.protocol.notifications import DeliveryStatus, NotificationType
 from aiplatform.protocol.permissions import SystemRoleName
 from aiplatform.protocol.shapes.identity import EXAMPLE_UUID
@@ -31,6 +31,7 @@ from aiplatform.server.notifications.rules import WEBHOOK_EVENTS
 from aiplatform.server.projects.rules import BIN_DAYS, MAX_BIN_DAYS, days_in_bin, retention_in
 
 MAX_CONFIG_BYTES = 64 * 1024
+MAX_VIEW_BYTES = 8 * 1024
 
 ProjectName = Annotated[
     str,
@@ -89,6 +90,63 @@ class ProjectPatch(Strict):
     model_config = ConfigDict(json_schema_extra={"examples": [{"status": "archived"}]})
 
     @field_validator("name", "status", "config", "tags")
+    @classmethod
+    def _not_null(cls, value: object) -> object:
+        if value is None:
+            raise ValueError("must not be null; leave it out to keep it")
+        return value
+
+
+def _valid_state(state: dict[str, Any]) -> dict[str, Any]:
+    if len(dumps(state).encode("utf-8", "replace")) > MAX_VIEW_BYTES:
+        raise ValueError(f"must not take more than {MAX_VIEW_BYTES} bytes")
+    clean: dict[str, Any] = jsonable(state)
+    return clean
+
+
+ViewName = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
+    AfterValidator(clean_text),
+]
+ViewState = Annotated[
+    dict[str, Any],
+    AfterValidator(_valid_state),
+    Field(description="the query parameters of the page's address"),
+]
+
+
+class SavedViewIn(Strict):
+    """A view to save: the filters, order and columns of a list."""
+
+    page: ListPage
+    name: ViewName
+    state: ViewState
+    shared: bool = Field(False, description="show it to everyone in the project")
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "page": "tasks",
+                    "name": "Failed trainings",
+                    "state": {"status": "failed", "type": "training"},
+                }
+            ]
+        }
+    )
+
+
+class SavedViewPatch(Strict):
+    """The fields of a view to change; omitted fields keep their values."""
+
+    name: ViewName | None = None
+    state: ViewState | None = None
+    shared: bool | None = None
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"shared": True}]})
+
+    @field_validator("name", "state", "shared")
     @classmethod
     def _not_null(cls, value: object) -> object:
         if value is None:

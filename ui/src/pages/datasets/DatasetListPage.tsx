@@ -10,6 +10,7 @@ import { AnchorLink, ButtonLink } from "@/design/links";
 import { PageHeader } from "@/design/PageHeader";
 import { ColumnMenu } from "@/design/table/ColumnMenu";
 import { DataTable } from "@/design/table/DataTable";
+import { SavedViews } from "@/design/views/SavedViews";
 import { useDatasetColumns } from "./columns";
 import type { DatasetListSearch } from "./search";
 import { UploadList } from "./upload/UploadList";
@@ -68,7 +69,8 @@ export function DatasetListPage({ search, onSearch }: Props) {
           value={search.q ?? ""}
           onChange={(event) => onSearch({ ...search, q: event.currentTarget.value || undefined })}
         />
-        <Group ml="auto">
+        <Group ml="auto" gap="xs">
+          <SavedViews list="datasets" search={search} onSearch={onSearch} />
           <ColumnMenu
             columns={columns}
             shown={search.columns}

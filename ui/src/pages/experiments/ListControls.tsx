@@ -2,15 +2,16 @@ import { useLingui } from "@lingui/react/macro";
 import { Group } from "@mantine/core";
 import type { ReactNode } from "react";
 import { codeOf, ProblemError } from "@/api/problem";
+import type { ListPage } from "@/api/views";
 import { FilterInput } from "@/design/filter/FilterInput";
 import { ColumnMenu } from "@/design/table/ColumnMenu";
 import type { Column, Sort } from "@/design/table/types";
-import { SavedViews } from "./SavedViews";
+import { SavedViews } from "@/design/views/SavedViews";
 import type { ListSearch } from "./search";
 
 interface Props<Row> {
   /** The list, so that each has views of its own. */
-  list: string;
+  list: ListPage;
   search: ListSearch;
   onSearch: (search: ListSearch) => void;
   /** The names that a filter can use. */

@@ -11,6 +11,7 @@ import { AnchorLink, ButtonLink } from "@/design/links";
 import { PageHeader } from "@/design/PageHeader";
 import { ColumnMenu } from "@/design/table/ColumnMenu";
 import { DataTable } from "@/design/table/DataTable";
+import { SavedViews } from "@/design/views/SavedViews";
 import { useModelColumns } from "./columns";
 import type { ModelListSearch, Scope } from "./search";
 import { groupVersions, type ModelRow, modelLabel } from "./versions";
@@ -95,7 +96,8 @@ export function ModelListPage({ search, onSearch }: Props) {
             onSearch({ ...search, all: event.currentTarget.checked || undefined })
           }
         />
-        <Group ml="auto">
+        <Group ml="auto" gap="xs">
+          <SavedViews list="models" search={search} onSearch={onSearch} />
           <ColumnMenu
             columns={columns}
             shown={search.columns}

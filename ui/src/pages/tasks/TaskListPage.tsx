@@ -12,6 +12,7 @@ import { PageHeader } from "@/design/PageHeader";
 import { useStatusLabel } from "@/design/Status";
 import { ColumnMenu } from "@/design/table/ColumnMenu";
 import { DataTable } from "@/design/table/DataTable";
+import { SavedViews } from "@/design/views/SavedViews";
 import { useTaskColumns } from "./columns";
 import { useTypeLabel } from "./labels";
 import { QueueView } from "./QueueView";
@@ -112,7 +113,8 @@ function TaskTable({ search, onSearch }: Props) {
             onSearch({ ...search, dead: event.currentTarget.checked || undefined })
           }
         />
-        <Group ml="auto">
+        <Group ml="auto" gap="xs">
+          <SavedViews list="tasks" search={search} onSearch={onSearch} />
           <ColumnMenu
             columns={columns}
             shown={shown}

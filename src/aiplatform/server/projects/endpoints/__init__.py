@@ -1,4 +1,4 @@
-"""HTTP routes for projects, their members, quotas, bin, webhooks, and for API keys."""
+"""HTTP routes for projects, their members, quotas, bin, views, webhooks, and for API keys."""
 
 from fastapi import APIRouter
 
@@ -9,11 +9,12 @@ from aiplatform.server.projects.endpoints import (
     members,
     projects,
     quotas,
+    views,
     webhooks,
 )
 
 router = APIRouter()
-for part in (projects, members, invitations, keys, webhooks, quotas, bin_routes):
+for part in (projects, members, invitations, keys, webhooks, quotas, views, bin_routes):
     router.include_router(part.router)
 
 __all__ = ["router"]
