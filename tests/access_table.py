@@ -187,6 +187,8 @@ TABLE = [
     Access("GET", "/metrics", "platform", Permission.SETTINGS_READ),
     Access("GET", "audit", "platform", Permission.AUDIT_READ),
     Access("GET", "audit/export", "platform", Permission.AUDIT_READ),
+    Access("GET", "audit/verification", "platform", Permission.AUDIT_READ),
+    Access("POST", "audit/verification", "platform", Permission.AUDIT_READ),
     Access("GET", "notifications", "signed in"),
     Access("GET", "notifications/unread", "signed in"),
     Access(

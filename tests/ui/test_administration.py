@@ -5,6 +5,7 @@ from typing import Any
 
 import httpx
 
+from tests.e2e.conftest import Platform
 from tests.factories import number
 from tests.ui.conftest import Window
 
@@ -139,3 +140,39 @@ def test_health_names_the_parts_of_the_platform(open_window: Window, admin_state
         page.get_by_text("Database", exact=True).wait_for()
         page.get_by_role("button", name="See what would be freed").click()
         page.get_by_text("Would be deleted now").wait_for()
+
+
+class TestVerification:
+    def test_button_verifies_the_trail(
+        self, open_window: Window, admin_state: Any, api: httpx.Client
+    ) -> None:
+        with open_window(state=admin_state) as window:
+            page = window.page
+            page.goto("/audit")
+            page.get_by_role("button", name="Verify now").click()
+            page.get_by_text("Intact", exact=True).wait_for(timeout=90_000)
+            page.get_by_text("checked").wait_for()
+        found = api.get("audit/verification").json()
+        assert found["state"] == "intact"
+        assert found["user"]["username"] == "admin"
+
+    def test_broken_trail_shows_its_first_findings(
+        self, open_window: Window, admin_state: Any, platform: Platform
+    ) -> None:
+        result = (
+            '{"rows": 12, "seals": 2, "findings": ['
+            '{"kind": "altered", "text": "row 7", "row": 7, "seal": 2, "entry": null}], "more": 3}'
+        )
+        platform.sql(
+            "INSERT INTO audit_verifications (username, ended_at, result)"
+            " VALUES ('lin', now(), %s) RETURNING id",
+            result,
+        )
+        with open_window(state=admin_state, for_axe=True) as window:
+            page = window.page
+            page.goto("/audit")
+            page.get_by_text("Not intact").wait_for()
+            page.get_by_text("Entry changed · entry 7 · seal 2").wait_for()
+            page.get_by_text("and 3 more").wait_for()
+            window.settle()
+            assert window.violations() == []

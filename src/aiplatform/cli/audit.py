@@ -17,6 +17,7 @@ from aiplatform.cli.output import (
     UUID_LENGTH,
     age_text,
     print_json,
+    print_record,
     print_table,
     print_text,
     say,
@@ -173,6 +174,35 @@ def export(
         print_json({"file": str(written)})
     else:
         say(tr("Written to {written}.", written=written))
+
+
+@app.command()
+def state(
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Let the server verify the trail now, and wait.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Show the result of the verification that was last requested from the server.
+
+    `audit verify` checks an export without the server, which could be wrong about itself.
+
+    Exit codes: 0 intact, or never verified; 1 not intact.
+    """
+    client = connect()
+    found = client.audit.verify() if verify else client.audit.verification()
+    if found is None:
+        if json:
+            print_json(None)
+        else:
+            say(tr("Nobody has requested a verification yet: aiplatform audit state --verify"))
+        return
+    print_record(found, as_json=json, skip=("uuid", "findings"))
+    if not json:
+        for finding in found.findings:
+            print_text(f"{finding.kind}: {finding.text}")
+    if found.state in {"broken", "failed"}:
+        raise typer.Exit(ExitCode.FAILED)
 
 
 @app.command()

@@ -17,7 +17,7 @@ from aiplatform.client.accounts import (
     SecondFactor,
     User,
 )
-from aiplatform.client.audit import AuditEntry
+from aiplatform.client.audit import AuditEntry, AuditVerification
 from aiplatform.client.base import Pages, Resource
 from aiplatform.client.chat import ChatReply, ChatStream
 from aiplatform.client.client import DEFAULT_URL, Client
@@ -101,6 +101,7 @@ __all__ = [
     "ApiError",
     "Artifact",
     "AuditEntry",
+    "AuditVerification",
     "BinItem",
     "Bundle",
     "ChatReply",

@@ -5,7 +5,10 @@ from typing import Any
 
 from aiplatform.client.base import Group, Pages, Resource
 from aiplatform.client.downloads import download
-from aiplatform.protocol.shapes.audit import AuditOut
+from aiplatform.client.errors import Conflict, UnexpectedAnswer
+from aiplatform.client.polling import poll
+from aiplatform.language import tr
+from aiplatform.protocol.shapes.audit import AuditOut, AuditVerificationOut
 
 
 class AuditEntry(Resource, AuditOut):
@@ -13,6 +16,15 @@ class AuditEntry(Resource, AuditOut):
 
     ``user`` is None for an action of the platform itself.
     """
+
+
+class AuditVerification(Resource, AuditVerificationOut):
+    """A verification of the whole audit trail by the server, and what it found."""
+
+    @property
+    def is_intact(self) -> bool:
+        """True if every sealed entry matched its seal."""
+        return bool(self.state == "intact")
 
 
 class Audit(Group):
@@ -33,3 +45,30 @@ class Audit(Group):
         """
         params = {"format": "csv" if csv else "jsonl", **filters}
         return download(self._http, "audit/export", Path(destination), params=params)
+
+    def verification(self) -> AuditVerification | None:
+        """Return the verification that was requested last; None if there was none."""
+        found = self._http.get("audit/verification")
+        return None if found is None else self._make(AuditVerification, found)
+
+    def verify(self, *, timeout: float | None = 600) -> AuditVerification:
+        """Let the server compare all entries with their seals, and return the result.
+
+        If a verification is already running, wait for its result instead.
+
+        Raises:
+            WaitTimeout: after ``timeout`` seconds; the verification goes on.
+        """
+        try:
+            started = self._make(AuditVerification, self._http.post("audit/verification"))
+        except Conflict:
+            started = None
+        found = poll(
+            self.verification,
+            lambda found: found is None or found.state != "running",
+            timeout=timeout,
+            what="the verification had not ended",
+        )
+        if found is None or (started is not None and found.uuid != started.uuid):
+            raise UnexpectedAnswer(tr("the server has lost the verification"))
+        return found

@@ -11,6 +11,7 @@ class AuditAction(StrEnum):
     API_KEY_CREATED = "api_key:created"
     API_KEY_REVOKED = "api_key:revoked"
     AUDIT_EXPORTED = "audit:exported"
+    AUDIT_VERIFICATION_REQUESTED = "audit:verification_requested"
     AUTH_LOGIN = "auth:login"
     AUTH_LOGIN_FAILED = "auth:login_failed"
     AUTH_LOGOUT = "auth:logout"

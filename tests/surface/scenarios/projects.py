@@ -215,14 +215,21 @@ def saved_views(live: LivePlatform) -> None:
 @scenario(
     "Audit.export",
     "Audit.list",
+    "Audit.verification",
+    "Audit.verify",
     "audit export",
     "audit ls",
+    "audit state",
 )
 def audit_trail(live: LivePlatform) -> None:
     assert live.client.audit.list(action="auth:login").first() is not None
     live.client.audit.export(trail := live.tmp / "trail.jsonl")
     assert "auth:login" in trail.read_text()
     assert len(live.cli_json("audit", "ls", "--limit", "3")) == 3
+    assert live.client.audit.verify().is_intact
+    assert (last := live.client.audit.verification()) is not None
+    assert live.cli_json("audit", "state")["uuid"] == str(last.uuid)
+    assert live.cli_json("audit", "state", "--verify")["state"] == "intact"
     live.cli("audit", "export", table := live.tmp / "trail.csv", "--csv")
     assert "auth:login" in table.read_text()
 

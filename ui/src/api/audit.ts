@@ -1,4 +1,5 @@
-import { $api } from "./client";
+import { useMutation, useQueryClient } from "@tanstack/react-query";
+import { $api, api } from "./client";
 import { PAGED } from "./pages";
 import type { Schema } from "./types";
 
@@ -19,6 +20,27 @@ export const useAudit = (filter: AuditFilter) =>
     { params: { query: { limit: 100, ...filter } } },
     PAGED,
   );
+
+const VERIFICATION = "/api/v1/audit/verification";
+
+export type Verification = Schema<"AuditVerificationOut">;
+
+const verificationOptions = $api.queryOptions("get", VERIFICATION);
+
+/** The verification that was requested last; it is read again while one runs. */
+export const useVerification = () =>
+  $api.useQuery("get", VERIFICATION, undefined, {
+    refetchInterval: ({ state }) => (state.data?.state === "running" ? 1_000 : false),
+  });
+
+export function useVerify() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: () => api.POST(VERIFICATION),
+    // Also when it was refused: another verification is running then.
+    onSettled: () => queries.invalidateQueries({ queryKey: verificationOptions.queryKey }),
+  });
+}
 
 /** Return the address from which a browser downloads what matches. */
 export function auditExport(format: "jsonl" | "csv", filter: AuditFilter): string {

@@ -1,12 +1,12 @@
-"""The shapes of audit entries."""
+"""The shapes of audit entries and of verifications of the trail."""
 
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
 
-from aiplatform.protocol.shapes.shape import Shape
+from aiplatform.protocol.shapes.shape import Extensible, Shape
 
 
 class AuditUser(Shape):
@@ -52,6 +52,62 @@ class AuditOut(Shape):
                     "details": {"name": "faq"},
                     "ip_address": "127.0.0.1",
                     "user_agent": "aiplatform/0.1.0",
+                }
+            ]
+        }
+    )
+
+
+class AuditFindingOut(Shape):
+    """A difference between the audit trail and its seals."""
+
+    kind: str = Field(description="such as `altered`, `inserted`, `missing` or `seal altered`")
+    text: str
+    row: int | None = Field(description="number of the entry in the table")
+    seal: int | None = Field(description="number of the seal")
+    entry: UUID | None = Field(description="uuid of the entry, if it exists")
+
+
+class AuditVerificationOut(Shape):
+    """A verification of the whole audit trail, and what it found.
+
+    ``running`` has no result yet; ``failed`` could not be finished, see ``error``.
+    """
+
+    uuid: UUID
+    state: Annotated[Literal["running", "intact", "broken", "failed"], Extensible()]
+    user: AuditUser | None = Field(description="who requested it")
+    started_at: datetime
+    ended_at: datetime | None
+    rows: int = Field(description="entries that were checked")
+    seals: int = Field(description="seals that were checked")
+    unsealed: int = Field(description="entries without a seal, which can't be checked yet")
+    archived: int = Field(description="entries that were read from archives")
+    head: str | None = Field(description="newest seal, to keep in another place")
+    findings: list[AuditFindingOut] = Field(description="the first differences, in order")
+    more: int = Field(description="further differences that are not listed")
+    error: str | None
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "uuid": "7b3e9d10-2c4f-4a6b-8d1e-0f9a8b7c6d5e",
+                    "state": "intact",
+                    "user": {
+                        "uuid": "6f1c2f0a-9f2e-4e0b-8a53-2d0f0f4c8f11",
+                        "username": "lin",
+                    },
+                    "started_at": "2026-11-24T08:00:00Z",
+                    "ended_at": "2026-11-24T08:00:05Z",
+                    "rows": 41250,
+                    "seals": 310,
+                    "unsealed": 2,
+                    "archived": 0,
+                    "head": "310:4f0c…",
+                    "findings": [],
+                    "more": 0,
+                    "error": None,
                 }
             ]
         }

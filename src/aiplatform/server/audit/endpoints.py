@@ -1,22 +1,25 @@
-"""Routes for reading and exporting the audit trail."""
+"""Routes for reading, exporting and verifying the audit trail."""
 
 from typing import Annotated, Literal
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Query, status
 from fastapi.responses import StreamingResponse
 from pydantic import AwareDatetime, IPvAnyNetwork
+from sqlalchemy.orm import Session
 
 from aiplatform.data.filters import MAX_LENGTH
-from aiplatform.protocol.shapes.audit import AuditOut, AuditUser
+from aiplatform.protocol.shapes.audit import AuditOut, AuditUser, AuditVerificationOut
 from aiplatform.server.audit import queries
 from aiplatform.server.audit.access import ReadAudit
+from aiplatform.server.audit.models import AuditVerification
 from aiplatform.server.audit.queries import check_filter
 from aiplatform.server.audit.rules.filters import Filters
-from aiplatform.server.audit.service import exports
+from aiplatform.server.audit.service import exports, requested_verification
 from aiplatform.server.core.audit import AuditEntry, AuditLog
 from aiplatform.server.core.description import sends_headers
 from aiplatform.server.core.pagination import Cursor, Limit, Page
+from aiplatform.server.core.problems import ProblemDocument
 from aiplatform.server.identity.access import SessionDep
 from aiplatform.server.identity.models import User
 
@@ -139,3 +142,52 @@ def export_audit(
             "X-Content-Type-Options": "nosniff",
         },
     )
+
+
+def _render_verification(session: Session, found: AuditVerification) -> AuditVerificationOut:
+    user = None
+    if found.username is not None:
+        user = AuditUser(uuid=found.user_uuid, username=found.username)
+    result = {"rows": 0, "seals": 0, "unsealed": 0, "archived": 0, "head": None, "findings": [],
+              "more": 0} | (found.result or {})  # fmt: skip
+    error = found.error
+    state: Literal["running", "intact", "broken", "failed"]
+    if requested_verification.is_running(session, found):
+        state = "running"
+    elif found.result is None:
+        state, error = "failed", error or requested_verification.INTERRUPTED
+    else:
+        state = "broken" if result["findings"] else "intact"
+    return AuditVerificationOut.model_validate(
+        {
+            "uuid": found.uuid,
+            "state": state,
+            "user": user,
+            "started_at": found.started_at,
+            "ended_at": found.ended_at,
+            "error": error,
+            **result,
+        }
+    )
+
+
+@router.get("/verification", summary="Read the last verification")
+def get_verification(_: ReadAudit, session: SessionDep) -> AuditVerificationOut | None:
+    """Return the verification that was requested last, with its result; null if there was none."""
+    found = requested_verification.newest(session)
+    return None if found is None else _render_verification(session, found)
+
+
+@router.post(
+    "/verification",
+    summary="Verify the audit trail",
+    status_code=status.HTTP_202_ACCEPTED,
+    responses={409: {"model": ProblemDocument, "description": "A verification is running"}},
+)
+def request_verification(principal: ReadAudit, session: SessionDep) -> AuditVerificationOut:
+    """Start to compare all entries with their seals, in a process of its own.
+
+    Whoever controls the platform could forge the answer. `aiplatform audit verify` checks an export
+    on another machine, and against heads and keys that are kept elsewhere.
+    """
+    return _render_verification(session, requested_verification.request(session, principal.actor))

@@ -1,15 +1,17 @@
-"""Tables for seals (hashes over batches of audit rows), signatures and archives.
+"""Tables for seals (hashes over batches of audit rows), signatures, archives and verifications.
 
 The tables of the audit rows are in :mod:`aiplatform.server.core.audit`.
 """
 
 from datetime import datetime
+from typing import Any
+from uuid import UUID
 
-from sqlalchemy import BigInteger, LargeBinary, String, func
+from sqlalchemy import BigInteger, FetchedValue, ForeignKey, LargeBinary, String, Text, func
 from sqlalchemy.dialects.postgresql import INT4MULTIRANGE, Range
 from sqlalchemy.orm import Mapped, mapped_column
 
-from aiplatform.server.core.database import Base
+from aiplatform.server.core.database import Base, BigKey
 
 
 class AuditSeal(Base):
@@ -53,3 +55,22 @@ class AuditArchive(Base):
     size: Mapped[int] = mapped_column(BigInteger)
     created_at: Mapped[datetime] = mapped_column(server_default=func.current_timestamp())
     pruned_at: Mapped[datetime | None]
+
+
+class AuditVerification(Base):
+    """A verification of the trail that a user requested; ``result`` is empty until it has ended.
+
+    The user's name is kept when the account is deleted.
+    """
+
+    __tablename__ = "audit_verifications"
+
+    id: Mapped[BigKey]
+    uuid: Mapped[UUID] = mapped_column(server_default=FetchedValue(), unique=True)
+    user_id: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    user_uuid: Mapped[UUID | None]
+    username: Mapped[str | None] = mapped_column(String(50))
+    started_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    ended_at: Mapped[datetime | None]
+    result: Mapped[dict[str, Any] | None]
+    error: Mapped[str | None] = mapped_column(Text)

@@ -59,6 +59,8 @@ class AdvisoryLock(IntEnum):
     """Lock for sealing the audit trail, held for one seal."""
     AUDIT_ARCHIVE = 0x41495037
     """Lock for archiving sealed audit rows, held for one archive."""
+    AUDIT_VERIFICATION = 0x4149503B
+    """Lock for verifying the audit trail on request, held by the process that does it."""
 
 
 Result = TypeVar("Result")

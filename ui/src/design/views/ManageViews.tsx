@@ -20,7 +20,13 @@ export function ManageViews({ opened, onClose, views }: Props) {
   const can = useCanHere();
   const changeable = views.filter((view) => view.user.uuid === me.uuid || can("projects:write"));
   return (
-    <Modal opened={opened} onClose={onClose} title={t`Manage views`} size="lg">
+    <Modal
+      opened={opened}
+      onClose={onClose}
+      title={t`Manage views`}
+      size="lg"
+      closeButtonProps={{ "aria-label": t`Close` }}
+    >
       <Stack gap="sm">
         {changeable.length === 0 && (
           <Text size="sm">{t`These views were shared by others. Only they, and those who may change the project, can change them.`}</Text>

@@ -39,7 +39,12 @@ export function SaveView({ opened, onClose, list, search, views }: Props) {
     else create.mutate({ page: list, name, state, shared }, { onSuccess: close });
   };
   return (
-    <Modal opened={opened} onClose={close} title={t`Save this view`}>
+    <Modal
+      opened={opened}
+      onClose={close}
+      title={t`Save this view`}
+      closeButtonProps={{ "aria-label": t`Close` }}
+    >
       <form onSubmit={submit}>
         <Stack gap="md">
           <TextInput

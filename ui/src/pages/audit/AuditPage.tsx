@@ -1,5 +1,5 @@
 import { useLingui } from "@lingui/react/macro";
-import { Button, Group, Menu, SegmentedControl, Select, Text, TextInput } from "@mantine/core";
+import { Button, Group, Menu, SegmentedControl, Select, TextInput } from "@mantine/core";
 import { IconActivity, IconDownload, IconSearch } from "@tabler/icons-react";
 import { useMemo } from "react";
 import { type AuditFilter, auditExport, type Outcome, useAudit } from "@/api/audit";
@@ -14,6 +14,7 @@ import { sinceOf } from "./days";
 import { EntryDrawer } from "./EntryDrawer";
 import { useOutcomeLabel } from "./Outcome";
 import type { AuditSearch, Range } from "./search";
+import { Verification } from "./Verification";
 
 interface Props {
   search: AuditSearch;
@@ -81,9 +82,7 @@ export function AuditPage({ search, onSearch }: Props) {
           {t`Load more`}
         </Button>
       )}
-      <Text size="sm" c="dimmed" mt="lg">
-        {t`Entries are sealed one after the other. To verify that none was changed, export JSON lines and run: aiplatform audit verify FILE`}
-      </Text>
+      <Verification />
       <EntryDrawer
         entry={entries?.find(({ uuid }) => uuid !== null && uuid === search.entry)}
         onClose={() => onSearch({ ...search, entry: undefined })}
