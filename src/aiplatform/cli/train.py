@@ -75,7 +75,7 @@ def train(
         str | None,
         typer.Option(
             "--method",
-            help="Training method. Possible: sft. Default: sft.",
+            help="Training method. Possible: dpo, orpo, reward, sft. Default: sft.",
             rich_help_panel=_METHOD,
         ),
     ] = None,

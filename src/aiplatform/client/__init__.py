@@ -92,7 +92,14 @@ from aiplatform.protocol.references import DatasetRef
 from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.specs import EvaluationSpec, QualitySpec, ScriptSpec
 from aiplatform.protocol.task_options import Resources
-from aiplatform.protocol.trainings import LoraSpec, SftSpec, TrainingSpec
+from aiplatform.protocol.trainings import (
+    DpoSpec,
+    LoraSpec,
+    OrpoSpec,
+    RewardSpec,
+    SftSpec,
+    TrainingSpec,
+)
 
 __all__ = [
     "DEFAULT_URL",
@@ -120,6 +127,7 @@ __all__ = [
     "DatasetVersion",
     "Delivery",
     "Deployment",
+    "DpoSpec",
     "Enrolment",
     "EvaluationSpec",
     "Experiment",
@@ -143,6 +151,7 @@ __all__ = [
     "NotFound",
     "NotReady",
     "Notification",
+    "OrpoSpec",
     "Pages",
     "PartialUpload",
     "PasswordChangeRequired",
@@ -159,6 +168,7 @@ __all__ = [
     "Resources",
     "Restored",
     "Retention",
+    "RewardSpec",
     "Role",
     "Run",
     "RunCancelled",

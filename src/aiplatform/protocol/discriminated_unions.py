@@ -63,8 +63,10 @@ def members_of(union: Any) -> Iterator[type[BaseModel]]:
     if isinstance(union, type) and issubclass(union, BaseModel):
         yield union
         return
+    union = getattr(union, "__value__", union)  # of a named alias
     for inner in get_args(union):
-        if get_origin(inner) in {Annotated, Union, UnionType} or isinstance(inner, type):
+        named = hasattr(inner, "__value__")
+        if named or get_origin(inner) in {Annotated, Union, UnionType} or isinstance(inner, type):
             yield from members_of(inner)
 
 

@@ -133,6 +133,9 @@ class DataShape(StrEnum):
 class TrainingMethod(StrEnum):
     """The method by which a model is trained."""
 
+    DPO = "dpo"
+    ORPO = "orpo"
+    REWARD = "reward"
     SFT = "sft"
 
 

@@ -6,7 +6,8 @@ A method is a subclass of :class:`TrainingSpec` here, and a function in ``runtim
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, get_args
 
-from pydantic import Field, TypeAdapter, model_validator
+from pydantic import ConfigDict, Field, TypeAdapter, model_validator
+from typing_extensions import TypeAliasType
 
 from aiplatform.protocol.accelerator_options import AcceleratorOptions
 from aiplatform.protocol.deepspeed import SpecValues, contradictions
@@ -37,6 +38,12 @@ class LoraSpec(Strict):
     target_modules: str | list[str] = "all-linear"
 
 
+def _require_method(schema: dict[str, Any], model: type[Any]) -> None:
+    """Mark ``method`` as required, except for the method that is meant if it is missing."""
+    if model.model_fields["method"].default != TrainingMethod.SFT:
+        schema["required"] = [*schema.get("required", ()), "method"]
+
+
 class TrainingSpec(TaskOptions):
     """The part that the specs of all training methods have in common.
 
@@ -44,8 +51,12 @@ class TrainingSpec(TaskOptions):
     reserved on every node.
     """
 
+    model_config = ConfigDict(json_schema_extra=_require_method)
+
     reads: ClassVar[frozenset[DataShape]]
     """The shapes of the rows from which the method can learn."""
+    generates: ClassVar[bool] = True
+    """True if the tuned model writes text, so that it can be deployed and evaluated."""
 
     type: Literal[TaskType.TRAINING] = TaskType.TRAINING
     method: TrainingMethod
@@ -152,8 +163,109 @@ class SftSpec(TrainingSpec):
         return self
 
 
-AnyTraining = Annotated[SftSpec, KindErrors("method", default=TrainingMethod.SFT)]
-"""The spec of any training method; without ``method``, supervised fine-tuning."""
+class PreferenceLora(LoraSpec):
+    """LoRA without dropout, whose noise would hide the small differences between answers."""
+
+    dropout: float = Field(0.0, ge=0, lt=1)
+
+
+class PreferenceSpec(TrainingSpec):
+    """What the specs of the methods that learn from preference pairs have in common.
+
+    They train an adapter in one process.
+    """
+
+    reads = frozenset({DataShape.PREFERENCE})
+
+    lora: PreferenceLora = Field(default_factory=PreferenceLora)
+    learning_rate: float = Field(5e-5, gt=0, lt=1)
+    batch_size: int = Field(8, ge=1, le=4096, description="pairs per step")
+
+    @model_validator(mode="after")
+    def _one_process(self) -> "PreferenceSpec":
+        if self.all_processes > 1:
+            raise ValueError(
+                f"the method {self.method} trains in one process; leave nodes and processes out, "
+                "and ask for at most one of gpus"
+            )
+        return self
+
+
+class DpoSpec(PreferenceSpec):
+    """Direct preference optimisation, Rafailov et al. 2023 (arXiv:2305.18290).
+
+    The model learns to prefer the chosen answer of each pair. It is compared with the base model,
+    which is the same model with the adapter disabled.
+    """
+
+    method: Literal[TrainingMethod.DPO] = TrainingMethod.DPO
+    beta: float = Field(
+        0.1, gt=0, le=100, description="how strongly the model is kept near the base model"
+    )
+    loss_type: Literal["sigmoid", "hinge", "ipo", "robust", "sigmoid_norm", "apo_zero"] = Field(
+        "sigmoid",
+        description="sigmoid is DPO itself; hinge (arXiv:2305.10425) ignores pairs that are "
+        "learned; ipo (arXiv:2310.12036) does not push them further apart; robust "
+        "(arXiv:2403.00409) expects wrong pairs, see label_smoothing; sigmoid_norm divides by the "
+        "length; apo_zero (arXiv:2408.06266) makes chosen answers more likely in any case",
+    )
+    label_smoothing: float = Field(
+        0.0,
+        ge=0,
+        lt=0.5,
+        description="the share of pairs whose sides are expected to be swapped; only for robust",
+    )
+
+    @model_validator(mode="after")
+    def _smoothing_is_used(self) -> "DpoSpec":
+        if self.label_smoothing and self.loss_type != "robust":
+            raise ValueError("label_smoothing has no effect without loss_type=robust")
+        return self
+
+
+class OrpoSpec(PreferenceSpec):
+    """Odds ratio preference optimisation, Hong et al. 2024 (arXiv:2403.07691).
+
+    The model learns the chosen answers as in supervised fine-tuning, and to prefer them to the
+    rejected ones. There is no comparison with the base model.
+    """
+
+    method: Literal[TrainingMethod.ORPO] = TrainingMethod.ORPO
+    beta: float = Field(
+        0.1, gt=0, le=100, description="weight of the preference beside the chosen answers"
+    )
+
+
+class RewardSpec(PreferenceSpec):
+    """A reward model: a score for an answer, higher for the chosen ones.
+
+    It writes no text, so it can't be deployed for chat.
+    """
+
+    generates = False
+
+    method: Literal[TrainingMethod.REWARD] = TrainingMethod.REWARD
+    learning_rate: float = Field(1e-4, gt=0, lt=1)
+    center_rewards: float | None = Field(
+        None,
+        gt=0,
+        le=10,
+        description="how strongly scores are kept around 0 (arXiv:2312.09244), such as 0.01",
+    )
+
+
+AnyTraining = TypeAliasType(
+    "AnyTraining",
+    Annotated[
+        SftSpec | DpoSpec | OrpoSpec | RewardSpec,
+        Field(discriminator="method"),
+        KindErrors("method", default=TrainingMethod.SFT),
+    ],
+)
+"""The spec of any training method; without ``method``, supervised fine-tuning.
+
+It has a name in the description of the API, because the union of all tasks refers to it.
+"""
 
 SPECS: Mapping[TrainingMethod, type[TrainingSpec]] = {
     get_args(member.model_fields["method"].annotation)[0]: member

@@ -91,6 +91,48 @@ def load_weights(model: Path, dtype: Any) -> Any:
         raise JobError(f"The model's weights are damaged: {error}.") from error
 
 
+def load_scorer(model: Path, dtype: Any, *, pad: int) -> Any:
+    """Load the model in ``weights/`` with a head that gives one score per text, onto the CPU.
+
+    A language model gets a new head with random weights.
+
+    Args:
+        model: The model's directory.
+        dtype: The torch dtype of the weights.
+        pad: The padding token, by which the model finds the end of each text.
+
+    Raises:
+        JobError: The weights are missing or damaged, or this architecture has no such head.
+    """
+    from safetensors import SafetensorError
+    from transformers import AutoModelForSequenceClassification
+
+    weights = model / WEIGHTS
+    if not (weights / "config.json").is_file():
+        raise JobError(f"The model has no {WEIGHTS}/config.json.")
+    try:
+        loaded = AutoModelForSequenceClassification.from_pretrained(
+            str(weights),
+            num_labels=1,
+            dtype=dtype,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+        )
+    except SafetensorError as error:
+        raise JobError(f"The model's weights are damaged: {error}.") from error
+    except ValueError as error:
+        if "Unrecognized configuration class" in str(error):
+            raise JobError(
+                "A model of this architecture can't get a head for scores. Choose another base "
+                "model."
+            ) from error
+        raise
+    loaded.config.get_text_config().pad_token_id = pad
+    loaded.config.pad_token_id = pad
+    return loaded
+
+
 def load_adapter(base: Any, model: Path) -> Any:
     """Return ``base`` with the LoRA adapter of a tuned model, which can be disabled.
 

@@ -7,7 +7,7 @@ end of each answer, and the tuned model would never stop.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, pairwise
 from pathlib import Path
@@ -37,6 +37,10 @@ class Encoded(NamedTuple):
 
     input_ids: npt.NDArray[np.int32]
     labels: npt.NDArray[np.int32]
+
+    def cut(self, max_length: int) -> "Encoded":
+        """Return the first ``max_length`` tokens."""
+        return Encoded(self.input_ids[:max_length].copy(), self.labels[:max_length].copy())
 
     @property
     def learned_tokens(self) -> int:
@@ -140,6 +144,20 @@ def encode_dataset(
             f"of {count} of them, {reason}."
         )
     return result
+
+
+def turn_ends(rows: Sequence[Encoded]) -> list[int]:
+    """Return the tokens at which the tuned model must stop: those that end most learned answers.
+
+    The list is empty if no token ends at least half of the answers.
+
+    The end token of a base model may differ from that of its chat template, as for Qwen. Without
+    this token, the tuned model would not stop after a correct answer.
+    """
+    ends = Counter(int(row.labels[row.labels != IGNORED][-1]) for row in rows)
+    # A truncated row may end with any token, so a token counts only if at least half of the rows
+    # end with it.
+    return [token for token, count in ends.most_common(1) if count * 2 >= len(rows)]
 
 
 def mark_text(tokenizer: Any, text: object) -> Marked | str:
@@ -261,19 +279,22 @@ def _encode_batch(
             kept.append(row)
     if not kept:
         return
-    for row, (ids, offsets) in zip(kept, _tokenize(tokenizer, kept), strict=True):
+    for whole in encode_marked(kept, tokenizer):
+        encoded = whole.cut(max_length)
+        if encoded.learned_tokens:
+            result.rows.append(encoded)
+            result.truncated += len(whole.input_ids) > max_length
+        else:
+            result.dropped[NO_TOKENS] += 1
+
+
+def encode_marked(rows: list[Marked], tokenizer: Any) -> Iterator[Encoded]:
+    """Yield the tokens and labels of marked texts."""
+    for row, (ids, offsets) in zip(rows, _tokenize(tokenizer, rows), strict=True):
         labels = _labels(ids, offsets, row.spans)
         # Use arrays of 32 bits, because lists of a large dataset's tokens would not fit into
         # memory.
-        encoded = Encoded(
-            np.asarray(ids[:max_length], dtype=np.int32),
-            np.asarray(labels[:max_length], dtype=np.int32),
-        )
-        if encoded.learned_tokens:
-            result.rows.append(encoded)
-            result.truncated += len(ids) > max_length
-        else:
-            result.dropped[NO_TOKENS] += 1
+        yield Encoded(np.asarray(ids, dtype=np.int32), np.asarray(labels, dtype=np.int32))
 
 
 def _tokenize(tokenizer: Any, rows: list[Marked]) -> Iterator[tuple[list[int], list[Span]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from sqlalchemy import select
@@ -208,6 +208,27 @@ class TestFromTask:
         tuned = session.get_one(Model, row_of(session, training).model_id)
         assert task["config"]["model"] == task["model"] == str(tuned.uuid)
         assert set(manual_worker.inputs(manual_worker.take()).trees) == {"model", "base_model"}
+
+    def test_evaluation_of_a_reward_training_is_refused_before_and_after_its_end(
+        self,
+        session: Session,
+        train: Submit,
+        evaluate: Submit,
+        manual_worker: ManualWorker,
+        made: list[StoredFile],
+    ) -> None:
+        training = train()
+        task = session.scalars(select(Task).where(Task.uuid == UUID(training["uuid"]))).one()
+        own = {"tuning", "loss", "neftune_alpha"}
+        task.config = {key: value for key, value in task.config.items() if key not in own} | {
+            "method": "reward"
+        }
+        session.commit()
+        answer = evaluate(training)
+        assert (answer.status_code, answer.json()["code"]) == (409, "model.writes_no_text")
+        manual_worker.complete(manual_worker.take(), {"eval_reward_accuracy": 0.9}, made)
+        answer = evaluate(training)
+        assert (answer.status_code, answer.json()["code"]) == (409, "model.writes_no_text")
 
     @pytest.mark.parametrize("end", ["fail", "cancel"])
     def test_evaluation_fails_with_the_training(

@@ -105,6 +105,47 @@ class TestCreate:
         answer = create(**{role: {"dataset": str(pairs.uuid)}})
         assert "`aiplatform datasets map pairs chosen=completion`" in answer.json()["detail"]
 
+    def test_create_with_preference_pairs_for_a_method_that_reads_them(
+        self,
+        session: Session,
+        create: Create,
+        project: Project,
+        rows: Callable[[str], StoredFile],
+    ) -> None:
+        pairs = make_dataset(session, project, name="pairs")
+        make_version(session, pairs, file=rows("pairs"), shape="preference")
+        chosen = {"dataset": {"dataset": str(pairs.uuid)}, "eval_dataset": None}
+        answer = create(method="dpo", beta=0.2, **chosen)
+        assert answer.status_code == 201, answer.text
+        shown = answer.json()
+        assert (shown["task_type"], shown["config"]["beta"]) == ("dpo", 0.2)
+        refused = create(**chosen).json()["detail"]
+        assert "choose the method dpo or orpo or reward" in refused
+
+    def test_create_with_conversations_for_a_method_on_pairs_is_refused(
+        self, create: Create
+    ) -> None:
+        answer = create(method="dpo")
+        assert (answer.status_code, answer.json()["code"]) == (422, "dataset.not_trainable")
+        detail = answer.json()["detail"]
+        assert "method dpo learns from the shapes preference." in detail
+        assert "choose the method sft" in detail
+
+    def test_create_with_other_task_type_than_method_is_refused(
+        self, owner_api: Api, project: Project, config: dict[str, Any]
+    ) -> None:
+        body = {"name": "x", "task_type": "dpo", "config": config}
+        answer = owner_api.post(f"projects/{project.uuid}/experiments", json=body)
+        assert answer.status_code == 422
+        assert "task_type is dpo but config.method is sft" in answer.text
+
+    def test_create_with_a_reward_model_as_base_is_refused(
+        self, session: Session, create: Create, project: Project
+    ) -> None:
+        scores = make_model(session, project, card={"facts": {"config": {"method": "reward"}}})
+        answer = create(base_model=str(scores.uuid))
+        assert (answer.status_code, answer.json()["code"]) == (409, "model.writes_no_text")
+
     @pytest.mark.parametrize("shape", ["table", "classification"])
     def test_create_with_table_or_labels_is_refused(
         self,

@@ -19,7 +19,7 @@ from aiplatform.server.experiments.queries import search
 from aiplatform.server.projects.models import Project
 from aiplatform.server.queue.models import Task, TaskInput
 from tests.conftest import Api
-from tests.factories import make_experiment, make_project
+from tests.factories import make_dataset, make_experiment, make_project, make_version
 from tests.server.experiments.manual_worker import ManualWorker
 
 Create = Callable[..., Any]
@@ -386,3 +386,25 @@ class TestRuns:
         assert (
             owner_api.get(f"projects/{project.uuid}/comparison", params=params).status_code == 404
         )
+
+
+def test_clone_with_another_method_drops_the_fields_of_the_former_one(
+    session: Session,
+    owner_api: Api,
+    create: Callable[..., Any],
+    project: Project,
+    rows: Callable[[str], StoredFile],
+) -> None:
+    pairs = make_dataset(session, project)
+    make_version(session, pairs, file=rows("pairs"), shape="preference")
+    made = create(loss="last", neftune_alpha=5.0, lora={"rank": 4}).json()
+    path = f"experiments/{made['uuid']}/clone"
+    changes = {"method": "dpo", "dataset": {"dataset": str(pairs.uuid)}, "eval_dataset": None}
+    answer = owner_api.post(path, json={"changes": changes})
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["task_type"] == "dpo"
+    config = answer.json()["config"]
+    assert (config["method"], config["lora"]["rank"], config["beta"]) == ("dpo", 4, 0.1)
+    assert "loss" not in config
+    refused = owner_api.post(path, json={"changes": {**changes, "loss": "all"}})
+    assert (refused.status_code, refused.json()["code"]) == (422, "experiment.invalid_config")

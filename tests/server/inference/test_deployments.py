@@ -85,6 +85,14 @@ class TestCreate:
         pending = make_model(session, project, status=ModelStatus.PENDING)
         assert deploy(model=str(pending.uuid)).json()["code"] == "model.not_ready"
 
+    def test_reward_model_is_refused(
+        self, session: Session, deploy: Callable[..., Any], project: Project
+    ) -> None:
+        scores = make_model(session, project, card={"facts": {"config": {"method": "reward"}}})
+        answer = deploy(model=str(scores.uuid))
+        assert (answer.status_code, answer.json()["code"]) == (409, "model.writes_no_text")
+        assert "trained with the method reward and writes no text" in answer.json()["detail"]
+
     def test_name_in_use_in_the_project_is_refused(
         self, session: Session, deploy: Callable[..., Any]
     ) -> None:

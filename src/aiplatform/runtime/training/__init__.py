@@ -13,6 +13,9 @@ from aiplatform.protocol.trainings import TrainingSpec
 from aiplatform.runtime.channel import Reporter
 
 METHODS: Mapping[TrainingMethod, str] = {
+    TrainingMethod.DPO: "dpo:run_dpo",
+    TrainingMethod.ORPO: "orpo:run_orpo",
+    TrainingMethod.REWARD: "reward:run_reward",
     TrainingMethod.SFT: "sft:run_sft",
 }
 """The module in this package and the function for each method.

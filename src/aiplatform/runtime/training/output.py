@@ -37,8 +37,9 @@ def save_tuned_model(
         model.save_pretrained(output / ADAPTER, save_embedding_layers=False)
         (output / ADAPTER / "README.md").unlink(missing_ok=True)  # PEFT's empty template
         merged = model.merge_and_unload()
-    add_stop_tokens(merged, turn_ends)
-    merged.config.use_cache = True
+    if spec.generates:
+        add_stop_tokens(merged, turn_ends)
+        merged.config.use_cache = True
     merged.save_pretrained(output / WEIGHTS)
     tokenizer.save_pretrained(output / WEIGHTS)
     for name in LICENSE_NAMES:
@@ -69,6 +70,8 @@ def write_tuned_card(path: Path, base: Path, job: Job, result: dict[str, Any]) -
         "train_loss": result["train_loss_last"],
         "eval_loss": result.get("eval_loss"),
         "perplexity": result.get("perplexity"),
+        "reward_accuracy": result.get("reward_accuracy"),
+        "eval_reward_accuracy": result.get("eval_reward_accuracy"),
     }
     metrics = {name: round(value, 4) for name, value in figures.items() if value is not None}
     uuids = {
@@ -85,7 +88,7 @@ def write_tuned_card(path: Path, base: Path, job: Job, result: dict[str, Any]) -
         {
             "license": license_of(base),
             "library_name": "transformers",
-            "pipeline_tag": "text-generation",
+            "pipeline_tag": "text-generation" if spec.generates else "text-classification",
             "base_model": names["base_model"],
             "datasets": [names["dataset"]],
             "metrics": metrics,
@@ -100,7 +103,7 @@ on the dataset version {data_text}: {result["rows"]} rows, of which
 could not be used; {result["steps"]} steps, {result["epochs"]:.2f} epochs,
 {result["tokens"]:,} tokens, in {result["precision"]}.
 
-{what_is_written(spec)}
+{what_is_written(spec)}{note_on_use(spec)}
 
 | metric | value |
 | --- | --- |
@@ -131,6 +134,13 @@ def what_is_written(spec: TrainingSpec) -> str:
     if getattr(spec, "tuning", "lora") == "full":
         return "`weights/` holds the model."
     return "`weights/` holds the merged model, `adapter/` the adapter alone."
+
+
+def note_on_use(spec: TrainingSpec) -> str:
+    """Return a sentence about the use of a model that writes no text; empty for other models."""
+    if spec.generates:
+        return ""
+    return " The model has a head that gives one score per text. It writes no text."
 
 
 def _named(name: str, uuid: str) -> str:

@@ -17,6 +17,27 @@ PROGRESS_AFTER_TRAINING = 0.95
 """Progress (0 to 1) reported after the last step; merging and saving follow."""
 
 
+_SERIES = {
+    "rewards/chosen": "chosen_reward",
+    "rewards/rejected": "rejected_reward",
+    "rewards/accuracies": "reward_accuracy",
+    "rewards/margins": "reward_margin",
+    "logps/chosen": "chosen_logp",
+    "logps/rejected": "rejected_logp",
+    "accuracy": "reward_accuracy",
+    "margin": "reward_margin",
+    "mean_reward": "mean_reward",
+    "nll_loss": "chosen_loss",
+    "kl": "kl",
+}
+"""The names of series by the names that TRL gives them."""
+
+
+def series_name(logged: str) -> str | None:
+    """Return the name of the series for a value of a method, or None for other values."""
+    return _SERIES.get(logged)
+
+
 class ReportingCallback(TrainerCallback):  # type: ignore[misc]
     """A callback that reports metrics and progress. Times exclude evaluations and checkpoints."""
 
@@ -86,6 +107,11 @@ class ReportingCallback(TrainerCallback):  # type: ignore[misc]
             "epoch": state.epoch or 0.0,
             "seconds_per_step": seconds / steps,
             "tokens_per_second": tokens / max(seconds, 1e-9),
+        }
+        values |= {
+            name: float(value)
+            for key, value in logs.items()
+            if (name := series_name(key)) is not None
         }
         if "grad_norm" in logs:
             values["grad_norm"] = float(logs["grad_norm"])

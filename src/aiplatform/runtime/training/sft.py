@@ -2,7 +2,6 @@
 
 import time
 import warnings
-from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from aiplatform.runtime.loading import (
     context_length,
     load_weights,
 )
-from aiplatform.runtime.rows import IGNORED, EncodedRows, encode_dataset
+from aiplatform.runtime.rows import EncodedRows, encode_dataset, turn_ends
 from aiplatform.runtime.training import ranks, setup, sharding
 
 
@@ -118,7 +117,7 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
         save_tuned_model(
             tuned.to(precision) if adapter is None else tuned,
             tokenizer,
-            turn_ends(rows),
+            turn_ends(rows.rows),
             job,
             result,
         )
@@ -164,17 +163,3 @@ def last_evaluation(trainer: Any) -> dict[str, float]:
             values = entry
     values = values or trainer.evaluate()
     return {"eval_loss": values["eval_loss"], "perplexity": values["eval_perplexity"]}
-
-
-def turn_ends(rows: EncodedRows) -> list[int]:
-    """Return the tokens at which the tuned model must stop: those that end most learned answers.
-
-    The list is empty if no token ends at least half of the answers.
-
-    The end token of a base model may differ from that of its chat template, as for Qwen. Without
-    this token, the tuned model would not stop after a correct answer.
-    """
-    ends = Counter(int(row.labels[row.labels != IGNORED][-1]) for row in rows.rows)
-    # A truncated row may end with any token, so a token counts only if at least half of the rows
-    # end with it.
-    return [token for token, count in ends.most_common(1) if count * 2 >= len(rows.rows)]

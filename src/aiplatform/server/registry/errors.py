@@ -22,6 +22,12 @@ class ModelNotReady(Conflict):
     code = "model.not_ready"
 
 
+class ModelWritesNoText(Conflict):
+    """The model gives scores instead of text, so it can't be deployed, evaluated or tuned."""
+
+    code = "model.writes_no_text"
+
+
 class ModelClosed(Conflict):
     """The model accepts no uploads: it is ready, being imported, or was not uploaded."""
 

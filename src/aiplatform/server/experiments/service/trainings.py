@@ -93,9 +93,9 @@ def base_model(session: Session, context: ProjectContext, uuid: UUID) -> tuple[M
     """Return a model to tune, and the corresponding task input.
 
     Raises:
-        NotFound, ModelNotReady: see ``registry.service.usable_model``.
+        NotFound, ModelNotReady, ModelWritesNoText: see ``registry.service.language_model``.
     """
-    model = registry.usable_model(session, context, uuid)
+    model = registry.language_model(session, context, uuid)
     return model, registry.input_ref(session, model, registry.BASE_MODEL)
 
 

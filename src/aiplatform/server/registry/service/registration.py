@@ -14,6 +14,7 @@ from aiplatform.protocol.enums import ModelStatus, TaskStatus, TaskType
 from aiplatform.protocol.model_sources import ModelSource
 from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.references import After, FromTask
+from aiplatform.protocol.trainings import SPECS
 from aiplatform.server.core import audit, storage
 from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.errors import NameTaken, NotFound
@@ -31,7 +32,12 @@ from aiplatform.server.queue.service import dependencies, request_cancel
 from aiplatform.server.queue.service.kinds import InputRef
 from aiplatform.server.queue.service.queue import add_event
 from aiplatform.server.registry import queries
-from aiplatform.server.registry.errors import ModelInUse, ModelNotReady, VersionTaken
+from aiplatform.server.registry.errors import (
+    ModelInUse,
+    ModelNotReady,
+    ModelWritesNoText,
+    VersionTaken,
+)
 from aiplatform.server.registry.models import Model, ModelDetails
 from aiplatform.server.registry.rules import ADAPTER, CARD, MAX_CARD_BYTES, tree_hash
 
@@ -410,6 +416,27 @@ def use_model(session: Session, context: ProjectContext, uuid: UUID) -> tuple[in
     return model.id, f"{model.name}@{model.version}"
 
 
+def language_model(session: Session, context: ProjectContext, uuid: UUID) -> Model:
+    """Return a usable model that writes text; see :func:`usable_model`.
+
+    Raises:
+        NotFound, ModelNotReady: see :func:`usable_model`.
+        ModelWritesNoText: its training method makes models that give scores.
+    """
+    model = usable_model(session, context, uuid)
+    facts = queries.details_of(session, model).card.get("facts") or {}
+    config = facts.get("config")
+    method = config.get("method") if isinstance(config, Mapping) else None
+    _require_text(f"{model.name}@{model.version}", method)
+    return model
+
+
+def _require_text(label: str, method: object) -> None:
+    spec = {str(name): spec for name, spec in SPECS.items()}.get(str(method))
+    if spec is not None and not spec.generates:
+        raise ModelWritesNoText(model=label, method=str(method))
+
+
 def input_ref(session: Session, model: Model, role: str) -> InputRef:
     """Return a model as a task input. Its hash covers the paths and contents of all its files."""
     files = queries.files(session, model)
@@ -484,24 +511,25 @@ def resolve_model(
     """Return the model named in a spec, locked against deletion; None if it does not exist yet.
 
     Raises:
-        NotFound, ModelNotReady: see :func:`usable_model`; NotFound also for a task of another
-            project.
+        NotFound, ModelNotReady, ModelWritesNoText: see :func:`language_model`; NotFound also for a
+            task of another project.
         TypeMakesNoModel: the named task is not a training task.
         DependencyFailed: the training task did not succeed.
         ModelMissing: the training task completed, but its model was deleted.
     """
     if isinstance(meant, UUID):
-        return usable_model(session, context, meant)
+        return language_model(session, context, meant)
     [need] = dependencies.lock_required_tasks(
         session, context.project_id, [After(task=meant.from_task)]
     )
     if need.task.type != TaskType.TRAINING:
         raise TypeMakesNoModel(name=need.task.name, task_type=need.task.type)
     if not need.settled:
+        _require_text(need.task.name, need.task.config.get("method"))
         return None
     model = _produced_model(session, need.task)
     try:
-        return usable_model(session, context, model.uuid)
+        return language_model(session, context, model.uuid)
     except NotFound as error:
         raise ModelMissing(name=need.task.name) from error
 
