@@ -2,7 +2,7 @@ import { useLingui } from "@lingui/react/macro";
 import { Button, Collapse, Radio, Select, Stack } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { FormSection } from "@/design/FormSection";
-import type { Draft, PresetName } from "./draft";
+import type { Draft, Method, PresetName } from "./draft";
 import { NumberField } from "./NumberField";
 import type { StepProps } from "./steps";
 
@@ -20,11 +20,45 @@ export function MethodStep(props: StepProps) {
     ],
     ["own", t`My own settings`, t`Whatever is filled in below.`],
   ];
+  const methods: [Method, string, string][] = [
+    [
+      "sft",
+      t`Supervised fine-tuning (SFT)`,
+      t`The model learns to give the answers of conversations, or to continue texts.`,
+    ],
+    [
+      "dpo",
+      t`Preferences (DPO)`,
+      t`From pairs of answers, the model learns to prefer the chosen ones, and stays near the base model.`,
+    ],
+    [
+      "orpo",
+      t`Answers and preferences (ORPO)`,
+      t`From pairs of answers, the model learns to give the chosen ones and to avoid the rejected ones.`,
+    ],
+    [
+      "reward",
+      t`Reward model`,
+      t`From pairs of answers, the model learns to score answers. It writes no text itself.`,
+    ],
+  ];
   return (
     <FormSection
       title={t`Method and settings`}
-      description={t`Supervised fine-tuning: the model learns to give the answers of your data.`}
+      description={t`How the model learns. The method must fit the data.`}
     >
+      <Radio.Group
+        label={t`Method`}
+        value={draft.method}
+        onChange={(method) => onChange({ method: method as Method })}
+      >
+        <Stack gap="sm" mt="sm">
+          {methods.map(([value, label, description]) => (
+            <Radio key={value} value={value} label={label} description={description} />
+          ))}
+        </Stack>
+      </Radio.Group>
+      <PreferenceSettings draft={draft} onChange={onChange} />
       <Radio.Group
         label={t`Preset`}
         value={draft.preset}
@@ -100,38 +134,10 @@ function MoreSettings({ draft, onChange }: StepProps) {
         min={1}
         whole
       />
-      <Select
-        label={t`What is trained`}
-        description={t`All weights take several times the memory, and a learning rate about ten times lower.`}
-        maw={320}
-        value={draft.tuning}
-        onChange={(value) => onChange({ tuning: (value ?? "lora") as Draft["tuning"] })}
-        data={[
-          { value: "lora", label: t`An adapter` },
-          { value: "full", label: t`All weights` },
-        ]}
-      />
-      <Select
-        label={t`What is learned`}
-        description={t`Which turns of a conversation the model learns to write.`}
-        maw={320}
-        value={draft.loss}
-        onChange={(value) => onChange({ loss: (value ?? "assistant") as Draft["loss"] })}
-        data={[
-          { value: "assistant", label: t`All answers` },
-          { value: "last", label: t`The last answer only` },
-          { value: "all", label: t`Everything, questions too` },
-        ]}
-      />
-      <NumberField
-        label={t`Noise on embeddings (NEFTune)`}
-        description={t`Helps answers to sound less like the data; 5 is usual.`}
-        zero={t`none`}
-        value={draft.neftuneAlpha}
-        onChange={(neftuneAlpha) => onChange({ neftuneAlpha })}
-        min={0}
-      />
-      {draft.tuning === "lora" && <AdapterSettings draft={draft} onChange={onChange} />}
+      {draft.method === "sft" && <AnswerSettings draft={draft} onChange={onChange} />}
+      {(draft.method !== "sft" || draft.tuning === "lora") && (
+        <AdapterSettings draft={draft} onChange={onChange} />
+      )}
       <Select
         label={t`Learning rate schedule`}
         description={t`How the learning rate changes in the course of the training.`}
@@ -241,6 +247,104 @@ function AdapterSettings({ draft, onChange }: Pick<StepProps, "draft" | "onChang
         min={0}
         max={1}
       />
+    </>
+  );
+}
+
+function AnswerSettings({ draft, onChange }: Pick<StepProps, "draft" | "onChange">) {
+  const { t } = useLingui();
+  return (
+    <>
+      <Select
+        label={t`What is trained`}
+        description={t`All weights take several times the memory, and a learning rate about ten times lower.`}
+        maw={320}
+        value={draft.tuning}
+        onChange={(value) => onChange({ tuning: (value ?? "lora") as Draft["tuning"] })}
+        data={[
+          { value: "lora", label: t`An adapter` },
+          { value: "full", label: t`All weights` },
+        ]}
+      />
+      <Select
+        label={t`What is learned`}
+        description={t`Which turns of a conversation the model learns to write.`}
+        maw={320}
+        value={draft.loss}
+        onChange={(value) => onChange({ loss: (value ?? "assistant") as Draft["loss"] })}
+        data={[
+          { value: "assistant", label: t`All answers` },
+          { value: "last", label: t`The last answer only` },
+          { value: "all", label: t`Everything, questions too` },
+        ]}
+      />
+      <NumberField
+        label={t`Noise on embeddings (NEFTune)`}
+        description={t`Helps answers to sound less like the data; 5 is usual.`}
+        zero={t`none`}
+        value={draft.neftuneAlpha}
+        onChange={(neftuneAlpha) => onChange({ neftuneAlpha })}
+        min={0}
+      />
+    </>
+  );
+}
+
+function PreferenceSettings({ draft, onChange }: Pick<StepProps, "draft" | "onChange">) {
+  const { t } = useLingui();
+  const losses: Record<Draft["dpoLoss"], string> = {
+    sigmoid: t`DPO (sigmoid)`,
+    hinge: t`Ignores learned pairs (hinge)`,
+    ipo: t`Does not push pairs apart without end (ipo)`,
+    robust: t`Expects some swapped pairs (robust)`,
+    sigmoid_norm: t`Divides by the length (sigmoid_norm)`,
+    apo_zero: t`Makes chosen answers likelier in any case (apo_zero)`,
+  };
+  return (
+    <>
+      {(draft.method === "dpo" || draft.method === "orpo") && (
+        <NumberField
+          label={t`Beta`}
+          description={
+            draft.method === "dpo"
+              ? t`How strongly the model is kept near the base model.`
+              : t`The weight of the preference beside the chosen answers.`
+          }
+          value={draft.beta}
+          onChange={(beta) => onChange({ beta })}
+          min={0}
+        />
+      )}
+      {draft.method === "dpo" && (
+        <Select
+          label={t`Loss`}
+          description={t`How a pair counts.`}
+          maw={420}
+          value={draft.dpoLoss}
+          onChange={(value) => onChange({ dpoLoss: (value ?? "sigmoid") as Draft["dpoLoss"] })}
+          data={Object.entries(losses).map(([value, label]) => ({ value, label }))}
+        />
+      )}
+      {draft.method === "dpo" && draft.dpoLoss === "robust" && (
+        <NumberField
+          label={t`Swapped pairs`}
+          description={t`The share of pairs whose sides are expected to be swapped, below 0.5.`}
+          value={draft.labelSmoothing}
+          onChange={(labelSmoothing) => onChange({ labelSmoothing })}
+          min={0}
+          max={0.49}
+        />
+      )}
+      {draft.method === "reward" && (
+        <NumberField
+          label={t`Keep scores around 0`}
+          description={t`How strongly; 0.01 is usual.`}
+          zero={t`not at all`}
+          value={draft.centerRewards}
+          onChange={(centerRewards) => onChange({ centerRewards })}
+          min={0}
+        />
+      )}
     </>
   );
 }

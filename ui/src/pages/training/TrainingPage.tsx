@@ -63,7 +63,6 @@ function TrainingForm({ search, onSearch, initial }: Props & { initial: Draft })
     if (created?.form === form) return created.uuid;
     const made = await create.mutateAsync({
       name: draft.name.trim(),
-      task_type: "sft",
       config: toSpec(draft),
     });
     setCreated({ uuid: made.uuid, form });

@@ -17,6 +17,22 @@ test("whoever changes what a preset sets has settings of their own", () => {
   expect(withChange(trial, { loraRank: 4 }).preset).toBe("own");
 });
 
+test("a method has its own fields, and a usual learning rate", () => {
+  const pairs = withChange(DEFAULTS, { method: "dpo" });
+  expect(pairs.learningRate).toBeCloseTo(5e-5);
+  expect(pairs.preset).toBe("balanced");
+  expect(withChange(pairs, { name: "x" }).preset).toBe("balanced");
+  expect(withChange(pairs, { preset: "thorough" }).learningRate).toBeCloseTo(2.5e-5);
+  expect(toSpec(pairs)).toMatchObject({ method: "dpo", beta: 0.1, label_smoothing: 0 });
+  expect(toSpec(pairs)).not.toHaveProperty("neftune_alpha");
+  expect(toSpec(DEFAULTS)).not.toHaveProperty("beta");
+  const robust = { ...pairs, dpoLoss: "robust" as const, labelSmoothing: 0.2 };
+  const back = { ...DEFAULTS, ...fromConfig({ ...toSpec(robust) }) };
+  expect(back).toMatchObject({ method: "dpo", dpoLoss: "robust", labelSmoothing: 0.2 });
+  expect(toCli(pairs, names)).toContain("--method dpo");
+  expect(toCli(pairs, names)).not.toContain("--learning-rate");
+});
+
 test("a spec comes back as the same form", () => {
   const draft = { ...DEFAULTS, dataset: "d", version: "v1", model: "m", learningRate: 0.001 };
   const {

@@ -1,7 +1,12 @@
 /** The form of a training: its defaults, presets, and the spec that it means. Pure functions. */
 import type { Schema } from "@/api/types";
 
-export type TrainingSpec = Schema<"SftSpec">;
+export type TrainingSpec = Schema<"AnyTraining">;
+type SftSpec = Schema<"SftSpec">;
+type DpoSpec = Schema<"DpoSpec">;
+
+export const METHODS = ["sft", "dpo", "orpo", "reward"] as const;
+export type Method = (typeof METHODS)[number];
 
 export interface Draft {
   name: string;
@@ -24,8 +29,16 @@ export interface Draft {
   maxLength: number;
   precision: TrainingSpec["precision"];
   seed: number;
-  tuning: NonNullable<TrainingSpec["tuning"]>;
-  loss: NonNullable<TrainingSpec["loss"]>;
+  method: Method;
+  /** Of the methods dpo and orpo. */
+  beta: number;
+  dpoLoss: NonNullable<DpoSpec["loss_type"]>;
+  /** The share of swapped pairs, for the loss "robust" of dpo. */
+  labelSmoothing: number;
+  /** Of the method reward; 0 does not keep scores around 0. */
+  centerRewards: number;
+  tuning: NonNullable<SftSpec["tuning"]>;
+  loss: NonNullable<SftSpec["loss"]>;
   /** 0 means no noise. */
   neftuneAlpha: number;
   loraKind: Schema<"LoraSpec">["kind"];
@@ -66,6 +79,11 @@ export const DEFAULTS: Draft = {
   maxLength: 512,
   precision: "auto",
   seed: 42,
+  method: "sft",
+  beta: 0.1,
+  dpoLoss: "sigmoid",
+  labelSmoothing: 0.1,
+  centerRewards: 0,
   tuning: "lora",
   loss: "assistant",
   neftuneAlpha: 0,
@@ -86,6 +104,15 @@ export const DEFAULTS: Draft = {
   gateReason: "",
 };
 
+export const DPO_LOSSES = [
+  "sigmoid",
+  "hinge",
+  "ipo",
+  "robust",
+  "sigmoid_norm",
+  "apo_zero",
+] as const;
+
 export type PresetName = "trial" | "balanced" | "thorough" | "own";
 
 /** What each preset sets; "own" leaves everything as it is. */
@@ -95,31 +122,43 @@ export const PRESETS: Record<Exclude<PresetName, "own">, Partial<Draft>> = {
   thorough: { epochs: 5, maxSteps: 0, learningRate: 0.0001, loraRank: 64, loraAlpha: 128 },
 };
 
+/** The usual learning rate of each method, compared with that of supervised fine-tuning. */
+const RATES: Record<Method, number> = { sft: 1, dpo: 0.25, orpo: 0.25, reward: 0.5 };
+
+function presetOf(preset: Exclude<PresetName, "own">, method: Method): Partial<Draft> {
+  const values = PRESETS[preset];
+  return { ...values, learningRate: (values.learningRate ?? 0) * RATES[method] };
+}
+
 /** Return the draft with a change. Whoever changes what a preset sets has settings of their own. */
 export function withChange(draft: Draft, change: Partial<Draft>): Draft {
+  if (change.method && change.method !== draft.method)
+    return {
+      ...draft,
+      method: change.method,
+      learningRate: (draft.learningRate * RATES[change.method]) / RATES[draft.method],
+      // The noise of dropout hides the small differences between the answers of a pair.
+      loraDropout: change.method === "sft" ? DEFAULTS.loraDropout : 0,
+    };
   if (change.preset && change.preset !== "own")
-    return { ...draft, ...PRESETS[change.preset], preset: change.preset };
+    return { ...draft, ...presetOf(change.preset, draft.method), preset: change.preset };
   const next = { ...draft, ...change };
   if (next.preset === "own") return next;
-  const preset = PRESETS[next.preset];
+  const preset = presetOf(next.preset, next.method);
   const kept = (Object.keys(preset) as (keyof Draft)[]).every((key) => next[key] === preset[key]);
   return kept ? next : { ...next, preset: "own" };
 }
 
 /** Return the spec that the form means. */
 export function toSpec(draft: Draft): TrainingSpec {
-  return {
-    type: "training",
-    method: "sft",
+  const shared = {
+    type: "training" as const,
     base_model: draft.model,
     dataset: { dataset: draft.dataset, version: draft.version || null },
     eval_dataset: draft.evalDataset
       ? { dataset: draft.evalDataset, version: draft.evalVersion || null }
       : null,
     output_name: draft.outputName,
-    tuning: draft.tuning,
-    loss: draft.loss,
-    neftune_alpha: draft.neftuneAlpha || null,
     lora: {
       kind: draft.loraKind,
       rank: draft.loraRank,
@@ -153,6 +192,28 @@ export function toSpec(draft: Draft): TrainingSpec {
     retry_seconds: 10,
     time_limit_seconds: draft.timeLimitMinutes ? draft.timeLimitMinutes * 60 : null,
   };
+  switch (draft.method) {
+    case "sft":
+      return {
+        ...shared,
+        method: "sft",
+        tuning: draft.tuning,
+        loss: draft.loss,
+        neftune_alpha: draft.neftuneAlpha || null,
+      };
+    case "dpo":
+      return {
+        ...shared,
+        method: "dpo",
+        beta: draft.beta,
+        loss_type: draft.dpoLoss,
+        label_smoothing: draft.dpoLoss === "robust" ? draft.labelSmoothing : 0,
+      };
+    case "orpo":
+      return { ...shared, method: "orpo", beta: draft.beta };
+    case "reward":
+      return { ...shared, method: "reward", center_rewards: draft.centerRewards || null };
+  }
 }
 
 /** Return the form for the config of an experiment; what it does not know stays at the default. */
@@ -182,6 +243,11 @@ export function fromConfig(config: Record<string, unknown>): Partial<Draft> {
     maxLength: number(config.max_length),
     precision: (["auto", "fp32", "bf16"] as const).find((name) => name === config.precision),
     seed: number(config.seed),
+    method: METHODS.find((name) => name === config.method),
+    beta: number(config.beta),
+    dpoLoss: DPO_LOSSES.find((name) => name === config.loss_type),
+    labelSmoothing: number(config.label_smoothing),
+    centerRewards: number(config.center_rewards),
     tuning: (["lora", "full"] as const).find((name) => name === config.tuning),
     loss: (["assistant", "all", "last"] as const).find((name) => name === config.loss),
     neftuneAlpha: number(config.neftune_alpha),

@@ -1,5 +1,5 @@
 /** The same training as YAML, Python and command line. Pure functions. */
-import { type Draft, toSpec } from "./draft";
+import { type Draft, type Method, toSpec } from "./draft";
 
 export interface Names {
   project: string;
@@ -14,6 +14,11 @@ type Fields = [path: string, value: Value][];
 
 /** What a training has if nothing is said; see the reference of the command line. */
 const API_DEFAULTS: Record<string, Value> = {
+  method: "sft",
+  beta: 0.1,
+  loss_type: "sigmoid",
+  label_smoothing: 0,
+  center_rewards: null,
   output_name: "tuned",
   tuning: "lora",
   loss: "assistant",
@@ -44,10 +49,19 @@ const API_DEFAULTS: Record<string, Value> = {
   time_limit_seconds: null,
 };
 
+/** Where a method has other defaults. */
+const METHOD_DEFAULTS: Record<Method, Record<string, Value>> = {
+  sft: {},
+  dpo: { learning_rate: 5e-5, "lora.dropout": 0 },
+  orpo: { learning_rate: 5e-5, "lora.dropout": 0 },
+  reward: { learning_rate: 1e-4, "lora.dropout": 0 },
+};
+
 /** Return the fields that differ from the defaults, by path. */
 function chosen(draft: Draft): Fields {
   const spec = toSpec(draft) as unknown as Record<string, unknown>;
-  return Object.entries(API_DEFAULTS).flatMap(([path, usual]): Fields => {
+  const defaults = { ...API_DEFAULTS, ...METHOD_DEFAULTS[draft.method] };
+  return Object.entries(defaults).flatMap(([path, usual]): Fields => {
     const [head = "", inner] = path.split(".");
     const outer = spec[head];
     const value = inner ? (outer as Record<string, Value>)[inner] : (outer as Value);
@@ -119,6 +133,7 @@ function python(value: Value): string {
 
 /** Options of the command line; other fields are given with `--set`. */
 const OPTIONS: Record<string, string> = {
+  method: "--method",
   output_name: "--output",
   epochs: "--epochs",
   max_steps: "--max-steps",
