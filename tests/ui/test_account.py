@@ -116,6 +116,11 @@ class TestAccount:
             page.get_by_role("dialog").get_by_label("Your password").fill(PASSWORD)
             page.get_by_role("button", name="Next").click()
             secret = page.get_by_role("dialog").locator("pre").inner_text().strip()
+            link = page.get_by_role("link", name="open it in an app on this device")
+            assert f"secret={secret}" in (link.get_attribute("href") or "")
+            drawn = page.get_by_role("img", name="Code for the authenticator app")
+            # 29 modules and a quiet zone of 4 on each side are the least that hold such an address.
+            assert int((drawn.get_attribute("viewBox") or "").split()[2]) >= 37
             code = pyotp.TOTP(secret).now()
             page.get_by_label("The code that the app shows now").fill(code)
             page.get_by_role("button", name="Switch on").click()

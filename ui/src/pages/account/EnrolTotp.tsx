@@ -1,5 +1,16 @@
 import { Trans, useLingui } from "@lingui/react/macro";
-import { Anchor, Button, Group, Modal, PasswordInput, Stack, Text, TextInput } from "@mantine/core";
+import {
+  Anchor,
+  Button,
+  Center,
+  Group,
+  Modal,
+  PasswordInput,
+  Stack,
+  Text,
+  TextInput,
+} from "@mantine/core";
+import { QRCodeSVG } from "qrcode.react";
 import { type FormEvent, useState } from "react";
 import { useConfirmTotp, useEnrol } from "@/api/account";
 import { Code } from "@/design/Code";
@@ -49,10 +60,20 @@ export function EnrolTotp({ opened, onClose, onCodes }: Props) {
           <Stack gap="md">
             <Text size="sm">
               <Trans>
-                Enter this secret in an authenticator app, or{" "}
+                Scan the code with an authenticator app, enter the secret there, or{" "}
                 <Anchor href={enrol.data.uri}>open it in an app on this device</Anchor>.
               </Trans>
             </Text>
+            <Center>
+              <QRCodeSVG
+                value={enrol.data.uri}
+                size={192}
+                // The quiet zone that scanners need; without it, the code fails in the dark theme.
+                marginSize={4}
+                title={t`Code for the authenticator app`}
+                role="img"
+              />
+            </Center>
             <Code label={t`Secret of the app`} wrap>
               {enrol.data.secret}
             </Code>
