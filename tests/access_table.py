@@ -184,6 +184,7 @@ TABLE = [
     # The platform
     Access("GET", "health", "public"),
     Access("GET", "health/details", "public", may_be_unavailable=True),
+    Access("GET", "licences", "signed in", allow_keys=True),
     Access("GET", "/metrics", "platform", Permission.SETTINGS_READ),
     Access("GET", "audit", "platform", Permission.AUDIT_READ),
     Access("GET", "audit/export", "platform", Permission.AUDIT_READ),

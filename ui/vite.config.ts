@@ -3,6 +3,7 @@ import { lingui } from "@lingui/vite-plugin";
 import { tanstackRouter } from "@tanstack/router-plugin/vite";
 import react from "@vitejs/plugin-react";
 import { defineConfig, type Plugin } from "vite";
+import { licences } from "./licences";
 
 /** The running platform that `npm run dev` takes its data from. */
 const platform = process.env.AIPLATFORM_URL ?? "http://127.0.0.1:8400";
@@ -33,6 +34,7 @@ export default defineConfig({
     react(),
     lingui({ macroTransform: true }),
     preloadShell,
+    licences(),
   ],
   resolve: { alias: { "@": fileURLToPath(new URL("./src", import.meta.url)) } },
   build: {

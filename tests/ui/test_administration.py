@@ -176,3 +176,16 @@ class TestVerification:
             page.get_by_text("and 3 more").wait_for()
             window.settle()
             assert window.violations() == []
+
+
+def test_licences_are_searched_by_name(open_window: Window, admin_state: Any) -> None:
+    with open_window(state=admin_state) as window:
+        page = window.page
+        page.goto("/about")
+        table = page.get_by_role("table", name="Licences")
+        table.get_by_role("row").filter(has_text="fastapi").first.wait_for()
+        page.get_by_label("Package or licence").fill("react-dom")
+        named = page.get_by_role("cell", name="react-dom", exact=True)
+        row = table.get_by_role("row").filter(has=named)
+        row.get_by_text("MIT").wait_for()
+        assert table.get_by_role("row").filter(has_text="fastapi").count() == 0

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, ParamSpec, Self, Typ
 
 import typer
 
-from aiplatform.cli.output import console, plain, print_json, print_json_line, print_text
+from aiplatform.cli.output import (
+    console,
+    plain,
+    print_json,
+    print_json_line,
+    print_table,
+    print_text,
+)
 from aiplatform.language import tr
 
 if TYPE_CHECKING:
@@ -405,3 +412,30 @@ def _print_error(message: str, remedy: str) -> None:
     )
     if remedy:
         out.print(f"[dim]{_plain(remedy)}[/]", highlight=False, soft_wrap=True)
+
+
+def licences(
+    search: Annotated[
+        str | None, typer.Option(help="Only packages or licences whose name contains this.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List the packages that the server and its web interface consist of, with their licences."""
+    from aiplatform.cli.session import connect
+
+    found = connect().licences()
+    wanted = (search or "").casefold()
+    print_table(
+        [
+            package
+            for package in (*found.python, *found.page)
+            if wanted in f"{package.name} {package.licence}".casefold()
+        ],
+        {
+            "PACKAGE": lambda p: p.name,
+            "VERSION": lambda p: p.version,
+            "LICENCE": lambda p: p.licence,
+        },
+        as_json=as_json,
+        empty=tr("No package matches."),
+    )

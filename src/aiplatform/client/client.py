@@ -40,6 +40,7 @@ from aiplatform.client.views import Views
 from aiplatform.client.workers import Workers
 from aiplatform.language import tr
 from aiplatform.protocol.platform_home import STATE_FILE, home_directory
+from aiplatform.protocol.shapes.licences import LicencesOut
 
 DEFAULT_URL = "http://127.0.0.1:8400"
 
@@ -281,6 +282,10 @@ class Client(Connection):
         if not isinstance(answer, dict):
             raise ClientError(tr("{url} is not an AI Platform server", url=self.url))
         return answer
+
+    def licences(self) -> LicencesOut:
+        """Return name, version and licence of each package that the server consists of."""
+        return LicencesOut.read_answer(self.transport.get("licences"))
 
     def run(
         self,

@@ -20,6 +20,8 @@ def token_in(link: str | None) -> str:
     "Client.change_password",
     "Client.close",
     "Client.health",
+    "Client.licences",
+    "licences",
     "Client.login",
     "Client.logout",
     "Client.me",
@@ -36,6 +38,8 @@ def sign_in(live: LivePlatform) -> None:
     name, client = live.person()
     assert client.me().username == name
     assert client.health()["status"] in {"ok", "degraded"}
+    assert "httpx" in {package.name for package in client.licences().python}
+    assert live.cli_json("licences", "--search", "httpx")
     assert client.must_change_password is False
     assert client.openai_url == f"{client.url}/v1"
     client.change_password(PASSWORD, NEW_PASSWORD)

@@ -13,6 +13,7 @@ import { PageHeader } from "@/design/PageHeader";
 import { PageSkeleton } from "@/design/Skeletons";
 import { Status } from "@/design/Status";
 import { CleanUp } from "./CleanUp";
+import { Licences } from "./Licences";
 
 /** Whether all parts of the platform work, and in which versions. */
 export function AboutPage() {
@@ -31,6 +32,7 @@ export function AboutPage() {
       {health.data ? <Parts health={health.data} /> : !health.error && <PageSkeleton />}
       {can("settings:read") && <WorkerVersions />}
       {can("settings:write") && <CleanUp />}
+      <Licences />
     </>
   );
 }

@@ -1,0 +1,31 @@
+"""The shapes of the licences of the software that the platform consists of."""
+
+from pydantic import ConfigDict
+
+from aiplatform.protocol.shapes.shape import Shape
+
+
+class LicenceOut(Shape):
+    """A package, and the licence that it names."""
+
+    name: str
+    version: str
+    licence: str
+
+
+class LicencesOut(Shape):
+    """The packages of the platform, by name: those of Python, and those of the web interface."""
+
+    python: list[LicenceOut]
+    page: list[LicenceOut]
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "python": [{"name": "httpx", "version": "0.28.1", "licence": "BSD-3-Clause"}],
+                    "page": [{"name": "react", "version": "19.3.1", "licence": "MIT"}],
+                }
+            ]
+        }
+    )
