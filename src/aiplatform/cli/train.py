@@ -75,7 +75,7 @@ def train(
         str | None,
         typer.Option(
             "--method",
-            help="Training method. Possible: dpo, orpo, reward, sft. Default: sft.",
+            help="Training method. Possible: cpt, dpo, orpo, reward, sft. Default: sft.",
             rich_help_panel=_METHOD,
         ),
     ] = None,
@@ -249,7 +249,7 @@ def print_training(client: "Client", task: "Task") -> None:
 def _with_references(wanted: dict[str, Any]) -> dict[str, Any]:
     """Convert references in a spec, ``dataset = {dataset, version}``, to the SDK's references."""
     fields = dict(wanted)
-    for key in ("dataset", "eval_dataset"):
+    for key in ("dataset", "eval_dataset", "replay_dataset"):
         value = fields.get(key)
         if isinstance(value, dict):
             version = f"@{value['version']}" if value.get("version") else ""

@@ -93,6 +93,7 @@ from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.specs import EvaluationSpec, QualitySpec, ScriptSpec
 from aiplatform.protocol.task_options import Resources
 from aiplatform.protocol.trainings import (
+    CptSpec,
     DpoSpec,
     LoraSpec,
     OrpoSpec,
@@ -118,6 +119,7 @@ __all__ = [
     "Comparison",
     "Conflict",
     "CorruptDownload",
+    "CptSpec",
     "CredentialStore",
     "DataCache",
     "Dataset",

@@ -15,7 +15,7 @@ from aiplatform.client.tasks import MetricPoint, Task, TaskLike, Tasks
 from aiplatform.protocol.shapes.experiments import ComparisonOut, ExperimentOut, RunOut
 from aiplatform.protocol.shapes.experiments import Record as RecordOut
 from aiplatform.protocol.shapes.tasks import LineOut, TaskSummaryOut
-from aiplatform.protocol.trainings import TrainingSpec, parse_training
+from aiplatform.protocol.trainings import SPECS, TrainingSpec, parse_training
 
 
 class Experiment(Resource, ExperimentOut):
@@ -68,6 +68,9 @@ class Experiment(Resource, ExperimentOut):
         """Delete the experiment."""
         Experiments(self._client).delete(self)
 
+
+OTHER_DATASETS = {field for spec in SPECS.values() for field in spec.training_data} - {"dataset"}
+"""The fields of some methods only that name a dataset, such as ``replay_dataset``."""
 
 ExperimentLike = Experiment | UUID | str
 """An experiment, its uuid, or its name."""
@@ -140,6 +143,9 @@ class Experiments(Group):
             values["eval_dataset"] = DatasetPaths(self._client).reference(
                 eval_dataset, project=project
             )
+        for field in OTHER_DATASETS & values.keys():
+            if isinstance(values[field], str | UUID | Resource):
+                values[field] = DatasetPaths(self._client).reference(values[field], project=project)
         return parse_training(values)
 
     def get(self, experiment: ExperimentLike, *, project: ProjectLike | None = None) -> Experiment:

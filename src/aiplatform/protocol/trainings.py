@@ -57,6 +57,8 @@ class TrainingSpec(TaskOptions):
     """The shapes of the rows from which the method can learn."""
     generates: ClassVar[bool] = True
     """True if the tuned model writes text, so that it can be deployed and evaluated."""
+    training_data: ClassVar[tuple[str, ...]] = ("dataset",)
+    """The fields that name data to learn from; ``eval_dataset`` is only measured."""
 
     type: Literal[TaskType.TRAINING] = TaskType.TRAINING
     method: TrainingMethod
@@ -120,6 +122,16 @@ class TrainingSpec(TaskOptions):
         """The total number of processes that train together, on all nodes."""
         return self.nodes * (self.processes or self.resources.gpus or 1)
 
+    @classmethod
+    def shapes_of(cls, field: str) -> frozenset[DataShape]:  # noqa: ARG003
+        """Return the shapes that the rows of a dataset in this field may have."""
+        return cls.reads
+
+    def datasets(self) -> dict[str, DatasetRef]:
+        """Return the datasets that the training reads, keyed by the field that names each."""
+        fields = (*self.training_data, "eval_dataset")
+        return {field: ref for field in fields if (ref := getattr(self, field)) is not None}
+
 
 CONVERSATIONS = frozenset(
     {DataShape.CHAT, DataShape.SHAREGPT, DataShape.ALPACA, DataShape.PROMPT_COMPLETION}
@@ -127,18 +139,33 @@ CONVERSATIONS = frozenset(
 """The shapes of rows that are conversations, or are read as such."""
 
 
-class SftSpec(TrainingSpec):
-    """Supervised fine-tuning: the model learns to give the answers of the dataset."""
+class TuningSpec(TrainingSpec):
+    """What the specs of methods have in common that train an adapter or all weights."""
 
-    reads = CONVERSATIONS | {DataShape.TEXT}
-
-    method: Literal[TrainingMethod.SFT] = TrainingMethod.SFT
     tuning: Literal["lora", "full"] = Field(
         "lora",
         description="full trains all weights instead of an adapter; it takes several times the "
         "memory, and a learning rate about ten times lower",
     )
     lora: LoraSpec = Field(default_factory=LoraSpec)
+
+    @model_validator(mode="after")
+    def _full_tuning_is_not_sharded(self) -> "TuningSpec":
+        options = self.accelerator
+        if self.tuning == "full" and options is not None and (options.fsdp or options.deepspeed):
+            raise ValueError(
+                "tuning=full can't be combined with accelerator.fsdp or accelerator.deepspeed; "
+                "leave them out, or use tuning=lora"
+            )
+        return self
+
+
+class SftSpec(TuningSpec):
+    """Supervised fine-tuning: the model learns to give the answers of the dataset."""
+
+    reads = CONVERSATIONS | {DataShape.TEXT}
+
+    method: Literal[TrainingMethod.SFT] = TrainingMethod.SFT
     loss: Literal["assistant", "all", "last"] = Field(
         "assistant",
         description="the turns of a conversation that are learned: the assistant's, all, or only "
@@ -152,15 +179,33 @@ class SftSpec(TrainingSpec):
         "5; it helps answers to sound less like the data",
     )
 
-    @model_validator(mode="after")
-    def _full_tuning_is_not_sharded(self) -> "SftSpec":
-        options = self.accelerator
-        if self.tuning == "full" and options is not None and (options.fsdp or options.deepspeed):
-            raise ValueError(
-                "tuning=full can't be combined with accelerator.fsdp or accelerator.deepspeed; "
-                "leave them out, or use tuning=lora"
-            )
-        return self
+
+class CptSpec(TuningSpec):
+    """Continued pre-training: the model learns all tokens of plain texts.
+
+    The texts are joined, with the end token after each, and cut into blocks of ``max_length``
+    tokens, so that no text is cut off and hardly any token is padding.
+    """
+
+    reads = frozenset({DataShape.TEXT})
+    training_data = ("dataset", "replay_dataset")
+
+    method: Literal[TrainingMethod.CPT] = TrainingMethod.CPT
+    max_length: int = Field(512, ge=8, le=1_048_576, description="tokens of a block")
+    batch_size: int = Field(8, ge=1, le=4096, description="blocks per device and step")
+    replay_dataset: DatasetRef | None = Field(
+        None,
+        description="other texts or conversations that are mixed in, so that the model does not "
+        "forget what it could do",
+    )
+    replay_share: float = Field(
+        0.1, gt=0, lt=1, description="share of the blocks that come from replay_dataset"
+    )
+
+    @classmethod
+    def shapes_of(cls, field: str) -> frozenset[DataShape]:
+        """Return the shapes that the rows of a dataset in this field may have."""
+        return cls.reads | CONVERSATIONS if field == "replay_dataset" else cls.reads
 
 
 class PreferenceLora(LoraSpec):
@@ -257,7 +302,7 @@ class RewardSpec(PreferenceSpec):
 AnyTraining = TypeAliasType(
     "AnyTraining",
     Annotated[
-        SftSpec | DpoSpec | OrpoSpec | RewardSpec,
+        SftSpec | CptSpec | DpoSpec | OrpoSpec | RewardSpec,
         Field(discriminator="method"),
         KindErrors("method", default=TrainingMethod.SFT),
     ],

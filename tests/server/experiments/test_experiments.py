@@ -7,16 +7,17 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import ModelStatus
 from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.core.storage import StoredFile
-from aiplatform.server.datasets.models import Dataset, DatasetVersionDetails
+from aiplatform.server.datasets.models import Dataset, DatasetVersionDetails, QualityReport
 from aiplatform.server.experiments.models import ExperimentDetails
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
+from aiplatform.server.queue.models import Task, TaskInput
 from aiplatform.server.registry.models import Model
 from tests.conftest import Api
 from tests.factories import (
@@ -145,6 +146,38 @@ class TestCreate:
         scores = make_model(session, project, card={"facts": {"config": {"method": "reward"}}})
         answer = create(base_model=str(scores.uuid))
         assert (answer.status_code, answer.json()["code"]) == (409, "model.writes_no_text")
+
+    def test_continued_pretraining_reads_texts_and_replays_conversations(
+        self,
+        session: Session,
+        create: Create,
+        project: Project,
+        rows: Callable[[str], StoredFile],
+        dataset: Dataset,
+        owner_api: Api,
+    ) -> None:
+        texts = make_dataset(session, project)
+        make_version(session, texts, file=rows("texts"), shape="text")
+        chats = {"dataset": str(dataset.uuid)}
+        config = {"method": "cpt", "dataset": {"dataset": str(texts.uuid)}, "eval_dataset": None}
+        answer = create(**config | {"dataset": chats})
+        assert (answer.status_code, answer.json()["code"]) == (422, "dataset.not_trainable")
+        assert "choose the method sft" in answer.json()["detail"]
+        answer = create(**config | {"replay_dataset": chats})
+        assert answer.status_code == 201, answer.text
+
+        run = owner_api.post(f"experiments/{answer.json()['uuid']}/runs", json={})
+        assert run.status_code == 202, run.text
+        assert run.json()["config"]["replay_dataset"] == {**chats, "version": "v1"}
+        task = session.scalars(select(Task).where(Task.uuid == run.json()["uuid"])).one()
+        roles = session.scalars(select(TaskInput.role).where(TaskInput.task_id == task.id))
+        assert set(roles) == {"base_model", "dataset", "replay_dataset"}
+        # The replayed data must pass the quality gate, too: this dataset has no report.
+        owner_api.put(f"projects/{project.uuid}/dataset-gate", json={"min_score": 99})
+        session.execute(delete(QualityReport))
+        session.commit()
+        refused = owner_api.post(f"experiments/{answer.json()['uuid']}/runs", json={})
+        assert refused.json()["code"] == "dataset.gate_failed"
 
     @pytest.mark.parametrize("shape", ["table", "classification"])
     def test_create_with_table_or_labels_is_refused(

@@ -30,6 +30,9 @@ UNFINISHED = [status.value for status in TaskStatus if not status.is_final]
 Base = aliased(Model, name="base")
 
 EXPERIMENTS = View("experiments", "id", "uuid", "name")
+DATASET_ROLES = ("dataset", "replay_dataset", "eval_dataset")
+"""Roles of the datasets that a training reads."""
+
 DATASETS = View("datasets", "id", "uuid", "project_id")
 VERSIONS = View("versions", "id", "uuid", "dataset_id")
 """Columns of dataset versions for model lineage; published by the domain ``datasets``."""
@@ -355,7 +358,7 @@ def made_from(session: Session, task_id: int) -> list[Source]:
                 DATASETS.c.project_id == Task.project_id,
             ),
         )
-        .where(TaskInput.task_id == task_id, TaskInput.role.in_(("dataset", "eval_dataset")))
+        .where(TaskInput.task_id == task_id, TaskInput.role.in_(DATASET_ROLES))
         .order_by(TaskInput.role)
     )
     return [Source(*row) for row in rows]

@@ -117,7 +117,11 @@ function useKindLabels(): Record<NodeKind, string> {
 function useGraph(model: Model, lineage: Schema<"LineageOut"> | undefined, all: Deployment[]) {
   const { t } = useLingui();
   const statusLabel = useStatusLabel();
-  const roles: Record<string, string> = { dataset: t`training`, eval_dataset: t`held-out` };
+  const roles: Record<string, string> = {
+    dataset: t`training`,
+    eval_dataset: t`held-out`,
+    replay_dataset: t`mixed in`,
+  };
   const base = lineage?.base_model;
   return buildGraph({
     datasets: (lineage?.dataset_versions ?? []).map(

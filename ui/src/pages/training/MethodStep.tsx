@@ -2,7 +2,8 @@ import { useLingui } from "@lingui/react/macro";
 import { Button, Collapse, Radio, Select, Stack } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { FormSection } from "@/design/FormSection";
-import type { Draft, Method, PresetName } from "./draft";
+import { DatasetPicker } from "./DatasetPicker";
+import { type Draft, type Method, type PresetName, trainsWeights } from "./draft";
 import { NumberField } from "./NumberField";
 import type { StepProps } from "./steps";
 
@@ -25,6 +26,11 @@ export function MethodStep(props: StepProps) {
       "sft",
       t`Supervised fine-tuning (SFT)`,
       t`The model learns to give the answers of conversations, or to continue texts.`,
+    ],
+    [
+      "cpt",
+      t`Continued pre-training (CPT)`,
+      t`The model learns all of your texts, such as the language of a field. For plain text only.`,
     ],
     [
       "dpo",
@@ -59,6 +65,7 @@ export function MethodStep(props: StepProps) {
         </Stack>
       </Radio.Group>
       <PreferenceSettings draft={draft} onChange={onChange} />
+      {draft.method === "cpt" && <ReplaySettings draft={draft} onChange={onChange} />}
       <Radio.Group
         label={t`Preset`}
         value={draft.preset}
@@ -134,8 +141,21 @@ function MoreSettings({ draft, onChange }: StepProps) {
         min={1}
         whole
       />
+      {trainsWeights(draft.method) && (
+        <Select
+          label={t`What is trained`}
+          description={t`All weights take several times the memory, and a learning rate about ten times lower.`}
+          maw={320}
+          value={draft.tuning}
+          onChange={(value) => onChange({ tuning: (value ?? "lora") as Draft["tuning"] })}
+          data={[
+            { value: "lora", label: t`An adapter` },
+            { value: "full", label: t`All weights` },
+          ]}
+        />
+      )}
       {draft.method === "sft" && <AnswerSettings draft={draft} onChange={onChange} />}
-      {(draft.method !== "sft" || draft.tuning === "lora") && (
+      {(!trainsWeights(draft.method) || draft.tuning === "lora") && (
         <AdapterSettings draft={draft} onChange={onChange} />
       )}
       <Select
@@ -256,17 +276,6 @@ function AnswerSettings({ draft, onChange }: Pick<StepProps, "draft" | "onChange
   return (
     <>
       <Select
-        label={t`What is trained`}
-        description={t`All weights take several times the memory, and a learning rate about ten times lower.`}
-        maw={320}
-        value={draft.tuning}
-        onChange={(value) => onChange({ tuning: (value ?? "lora") as Draft["tuning"] })}
-        data={[
-          { value: "lora", label: t`An adapter` },
-          { value: "full", label: t`All weights` },
-        ]}
-      />
-      <Select
         label={t`What is learned`}
         description={t`Which turns of a conversation the model learns to write.`}
         maw={320}
@@ -286,6 +295,31 @@ function AnswerSettings({ draft, onChange }: Pick<StepProps, "draft" | "onChange
         onChange={(neftuneAlpha) => onChange({ neftuneAlpha })}
         min={0}
       />
+    </>
+  );
+}
+
+function ReplaySettings({ draft, onChange }: Pick<StepProps, "draft" | "onChange">) {
+  const { t } = useLingui();
+  return (
+    <>
+      <DatasetPicker
+        label={t`Data to mix in`}
+        description={t`Optional. Texts or conversations that keep the model from forgetting what it could do.`}
+        dataset={draft.replayDataset}
+        version={draft.replayVersion}
+        onChange={(replayDataset, replayVersion) => onChange({ replayDataset, replayVersion })}
+      />
+      {draft.replayDataset && (
+        <NumberField
+          label={t`Share of the data to mix in`}
+          description={t`0.1 means that a tenth of what the model sees comes from it.`}
+          value={draft.replayShare}
+          onChange={(replayShare) => onChange({ replayShare })}
+          min={0}
+          max={1}
+        />
+      )}
     </>
   );
 }

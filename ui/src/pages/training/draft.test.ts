@@ -49,7 +49,13 @@ test("tokens come from the report only", () => {
   expect(readTokens(null)).toBeNull();
 });
 
-const names = { project: "demo", dataset: "faq@v2", evalDataset: null, model: "small@1" };
+const names = {
+  project: "demo",
+  dataset: "faq@v2",
+  evalDataset: null,
+  replayDataset: null,
+  model: "small@1",
+};
 
 test("the equivalents name what differs from the defaults, and quote it", () => {
   const draft = { ...DEFAULTS, name: "it's", dataset: "d", model: "m", loraRank: 8 };
@@ -59,4 +65,16 @@ test("the equivalents name what differs from the defaults, and quote it", () => 
   expect(toPython(draft, names)).toContain('lora={"rank": 8}');
   expect(toYaml(draft, names)).toContain("lora:\n  rank: 8");
   expect(toYaml(draft, names)).toContain('base_model: "small@1"');
+});
+
+test("continued pre-training names the data to mix in", () => {
+  const draft = { ...DEFAULTS, method: "cpt" as const, replayDataset: "r", replayShare: 0.2 };
+  expect(toSpec(DEFAULTS)).not.toHaveProperty("replay_dataset");
+  expect(toSpec(draft)).not.toHaveProperty("loss");
+  expect(toSpec(draft)).toMatchObject({ method: "cpt", replay_dataset: { dataset: "r" } });
+  expect(fromConfig({ ...toSpec(draft) })).toMatchObject({ method: "cpt", replayShare: 0.2 });
+  const cli = toCli(draft, { ...names, replayDataset: "chats@v1" });
+  expect(cli).toContain("--method cpt");
+  expect(cli).toContain("--set replay_dataset=chats@v1");
+  expect(cli).toContain("--set replay_share=0.2");
 });

@@ -5,7 +5,7 @@ export type TrainingSpec = Schema<"AnyTraining">;
 type SftSpec = Schema<"SftSpec">;
 type DpoSpec = Schema<"DpoSpec">;
 
-export const METHODS = ["sft", "dpo", "orpo", "reward"] as const;
+export const METHODS = ["sft", "cpt", "dpo", "orpo", "reward"] as const;
 export type Method = (typeof METHODS)[number];
 
 export interface Draft {
@@ -14,6 +14,10 @@ export interface Draft {
   version: string;
   evalDataset: string;
   evalVersion: string;
+  /** Of the method cpt, as the two fields below. */
+  replayDataset: string;
+  replayVersion: string;
+  replayShare: number;
   model: string;
   outputName: string;
   preset: PresetName;
@@ -65,6 +69,9 @@ export const DEFAULTS: Draft = {
   version: "",
   evalDataset: "",
   evalVersion: "",
+  replayDataset: "",
+  replayVersion: "",
+  replayShare: 0.1,
   model: "",
   outputName: "tuned",
   preset: "balanced",
@@ -123,7 +130,12 @@ export const PRESETS: Record<Exclude<PresetName, "own">, Partial<Draft>> = {
 };
 
 /** The usual learning rate of each method, compared with that of supervised fine-tuning. */
-const RATES: Record<Method, number> = { sft: 1, dpo: 0.25, orpo: 0.25, reward: 0.5 };
+const RATES: Record<Method, number> = { sft: 1, cpt: 1, dpo: 0.25, orpo: 0.25, reward: 0.5 };
+
+/** Whether a method can train all weights, too, instead of an adapter. */
+export function trainsWeights(method: Method): boolean {
+  return method === "sft" || method === "cpt";
+}
 
 function presetOf(preset: Exclude<PresetName, "own">, method: Method): Partial<Draft> {
   const values = PRESETS[preset];
@@ -138,7 +150,7 @@ export function withChange(draft: Draft, change: Partial<Draft>): Draft {
       method: change.method,
       learningRate: (draft.learningRate * RATES[change.method]) / RATES[draft.method],
       // The noise of dropout hides the small differences between the answers of a pair.
-      loraDropout: change.method === "sft" ? DEFAULTS.loraDropout : 0,
+      loraDropout: trainsWeights(change.method) ? DEFAULTS.loraDropout : 0,
     };
   if (change.preset && change.preset !== "own")
     return { ...draft, ...presetOf(change.preset, draft.method), preset: change.preset };
@@ -201,6 +213,16 @@ export function toSpec(draft: Draft): TrainingSpec {
         loss: draft.loss,
         neftune_alpha: draft.neftuneAlpha || null,
       };
+    case "cpt":
+      return {
+        ...shared,
+        method: "cpt",
+        tuning: draft.tuning,
+        replay_dataset: draft.replayDataset
+          ? { dataset: draft.replayDataset, version: draft.replayVersion || null }
+          : null,
+        replay_share: draft.replayShare,
+      };
     case "dpo":
       return {
         ...shared,
@@ -220,6 +242,7 @@ export function toSpec(draft: Draft): TrainingSpec {
 export function fromConfig(config: Record<string, unknown>): Partial<Draft> {
   const dataset = record(config.dataset);
   const held = record(config.eval_dataset);
+  const replay = record(config.replay_dataset);
   const lora = record(config.lora);
   const resources = record(config.resources);
   const found: Partial<Draft> = {
@@ -227,6 +250,9 @@ export function fromConfig(config: Record<string, unknown>): Partial<Draft> {
     version: text(dataset.version),
     evalDataset: text(held.dataset),
     evalVersion: text(held.version),
+    replayDataset: text(replay.dataset),
+    replayVersion: text(replay.version),
+    replayShare: number(config.replay_share),
     model: text(config.base_model),
     outputName: text(config.output_name),
     preset: "own",

@@ -6,6 +6,7 @@ export interface Names {
   /** As the command line writes them: `name@version`. */
   dataset: string | null;
   evalDataset: string | null;
+  replayDataset: string | null;
   model: string | null;
 }
 
@@ -15,6 +16,7 @@ type Fields = [path: string, value: Value][];
 /** What a training has if nothing is said; see the reference of the command line. */
 const API_DEFAULTS: Record<string, Value> = {
   method: "sft",
+  replay_share: 0.1,
   beta: 0.1,
   loss_type: "sigmoid",
   label_smoothing: 0,
@@ -52,6 +54,7 @@ const API_DEFAULTS: Record<string, Value> = {
 /** Where a method has other defaults. */
 const METHOD_DEFAULTS: Record<Method, Record<string, Value>> = {
   sft: {},
+  cpt: {},
   dpo: { learning_rate: 5e-5, "lora.dropout": 0 },
   orpo: { learning_rate: 5e-5, "lora.dropout": 0 },
   reward: { learning_rate: 1e-4, "lora.dropout": 0 },
@@ -92,6 +95,7 @@ export function toYaml(draft: Draft, names: Names): string {
     `base_model: ${JSON.stringify(names.model ?? OPEN)}`,
     `dataset: ${JSON.stringify(names.dataset ?? OPEN)}`,
     ...(names.evalDataset ? [`eval_dataset: ${JSON.stringify(names.evalDataset)}`] : []),
+    ...(names.replayDataset ? [`replay_dataset: ${JSON.stringify(names.replayDataset)}`] : []),
   ];
   for (const [key, value] of nested(chosen(draft)))
     if (Array.isArray(value))
@@ -119,6 +123,7 @@ export function toPython(draft: Draft, names: Names): string {
     `    base_model=${python(names.model ?? OPEN)},`,
     `    dataset=${python(names.dataset ?? OPEN)},`,
     ...(names.evalDataset ? [`    eval_dataset=${python(names.evalDataset)},`] : []),
+    ...(names.replayDataset ? [`    replay_dataset=${python(names.replayDataset)},`] : []),
     ...fields.map((field) => `    ${field},`),
     ")",
     `task = experiment.run(${run.join(", ")}).wait()`,
@@ -155,6 +160,7 @@ export function toCli(draft: Draft, names: Names): string {
     `--base-model ${shell(names.model ?? OPEN)}`,
     `--dataset ${shell(names.dataset ?? OPEN)}`,
     ...(names.evalDataset ? [`--eval-dataset ${shell(names.evalDataset)}`] : []),
+    ...(names.replayDataset ? [`--set ${shell(`replay_dataset=${names.replayDataset}`)}`] : []),
     ...chosen(draft).map(([path, value]) =>
       OPTIONS[path]
         ? `${OPTIONS[path]} ${shell(String(value))}`

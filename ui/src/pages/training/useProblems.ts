@@ -68,6 +68,8 @@ export function useProblems(draft: Draft, facts: TrainingFacts): Problem[] {
         : t`The longest row has ${tokens.max} tokens; what exceeds ${draft.maxLength} will be cut.`,
     );
   }
+  if (draft.method === "cpt" && !(draft.replayShare > 0 && draft.replayShare < 1))
+    add("method", true, t`The share of the data to mix in must be between 0 and 1.`);
   if (!(draft.learningRate > 0)) add("method", true, t`The learning rate must be above 0.`);
   if (draft.learningRate > 0.01)
     add("method", false, t`A learning rate above 0.01 usually makes the training diverge.`);

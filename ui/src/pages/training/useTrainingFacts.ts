@@ -40,6 +40,7 @@ export function useTrainingFacts(draft: Draft): TrainingFacts {
   const usage = useQuery(quotaOptions(project.uuid)).data;
   const dataset = datasets?.find((item) => item.uuid === draft.dataset);
   const heldOut = datasets?.find((item) => item.uuid === draft.evalDataset);
+  const replay = datasets?.find((item) => item.uuid === draft.replayDataset);
   const model = models?.find((item) => item.uuid === draft.model);
   const wanted = draft.version || dataset?.version || "";
   const version = useQuery(datasetVersionOptions(draft.dataset, wanted)).data;
@@ -61,6 +62,7 @@ export function useTrainingFacts(draft: Draft): TrainingFacts {
       project: project.name,
       dataset: name(dataset, draft.version),
       evalDataset: name(heldOut, draft.evalVersion),
+      replayDataset: draft.method === "cpt" ? name(replay, draft.replayVersion) : null,
       model: model ? `${model.name}${model.version ? `@${model.version}` : ""}` : null,
     },
   };

@@ -223,16 +223,18 @@ def _checked(session: Session, context: ProjectContext, config: AnyTraining) -> 
     """Check that the caller may read and use what a config names. Return the base model."""
     require_readable(context, config)
     trainings.prepare(session, context, config)
-    if config.eval_dataset is not None:
+    read = config.datasets()
+    if (held_out := read.pop("eval_dataset", None)) is not None:
         # Held-out rows must not occur in the training data. A quality report finds such rows.
-        compare_with_held_out(
-            session,
-            context,
-            config.dataset,
-            config.eval_dataset,
-            base_model=config.base_model,
-            max_length=config.max_length,
-        )
+        for dataset in read.values():
+            compare_with_held_out(
+                session,
+                context,
+                dataset,
+                held_out,
+                base_model=config.base_model,
+                max_length=config.max_length,
+            )
     return registry.usable_model(session, context, config.base_model)
 
 

@@ -70,7 +70,8 @@ def pin_rows(
     """
     pinned, item = datasets.pinned_input(session, context, ref, role)
     shape = queries.shape_of(session, item.dataset_version_id)
-    if shape not in spec.reads:
+    shapes = spec.shapes_of(role)
+    if shape not in shapes:
         advice = advice_for(
             spec.method,
             shape,
@@ -81,8 +82,8 @@ def pin_rows(
             dataset=item.label,
             shape=shape,
             method=spec.method.value,
-            shapes=", ".join(sorted(spec.reads)),
-            shapes_zh="、".join(sorted(spec.reads)),
+            shapes=", ".join(sorted(shapes)),
+            shapes_zh="、".join(sorted(shapes)),
             advice=advice.en,
             advice_zh=advice.zh,
         )
@@ -136,14 +137,12 @@ def prepare(session: Session, context: ProjectContext, spec: AnyTraining) -> Pre
         DatasetNotTrainable: a dataset is unsuitable.
     """
     _, base = base_model(session, context, spec.base_model)
-    dataset, rows = pin_rows(session, context, spec.dataset, DATASET, spec)
-    inputs = [base, rows]
-    held_out = spec.eval_dataset
-    if held_out is not None:
-        held_out, held_out_rows = pin_rows(session, context, held_out, EVAL_DATASET, spec)
-        inputs.append(held_out_rows)
-    pinned = spec.model_copy(update={"dataset": dataset, "eval_dataset": held_out})
-    return Prepared(spec=pinned, inputs=inputs)
+    inputs = [base]
+    pinned: dict[str, DatasetRef] = {}
+    for role, ref in spec.datasets().items():
+        pinned[role], rows = pin_rows(session, context, ref, role, spec)
+        inputs.append(rows)
+    return Prepared(spec=spec.model_copy(update=pinned), inputs=inputs)
 
 
 def require_reference(
@@ -157,10 +156,8 @@ def require_reference(
     field = path.partition(".")[0]
     if field == "base_model":
         base_model(session, context, spec.base_model)
-    elif field in {DATASET, EVAL_DATASET}:
-        ref = spec.dataset if field == DATASET else spec.eval_dataset
-        if ref is not None:
-            pin_rows(session, context, ref, field, spec)
+    elif (ref := spec.datasets().get(field)) is not None:
+        pin_rows(session, context, ref, field, spec)
 
 
 def submit_run(
@@ -322,16 +319,17 @@ def require_trainable(
     """
     quotas.check_storage_available(session, context.project_id, 0)
     read = {item.role: item for item in inputs if item.dataset_version_id is not None}
-    rows, held_out = read.get(DATASET), read.get(EVAL_DATASET)
-    if rows is not None and rows.dataset_version_id is not None:
-        require_passed(
-            session,
-            context,
-            rows.dataset_version_id,
-            rows.label,
-            override=override_gate,
-            held_out=None if held_out is None else held_out.dataset_version_id,
-        )
+    held_out = read.pop(EVAL_DATASET, None)
+    for rows in read.values():
+        if rows.dataset_version_id is not None:
+            require_passed(
+                session,
+                context,
+                rows.dataset_version_id,
+                rows.label,
+                override=override_gate,
+                held_out=None if held_out is None else held_out.dataset_version_id,
+            )
 
 
 def update_status(session: Session, task: Task, status: ExperimentStatus) -> Experiment | None:
@@ -452,10 +450,8 @@ def _card(
     }
     return {
         "base_model": {"uuid": str(spec.base_model), **read[registry.BASE_MODEL]},
-        "dataset": {"uuid": str(spec.dataset.dataset), **read[DATASET]},
-        "eval_dataset": None
-        if spec.eval_dataset is None
-        else {"uuid": str(spec.eval_dataset.dataset), **read[EVAL_DATASET]},
+        EVAL_DATASET: None,
+        **{role: {"uuid": str(ref.dataset), **read[role]} for role, ref in spec.datasets().items()},
         "config": spec.model_dump(mode="json"),
         "metrics": summary_of(result),
         "versions": result.get("versions", {}),
