@@ -154,6 +154,38 @@ class TestTrainingForm:
         assert made.config["max_steps"] == 20
         assert made.config["lora"]["rank"] == 8
 
+    def test_method_on_pairs_is_chosen_with_its_own_settings_and_trains(
+        self, open_window: Window, admin_state: Any, lab: Lab
+    ) -> None:
+        name = f"pairs{number()}"
+        rows = [
+            {"prompt": f"What is {i}?", "chosen": f"It is {i}.", "rejected": "No."}
+            for i in range(8)
+        ]
+        pairs = lab.client.datasets.upload(name, rows).wait_ready(120)
+        with open_window(state=admin_state) as window:
+            page = window.page
+            page.goto(lab.path(f"experiments/new?dataset={pairs.uuid}&model={lab.model.uuid}"))
+            page.get_by_role("button", name="Continue").click()
+            page.get_by_label("Name of the experiment").fill(name)
+            page.get_by_role("button", name="Continue").click()
+            page.get_by_role("radio", name="Supervised fine-tuning (SFT)").wait_for()
+            page.get_by_role("radio", name="Preferences (DPO)").check()
+            page.get_by_role("radio", name="Quick trial").check()
+            page.get_by_label("Beta").fill("0.3")
+            page.get_by_role("tab", name="CLI").click()
+            assert "--method dpo" in page.get_by_label("Command line").inner_text()
+            page.get_by_role("button", name="Continue").click()
+            page.get_by_role("button", name="Start training").click()
+            page.wait_for_url("**/tasks/**")
+            main_heading(page, re.compile(name))
+        made = lab.client.experiments.get(name)
+        assert (made.task_type, made.config["method"], made.config["beta"]) == ("dpo", "dpo", 0.3)
+        [task] = made.runs()
+        result = task.wait(300).result or {}
+        assert result["steps"] == 20
+        assert "reward_margin" in lab.client.tasks.metrics(task)
+
     def test_settings_of_another_experiment_are_taken_over(
         self, open_window: Window, admin_state: Any, lab: Lab
     ) -> None:
