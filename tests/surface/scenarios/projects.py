@@ -217,6 +217,7 @@ def saved_views(live: LivePlatform) -> None:
     "Audit.list",
     "Audit.verification",
     "Audit.verify",
+    "AuditVerification.is_intact",
     "audit export",
     "audit ls",
     "audit state",
