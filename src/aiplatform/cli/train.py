@@ -75,7 +75,8 @@ def train(
         str | None,
         typer.Option(
             "--method",
-            help="Training method. Possible: cpt, dpo, orpo, reward, sft. Default: sft.",
+            help="Training method. Possible: classification, cpt, dpo, orpo, reward, sft. "
+            "Default: sft.",
             rich_help_panel=_METHOD,
         ),
     ] = None,

@@ -93,6 +93,7 @@ from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.specs import EvaluationSpec, QualitySpec, ScriptSpec
 from aiplatform.protocol.task_options import Resources
 from aiplatform.protocol.trainings import (
+    ClassificationSpec,
     CptSpec,
     DpoSpec,
     LoraSpec,
@@ -114,6 +115,7 @@ __all__ = [
     "Bundle",
     "ChatReply",
     "ChatStream",
+    "ClassificationSpec",
     "Client",
     "ClientError",
     "Comparison",

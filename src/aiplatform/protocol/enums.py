@@ -133,6 +133,7 @@ class DataShape(StrEnum):
 class TrainingMethod(StrEnum):
     """The method by which a model is trained."""
 
+    CLASSIFICATION = "classification"
     CPT = "cpt"
     DPO = "dpo"
     ORPO = "orpo"

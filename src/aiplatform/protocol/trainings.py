@@ -208,6 +208,43 @@ class CptSpec(TuningSpec):
         return cls.reads | CONVERSATIONS if field == "replay_dataset" else cls.reads
 
 
+class ClassificationSpec(TuningSpec):
+    """Classification: the model learns to give each text its label, or several labels.
+
+    The tuned model has a head with one output per label. It writes no text.
+    """
+
+    reads = frozenset({DataShape.CLASSIFICATION})
+    generates = False
+
+    method: Literal[TrainingMethod.CLASSIFICATION] = TrainingMethod.CLASSIFICATION
+    label_separator: str | None = Field(
+        None,
+        min_length=1,
+        max_length=10,
+        description="what stands between the labels of a row that has several, such as a comma; "
+        "by default each row has one label",
+    )
+    class_weights: Literal["none", "balanced"] = Field(
+        "none", description="balanced lets all labels count equally, although some have fewer rows"
+    )
+
+    @model_validator(mode="after")
+    def _one_process(self) -> "ClassificationSpec":
+        if self.all_processes > 1:
+            raise ValueError(
+                f"the method {self.method} trains in one process; leave nodes and processes out, "
+                "and ask for at most one of gpus"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _one_label_is_balanced(self) -> "ClassificationSpec":
+        if self.label_separator is not None and self.class_weights == "balanced":
+            raise ValueError("class_weights=balanced needs rows with one label each")
+        return self
+
+
 class PreferenceLora(LoraSpec):
     """LoRA without dropout, whose noise would hide the small differences between answers."""
 
@@ -302,7 +339,7 @@ class RewardSpec(PreferenceSpec):
 AnyTraining = TypeAliasType(
     "AnyTraining",
     Annotated[
-        SftSpec | CptSpec | DpoSpec | OrpoSpec | RewardSpec,
+        SftSpec | CptSpec | ClassificationSpec | DpoSpec | OrpoSpec | RewardSpec,
         Field(discriminator="method"),
         KindErrors("method", default=TrainingMethod.SFT),
     ],

@@ -1,6 +1,7 @@
 """Loading of models: device, precision, base weights and adapters."""
 
 import inspect
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,10 @@ def load_weights(model: Path, dtype: Any) -> Any:
         raise JobError(f"The model's weights are damaged: {error}.") from error
 
 
-def load_scorer(model: Path, dtype: Any, *, pad: int) -> Any:
-    """Load the model in ``weights/`` with a head that gives one score per text, onto the CPU.
+def load_scorer(
+    model: Path, dtype: Any, *, pad: int, labels: Sequence[str] = ("score",), several: bool = False
+) -> Any:
+    """Load the model in ``weights/`` with a head that gives one score per label, onto the CPU.
 
     A language model gets a new head with random weights.
 
@@ -100,6 +103,8 @@ def load_scorer(model: Path, dtype: Any, *, pad: int) -> Any:
         model: The model's directory.
         dtype: The torch dtype of the weights.
         pad: The padding token, by which the model finds the end of each text.
+        labels: The labels of the scores.
+        several: True if a text may have several of the labels.
 
     Raises:
         JobError: The weights are missing or damaged, or this architecture has no such head.
@@ -113,7 +118,8 @@ def load_scorer(model: Path, dtype: Any, *, pad: int) -> Any:
     try:
         loaded = AutoModelForSequenceClassification.from_pretrained(
             str(weights),
-            num_labels=1,
+            num_labels=len(labels),
+            **_names_of(labels, several=several),
             dtype=dtype,
             trust_remote_code=False,
             use_safetensors=True,
@@ -131,6 +137,17 @@ def load_scorer(model: Path, dtype: Any, *, pad: int) -> Any:
     loaded.config.get_text_config().pad_token_id = pad
     loaded.config.pad_token_id = pad
     return loaded
+
+
+def _names_of(labels: Sequence[str], *, several: bool) -> dict[str, Any]:
+    """Return the part of a model's configuration that names the labels of a classifier."""
+    if len(labels) == 1:
+        return {}
+    return {
+        "id2label": dict(enumerate(labels)),
+        "label2id": {label: index for index, label in enumerate(labels)},
+        "problem_type": "multi_label_classification" if several else "single_label_classification",
+    }
 
 
 def load_adapter(base: Any, model: Path) -> Any:

@@ -147,6 +147,25 @@ class TestCreate:
         answer = create(base_model=str(scores.uuid))
         assert (answer.status_code, answer.json()["code"]) == (409, "model.writes_no_text")
 
+    def test_classification_reads_texts_with_labels_and_makes_no_base_model(
+        self,
+        session: Session,
+        create: Create,
+        project: Project,
+        rows: Callable[[str], StoredFile],
+    ) -> None:
+        labelled = make_dataset(session, project)
+        make_version(session, labelled, file=rows("labelled"), shape="classification")
+        data = {"dataset": {"dataset": str(labelled.uuid)}, "eval_dataset": None}
+        assert "choose the method classification" in create(**data).json()["detail"]
+        answer = create(method="classification", class_weights="balanced", **data)
+        assert answer.status_code == 201, answer.text
+        assert answer.json()["config"]["class_weights"] == "balanced"
+        card = {"facts": {"config": {"method": "classification"}}}
+        classifier = make_model(session, project, card=card)
+        refused = create(base_model=str(classifier.uuid))
+        assert (refused.status_code, refused.json()["code"]) == (409, "model.writes_no_text")
+
     def test_continued_pretraining_reads_texts_and_replays_conversations(
         self,
         session: Session,

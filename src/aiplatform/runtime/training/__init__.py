@@ -13,6 +13,7 @@ from aiplatform.protocol.trainings import TrainingSpec
 from aiplatform.runtime.channel import Reporter
 
 METHODS: Mapping[TrainingMethod, str] = {
+    TrainingMethod.CLASSIFICATION: "classification:run_classification",
     TrainingMethod.CPT: "cpt:run_cpt",
     TrainingMethod.DPO: "dpo:run_dpo",
     TrainingMethod.ORPO: "orpo:run_orpo",

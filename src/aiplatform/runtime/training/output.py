@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aiplatform.protocol.messages import Job
-from aiplatform.protocol.trainings import TrainingSpec
+from aiplatform.protocol.trainings import ClassificationSpec, TrainingSpec
 from aiplatform.runtime.artifacts import ADAPTER, CARD, LICENSE_NAMES, WEIGHTS, make_durable
 from aiplatform.runtime.model_cards import license_of, write_card
 
@@ -70,6 +70,8 @@ def write_tuned_card(path: Path, base: Path, job: Job, result: dict[str, Any]) -
         "train_loss": result["train_loss_last"],
         "eval_loss": result.get("eval_loss"),
         "perplexity": result.get("perplexity"),
+        "eval_accuracy": result.get("eval_accuracy"),
+        "eval_macro_f1": result.get("eval_macro_f1"),
         "reward_accuracy": result.get("reward_accuracy"),
         "eval_reward_accuracy": result.get("eval_reward_accuracy"),
     }
@@ -140,6 +142,8 @@ def note_on_use(spec: TrainingSpec) -> str:
     """Return a sentence about the use of a model that writes no text; empty for other models."""
     if spec.generates:
         return ""
+    if isinstance(spec, ClassificationSpec):
+        return " The model has a head with one output per label. It writes no text."
     return " The model has a head that gives one score per text. It writes no text."
 
 

@@ -37,6 +37,8 @@ SUMMARY = (
     "train_loss_last",
     "eval_loss",
     "perplexity",
+    "eval_accuracy",
+    "eval_macro_f1",
     "reward_accuracy",
     "reward_margin",
     "eval_reward_accuracy",

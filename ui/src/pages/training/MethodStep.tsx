@@ -1,5 +1,5 @@
 import { useLingui } from "@lingui/react/macro";
-import { Button, Collapse, Radio, Select, Stack } from "@mantine/core";
+import { Button, Checkbox, Collapse, Radio, Select, Stack, TextInput } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { FormSection } from "@/design/FormSection";
 import { DatasetPicker } from "./DatasetPicker";
@@ -31,6 +31,11 @@ export function MethodStep(props: StepProps) {
       "cpt",
       t`Continued pre-training (CPT)`,
       t`The model learns all of your texts, such as the language of a field. For plain text only.`,
+    ],
+    [
+      "classification",
+      t`Classification`,
+      t`The model learns to give texts their labels. It writes no text itself.`,
     ],
     [
       "dpo",
@@ -65,6 +70,7 @@ export function MethodStep(props: StepProps) {
         </Stack>
       </Radio.Group>
       <PreferenceSettings draft={draft} onChange={onChange} />
+      {draft.method === "classification" && <LabelSettings draft={draft} onChange={onChange} />}
       {draft.method === "cpt" && <ReplaySettings draft={draft} onChange={onChange} />}
       <Radio.Group
         label={t`Preset`}
@@ -295,6 +301,30 @@ function AnswerSettings({ draft, onChange }: Pick<StepProps, "draft" | "onChange
         onChange={(neftuneAlpha) => onChange({ neftuneAlpha })}
         min={0}
       />
+    </>
+  );
+}
+
+function LabelSettings({ draft, onChange }: Pick<StepProps, "draft" | "onChange">) {
+  const { t } = useLingui();
+  return (
+    <>
+      <TextInput
+        label={t`Separator of labels`}
+        description={t`What stands between the labels of a row that has several, such as a comma. Empty: each row has one label.`}
+        maw={320}
+        maxLength={10}
+        value={draft.labelSeparator}
+        onChange={(event) => onChange({ labelSeparator: event.currentTarget.value })}
+      />
+      {!draft.labelSeparator && (
+        <Checkbox
+          label={t`All labels count equally`}
+          description={t`Also those that have few rows.`}
+          checked={draft.balanced}
+          onChange={(event) => onChange({ balanced: event.currentTarget.checked })}
+        />
+      )}
     </>
   );
 }

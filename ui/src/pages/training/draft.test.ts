@@ -78,3 +78,11 @@ test("continued pre-training names the data to mix in", () => {
   expect(cli).toContain("--set replay_dataset=chats@v1");
   expect(cli).toContain("--set replay_share=0.2");
 });
+
+test("classification weighs labels only if rows have one label each", () => {
+  const draft = { ...DEFAULTS, method: "classification" as const, balanced: true };
+  expect(toSpec(draft)).toMatchObject({ class_weights: "balanced", label_separator: null });
+  const several = toSpec({ ...draft, labelSeparator: "," });
+  expect(several).toMatchObject({ class_weights: "none", label_separator: "," });
+  expect(fromConfig({ ...toSpec(draft) })).toMatchObject({ balanced: true });
+});

@@ -5,7 +5,7 @@ export type TrainingSpec = Schema<"AnyTraining">;
 type SftSpec = Schema<"SftSpec">;
 type DpoSpec = Schema<"DpoSpec">;
 
-export const METHODS = ["sft", "cpt", "dpo", "orpo", "reward"] as const;
+export const METHODS = ["sft", "cpt", "classification", "dpo", "orpo", "reward"] as const;
 export type Method = (typeof METHODS)[number];
 
 export interface Draft {
@@ -18,6 +18,9 @@ export interface Draft {
   replayDataset: string;
   replayVersion: string;
   replayShare: number;
+  /** Of the method classification; empty if each row has one label. */
+  labelSeparator: string;
+  balanced: boolean;
   model: string;
   outputName: string;
   preset: PresetName;
@@ -72,6 +75,8 @@ export const DEFAULTS: Draft = {
   replayDataset: "",
   replayVersion: "",
   replayShare: 0.1,
+  labelSeparator: "",
+  balanced: false,
   model: "",
   outputName: "tuned",
   preset: "balanced",
@@ -130,11 +135,18 @@ export const PRESETS: Record<Exclude<PresetName, "own">, Partial<Draft>> = {
 };
 
 /** The usual learning rate of each method, compared with that of supervised fine-tuning. */
-const RATES: Record<Method, number> = { sft: 1, cpt: 1, dpo: 0.25, orpo: 0.25, reward: 0.5 };
+const RATES: Record<Method, number> = {
+  sft: 1,
+  cpt: 1,
+  classification: 1,
+  dpo: 0.25,
+  orpo: 0.25,
+  reward: 0.5,
+};
 
 /** Whether a method can train all weights, too, instead of an adapter. */
 export function trainsWeights(method: Method): boolean {
-  return method === "sft" || method === "cpt";
+  return method === "sft" || method === "cpt" || method === "classification";
 }
 
 function presetOf(preset: Exclude<PresetName, "own">, method: Method): Partial<Draft> {
@@ -223,6 +235,14 @@ export function toSpec(draft: Draft): TrainingSpec {
           : null,
         replay_share: draft.replayShare,
       };
+    case "classification":
+      return {
+        ...shared,
+        method: "classification",
+        tuning: draft.tuning,
+        label_separator: draft.labelSeparator || null,
+        class_weights: draft.balanced && !draft.labelSeparator ? "balanced" : "none",
+      };
     case "dpo":
       return {
         ...shared,
@@ -253,6 +273,8 @@ export function fromConfig(config: Record<string, unknown>): Partial<Draft> {
     replayDataset: text(replay.dataset),
     replayVersion: text(replay.version),
     replayShare: number(config.replay_share),
+    labelSeparator: text(config.label_separator),
+    balanced: config.class_weights === undefined ? undefined : config.class_weights === "balanced",
     model: text(config.base_model),
     outputName: text(config.output_name),
     preset: "own",

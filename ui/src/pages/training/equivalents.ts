@@ -17,6 +17,8 @@ type Fields = [path: string, value: Value][];
 const API_DEFAULTS: Record<string, Value> = {
   method: "sft",
   replay_share: 0.1,
+  label_separator: null,
+  class_weights: "none",
   beta: 0.1,
   loss_type: "sigmoid",
   label_smoothing: 0,
@@ -55,6 +57,7 @@ const API_DEFAULTS: Record<string, Value> = {
 const METHOD_DEFAULTS: Record<Method, Record<string, Value>> = {
   sft: {},
   cpt: {},
+  classification: {},
   dpo: { learning_rate: 5e-5, "lora.dropout": 0 },
   orpo: { learning_rate: 5e-5, "lora.dropout": 0 },
   reward: { learning_rate: 1e-4, "lora.dropout": 0 },

@@ -454,6 +454,7 @@ def _card(
         **{role: {"uuid": str(ref.dataset), **read[role]} for role, ref in spec.datasets().items()},
         "config": spec.model_dump(mode="json"),
         "metrics": summary_of(result),
+        **({"labels": result["labels"]} if "labels" in result else {}),
         "versions": result.get("versions", {}),
         "reproducibility": {
             "seed": spec.seed,

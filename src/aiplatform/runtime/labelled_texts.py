@@ -1,0 +1,115 @@
+"""Encoding of texts with labels as token ids and positions in the list of labels."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from aiplatform.runtime.channel import JobError
+
+NO_TEXT = "it has no text"
+NO_LABEL = "it has no label"
+
+
+class LabelledText(NamedTuple):
+    """The tokens of a text, and the places of its labels among all labels."""
+
+    input_ids: list[int]
+    labels: tuple[int, ...]
+
+
+@dataclass
+class LabelledRows:
+    """A dataset's encoded texts, with the names of the labels and counts of rows."""
+
+    names: list[str]
+    rows: list[LabelledText] = field(default_factory=list)
+    total: int = 0
+    truncated: int = 0
+    dropped: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def counts(self) -> list[int]:
+        """The number of rows with each label."""
+        counted = Counter(label for row in self.rows for label in row.labels)
+        return [counted[index] for index in range(len(self.names))]
+
+    def describe(self) -> dict[str, Any]:
+        """Return counts of rows, tokens and labels for the timeline."""
+        return {
+            "total": self.total,
+            "used": len(self.rows),
+            "truncated": self.truncated,
+            "dropped": dict(self.dropped),
+            "tokens": sum(len(row.input_ids) for row in self.rows),
+            "labels": dict(zip(self.names, self.counts, strict=True)),
+        }
+
+
+def encode_labelled(
+    parquet: Path,
+    tokenizer: Any,
+    *,
+    max_length: int,
+    separator: str | None = None,
+    known: Sequence[str] | None = None,
+    dataset_name: str = "dataset",
+) -> LabelledRows:
+    """Encode a dataset of texts with labels.
+
+    Args:
+        parquet: the canonical file.
+        tokenizer: the tokenizer of the base model.
+        max_length: the largest number of tokens; longer texts are cut at the end.
+        separator: what stands between several labels of a row; None if each row has one.
+        known: the labels of the training data, for held-out rows; None takes those of the rows.
+        dataset_name: the name of the dataset in error messages.
+
+    Raises:
+        JobError: no row can be used, all rows have the same labels, or a label is unknown.
+    """
+    from aiplatform.data.canonical import iter_rows
+
+    kept: list[tuple[str, list[str]]] = []
+    result = LabelledRows([])
+    for number, row in enumerate(iter_rows(parquet), 1):
+        result.total += 1
+        text, labels = row.get("text"), labels_of(row.get("label"), separator)
+        if not isinstance(text, str) or not text.strip():
+            result.dropped[NO_TEXT] += 1
+            continue
+        if not labels:
+            result.dropped[NO_LABEL] += 1
+            continue
+        unknown = [label for label in labels if known is not None and label not in known]
+        if unknown:
+            raise JobError(
+                f"Row {number} of the {dataset_name} has the label {unknown[0]!r}, which no row of "
+                "the training data has. Add such rows to the training data, or take this row out."
+            )
+        kept.append((text, labels))
+    if not kept:
+        raise JobError(
+            f"None of the {dataset_name}'s {result.total} rows has both a text and a label."
+        )
+    if len({frozenset(labels) for _, labels in kept}) == 1:
+        raise JobError(
+            f"All rows of the {dataset_name} have the label {', '.join(kept[0][1])!r}, so there is "
+            "nothing to tell apart. Add rows with other labels."
+        )
+    result.names = list(known or sorted({label for _, labels in kept for label in labels}))
+    places = {name: place for place, name in enumerate(result.names)}
+    tokens = tokenizer([text for text, _ in kept], return_attention_mask=False)["input_ids"]
+    for ids, (_, labels) in zip(tokens, kept, strict=True):
+        result.truncated += len(ids) > max_length
+        result.rows.append(LabelledText(ids[:max_length], tuple(places[label] for label in labels)))
+    return result
+
+
+def labels_of(value: object, separator: str | None) -> list[str]:
+    """Return the labels of a row as texts, without spaces around them and repetitions."""
+    if value is None:
+        return []
+    parts = str(value).split(separator) if separator is not None else [str(value)]
+    return list(dict.fromkeys(part.strip() for part in parts if part.strip()))
