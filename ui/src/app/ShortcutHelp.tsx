@@ -39,6 +39,7 @@ export function ShortcutHelp() {
     [["j"], t`Next row`],
     [["k"], t`Previous row`],
     [["x"], t`Select the row`],
+    [["Space"], t`Preview the row`],
     [["Enter"], t`Open the row`],
     [["?"], t`Show this sheet`],
   ];

@@ -1,6 +1,6 @@
 import { useLingui } from "@lingui/react/macro";
-import { Button, Checkbox, Group, UnstyledButton } from "@mantine/core";
-import { IconArrowDown, IconArrowUp } from "@tabler/icons-react";
+import { ActionIcon, Button, Checkbox, Group, UnstyledButton } from "@mantine/core";
+import { IconArrowDown, IconArrowUp, IconEye } from "@tabler/icons-react";
 import {
   type ColumnDef,
   flexRender,
@@ -31,6 +31,8 @@ interface Props<Row> {
   /** Shows the essentials of a row beside the table; a second click opens its page. */
   onPreview?: (row: Row) => void;
   previewed?: string | null;
+  /** Shows the essentials of a row in a drawer: Space, and a click on the eye of the row. */
+  onPeek?: (row: Row) => void;
   /** What can be done with the selected rows; without it, rows can't be selected. */
   bulk?: (rows: Row[], clear: () => void) => ReactNode;
   empty?: ReactNode;
@@ -76,6 +78,7 @@ export function DataTable<Row>(props: Props<Row>) {
   const { active, setActive } = useTableKeys({
     count: model.length,
     onOpen: (index) => withRow(model, index, (row) => (props.onOpen ?? props.onPreview)?.(row)),
+    onPeek: props.onPeek && ((index) => withRow(model, index, (row) => props.onPeek?.(row))),
     onSelect: (index) => bulk && withRow(model, index, (row) => toggle(rowKey(row))),
     reveal: scroll.reveal,
   });
@@ -116,6 +119,11 @@ export function DataTable<Row>(props: Props<Row>) {
             {visible.map((column) => (
               <HeaderCell key={column.id} column={column} sort={sort} onSort={onSort} />
             ))}
+            {props.onPeek && (
+              <th scope="col" className={classes.peek}>
+                <span className="visually-hidden">{t`Preview`}</span>
+              </th>
+            )}
           </tr>
         </thead>
         <tbody ref={body}>
@@ -157,6 +165,17 @@ export function DataTable<Row>(props: Props<Row>) {
                     {flexRender(cell.column.columnDef.cell, cell.getContext())}
                   </td>
                 ))}
+                {props.onPeek && (
+                  <td className={classes.peek}>
+                    <ActionIcon
+                      size="sm"
+                      aria-label={t`Preview`}
+                      onClick={() => props.onPeek?.(row.original)}
+                    >
+                      <IconEye size={15} />
+                    </ActionIcon>
+                  </td>
+                )}
               </tr>
             );
           })}

@@ -8,6 +8,7 @@ import { EmptyState } from "@/design/EmptyState";
 import { ErrorNotice } from "@/design/ErrorNotice";
 import { AnchorLink, ButtonLink } from "@/design/links";
 import { PageHeader } from "@/design/PageHeader";
+import { PreviewDrawer } from "@/design/preview/PreviewDrawer";
 import { ColumnMenu } from "@/design/table/ColumnMenu";
 import { DataTable } from "@/design/table/DataTable";
 import { SavedViews } from "@/design/views/SavedViews";
@@ -86,6 +87,7 @@ export function DatasetListPage({ search, onSearch }: Props) {
           shown={search.columns}
           rows={rows}
           rowKey={(dataset) => dataset.uuid}
+          onPeek={(dataset) => onSearch({ ...search, preview: dataset.uuid })}
           onOpen={(dataset) =>
             void navigate({
               to: "/p/$project/datasets/$dataset",
@@ -129,6 +131,11 @@ export function DatasetListPage({ search, onSearch }: Props) {
           }
         />
       )}
+      <PreviewDrawer
+        kind="dataset"
+        uuid={search.preview}
+        onClose={() => onSearch({ ...search, preview: undefined })}
+      />
     </>
   );
 }

@@ -4,6 +4,8 @@ import type { DiffKind } from "@/api/datasets";
 export interface DatasetListSearch {
   q?: string;
   columns?: string[];
+  /** The row whose preview is open. */
+  preview?: string;
 }
 
 export const TABS = ["rows", "versions", "report", "columns", "storage"] as const;
@@ -56,7 +58,11 @@ const place = (value: unknown) =>
 const name = (value: unknown) => text(typeof value === "number" ? String(value) : value);
 
 export function readDatasetList(search: Raw): DatasetListSearch {
-  return { q: name(search.q), columns: texts(search.columns) };
+  return {
+    q: name(search.q),
+    columns: texts(search.columns),
+    preview: text(search.preview),
+  };
 }
 
 /** Read the state of a dataset's page; what is not understood is left out. */

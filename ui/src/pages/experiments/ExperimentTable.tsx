@@ -8,6 +8,7 @@ import type { Experiment } from "@/api/types";
 import { EmptyState } from "@/design/EmptyState";
 import { ErrorNotice } from "@/design/ErrorNotice";
 import { ButtonLink } from "@/design/links";
+import { PreviewDrawer } from "@/design/preview/PreviewDrawer";
 import { DataTable } from "@/design/table/DataTable";
 import { useComplain } from "@/design/useComplain";
 import { useExperimentColumns } from "./columns";
@@ -69,6 +70,7 @@ export function ExperimentTable({ search, onSearch }: Props) {
           shown={search.columns}
           rows={rows}
           rowKey={(row) => row.uuid}
+          onPeek={(row) => onSearch({ ...search, preview: row.uuid })}
           sort={readOrder(search.sort)}
           onSort={(sort) => onSearch({ ...search, sort: writeOrder(sort) })}
           onOpen={(row) =>
@@ -106,6 +108,11 @@ export function ExperimentTable({ search, onSearch }: Props) {
           }
         />
       )}
+      <PreviewDrawer
+        kind="experiment"
+        uuid={search.preview}
+        onClose={() => onSearch({ ...search, preview: undefined })}
+      />
     </>
   );
 }

@@ -7,6 +7,7 @@ import { useProject, useProjectParam } from "@/api/projects";
 import { EmptyState } from "@/design/EmptyState";
 import { ErrorNotice } from "@/design/ErrorNotice";
 import { ButtonLink } from "@/design/links";
+import { PreviewDrawer } from "@/design/preview/PreviewDrawer";
 import { DataTable } from "@/design/table/DataTable";
 import { useRunColumns } from "./columns";
 import { knownPaths } from "./figures";
@@ -54,6 +55,7 @@ export function RunTable({ search, onSearch }: Props) {
           shown={search.columns}
           rows={rows}
           rowKey={(row) => row.uuid}
+          onPeek={(row) => onSearch({ ...search, preview: row.uuid })}
           sort={readOrder(search.sort)}
           onSort={(sort) => onSearch({ ...search, sort: writeOrder(sort) })}
           onOpen={(row) =>
@@ -96,6 +98,11 @@ export function RunTable({ search, onSearch }: Props) {
           }
         />
       )}
+      <PreviewDrawer
+        kind="task"
+        uuid={search.preview}
+        onClose={() => onSearch({ ...search, preview: undefined })}
+      />
     </>
   );
 }

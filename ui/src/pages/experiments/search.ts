@@ -13,6 +13,8 @@ export interface ListSearch {
   sort?: string;
   columns?: string[];
   archived?: boolean;
+  /** The row whose preview is open. */
+  preview?: string;
 }
 
 export function readList(raw: Raw): ListSearch {
@@ -22,6 +24,7 @@ export function readList(raw: Raw): ListSearch {
     sort: typeof raw.sort === "string" && SORT.test(raw.sort) ? raw.sort : undefined,
     columns: texts(raw.columns),
     archived: raw.archived === true ? true : undefined,
+    preview: text(raw.preview),
   };
 }
 

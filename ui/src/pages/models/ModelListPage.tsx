@@ -9,6 +9,7 @@ import { EmptyState } from "@/design/EmptyState";
 import { ErrorNotice } from "@/design/ErrorNotice";
 import { AnchorLink, ButtonLink } from "@/design/links";
 import { PageHeader } from "@/design/PageHeader";
+import { PreviewDrawer } from "@/design/preview/PreviewDrawer";
 import { ColumnMenu } from "@/design/table/ColumnMenu";
 import { DataTable } from "@/design/table/DataTable";
 import { SavedViews } from "@/design/views/SavedViews";
@@ -113,6 +114,7 @@ export function ModelListPage({ search, onSearch }: Props) {
           shown={search.columns}
           rows={rows}
           rowKey={({ model }) => model.uuid}
+          onPeek={({ model }) => onSearch({ ...search, preview: model.uuid })}
           onOpen={({ model }) =>
             void navigate({
               to: "/p/$project/models/$model",
@@ -144,6 +146,11 @@ export function ModelListPage({ search, onSearch }: Props) {
           }
         />
       )}
+      <PreviewDrawer
+        kind="model"
+        uuid={search.preview}
+        onClose={() => onSearch({ ...search, preview: undefined })}
+      />
     </>
   );
 }

@@ -7,6 +7,8 @@ export interface ModelListSearch {
   /** All versions of each model, not only the newest. */
   all?: boolean;
   columns?: string[];
+  /** The row whose preview is open. */
+  preview?: string;
 }
 
 function text(value: unknown): string | undefined {
@@ -23,6 +25,7 @@ export function readModelList(search: Record<string, unknown>): ModelListSearch 
     columns: Array.isArray(search.columns)
       ? search.columns.filter((name): name is string => typeof name === "string")
       : undefined,
+    preview: text(search.preview),
   };
 }
 

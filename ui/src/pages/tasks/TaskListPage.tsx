@@ -9,6 +9,7 @@ import { EmptyState } from "@/design/EmptyState";
 import { ErrorNotice } from "@/design/ErrorNotice";
 import { AnchorLink } from "@/design/links";
 import { PageHeader } from "@/design/PageHeader";
+import { PreviewDrawer } from "@/design/preview/PreviewDrawer";
 import { useStatusLabel } from "@/design/Status";
 import { ColumnMenu } from "@/design/table/ColumnMenu";
 import { DataTable } from "@/design/table/DataTable";
@@ -66,7 +67,7 @@ function TaskTable({ search, onSearch }: Props) {
   const statusLabel = useStatusLabel();
   const typeLabel = useTypeLabel();
   const columns = useTaskColumns();
-  const { columns: shown, view: _view, ...filter } = search;
+  const { columns: shown, view: _view, preview: _preview, ...filter } = search;
   const list = useTaskList(project.uuid, filter);
   const rows = list.data?.pages.flatMap((page) => page.items);
   const filtered = Boolean(filter.status || filter.type || filter.name || filter.dead);
@@ -130,6 +131,7 @@ function TaskTable({ search, onSearch }: Props) {
           shown={shown}
           rows={rows}
           rowKey={(task) => task.uuid}
+          onPeek={(task) => onSearch({ ...search, preview: task.uuid })}
           onOpen={(task) =>
             void navigate({
               to: "/p/$project/tasks/$task",
@@ -163,6 +165,11 @@ function TaskTable({ search, onSearch }: Props) {
           }
         />
       )}
+      <PreviewDrawer
+        kind="task"
+        uuid={search.preview}
+        onClose={() => onSearch({ ...search, preview: undefined })}
+      />
     </>
   );
 }

@@ -31,6 +31,8 @@ export interface TaskListSearch {
   name?: string;
   dead?: boolean;
   columns?: string[];
+  /** The row whose preview is open. */
+  preview?: string;
 }
 
 /** Read the filters of the list from the address; what is not understood is left out. */
@@ -45,6 +47,7 @@ export function readTaskList(search: Record<string, unknown>): TaskListSearch {
     name: typeof search.name === "string" && search.name ? search.name : undefined,
     dead: search.dead === true ? true : undefined,
     columns,
+    preview: typeof search.preview === "string" ? search.preview : undefined,
   };
 }
 
