@@ -238,6 +238,8 @@ def print_training(client: "Client", task: "Task") -> None:
         "train_loss_last": tr("last loss"),
         "eval_loss": tr("held-out loss"),
         "perplexity": tr("held-out perplexity"),
+        "eval_accuracy": tr("held-out accuracy"),
+        "eval_macro_f1": tr("held-out macro F1"),
         "seconds": tr("seconds"),
     }
     rows = [[label, number_text(result[key])] for key, label in labels.items() if key in result]
