@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 import typer
+import typing_extensions
 from pydantic import BaseModel
 from typer import rich_utils
 
@@ -130,6 +131,8 @@ def labels() -> frozenset[str]:
                 visit(field.annotation)
         for part in typing.get_args(kind):
             visit(part)
+        if isinstance(kind, typing_extensions.TypeAliasType):
+            visit(kind.__value__)
 
     for module in pkgutil.iter_modules(aiplatform.client.__path__):
         for value in vars(importlib.import_module(f"aiplatform.client.{module.name}")).values():
