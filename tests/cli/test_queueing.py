@@ -61,7 +61,7 @@ OF_A_SPEC = frozenset(
 )
 """Commands that build a spec from their options."""
 
-SETS_OTHER = frozenset({"datasets patch"})
+SETS_OTHER = frozenset({"datasets patch", "views save"})
 """Commands whose ``--set`` changes something other than a spec."""
 
 

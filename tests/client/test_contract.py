@@ -12,6 +12,7 @@ import pytest
 from aiplatform.client import (
     Access,
     AuditEntry,
+    AuditVerification,
     BinItem,
     Client,
     Comparison,
@@ -202,6 +203,8 @@ def test_secrets_and_the_trail(client: Client, tmp_path: Path) -> None:
                "address": "::1", "since": "2026-11-24T08:00:00Z", "text": "x"}  # fmt: skip
     client.audit.list(**filters).first()
     client.audit.export(tmp_path / "trail.csv", csv=True, **filters)
+    only(client.audit.verify(), AuditVerification)
+    only(client.audit.verification(), AuditVerification)
 
 
 ADMINISTERED = re.compile(
