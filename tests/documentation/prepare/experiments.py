@@ -1,3 +1,21 @@
+from pathlib import Path
+
 from aiplatform import Client
 
 client = Client()
+pairs = [
+    {"prompt": f"What is {n} plus 1?", "chosen": f"It is {n + 1}.", "rejected": "No idea."}
+    for n in range(24)
+]
+client.datasets.upload("pairs", pairs[:16])
+client.datasets.upload("held-out-pairs", pairs[16:])
+reviews = [
+    {"text": f"Film {n} is {word}.", "label": label}
+    for n in range(12)
+    for word, label in (("wonderful", "good"), ("boring", "bad"))
+]
+client.datasets.upload("reviews", reviews[:16])
+client.datasets.upload("reviews-test", reviews[16:])
+lines = [f"Rule {n}: wash the brush after drawing {n} lines." for n in range(24)]
+Path("handbook.txt").write_text("\n".join(lines[:16]))
+client.datasets.upload("handbook-test", [{"text": line} for line in lines[16:]])
