@@ -25,32 +25,32 @@ SPECS: TypeAdapter[Any] = TypeAdapter(TaskSpec)
         (
             {"accelerator": {"deepspeed": {"zero_optimization": {"stage": 2}, "amp": {}}}},
             (
-                "training.accelerator.deepspeed: amp is not supported: the spec has a "
+                "training.sft.accelerator.deepspeed: amp is not supported: the spec has a "
                 "field precision for it. Leave it out"
             ),
         ),
         (
             {"accelerator": {"fsdp": {}, "deepspeed": {"zero_optimization": {"stage": 2}}}},
-            "training.accelerator: accelerator has both fsdp and deepspeed; leave one of them out",
+            "training.sft.accelerator: accelerator has both fsdp and deepspeed; leave one of them out",
         ),
         (
             {"lora": {"rnk": 8}},
-            "training.lora.rnk: there is no such field. Did you mean rank?",
+            "training.sft.lora.rnk: there is no such field. Did you mean rank?",
         ),
         (
             {"learning_rat": 1, "lora": {"dropout": 0.1}},
-            "training.learning_rat: there is no such field. Did you mean learning_rate?",
+            "training.sft.learning_rat: there is no such field. Did you mean learning_rate?",
         ),
         (
             {"lora": {"zzz": 8}},
             (
-                "training.lora.zzz: there is no such field. There are: alpha, dropout, rank, "
+                "training.sft.lora.zzz: there is no such field. There are: alpha, dropout, kind, rank, "
                 "target_modules."
             ),
         ),
         (
             {"batch_size": 0},
-            "training.batch_size: must be at least 1",
+            "training.sft.batch_size: must be at least 1",
         ),
     ],
 )
