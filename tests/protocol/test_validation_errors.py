@@ -31,7 +31,10 @@ SPECS: TypeAdapter[Any] = TypeAdapter(TaskSpec)
         ),
         (
             {"accelerator": {"fsdp": {}, "deepspeed": {"zero_optimization": {"stage": 2}}}},
-            "training.sft.accelerator: accelerator has both fsdp and deepspeed; leave one of them out",
+            (
+                "training.sft.accelerator: accelerator has both fsdp and deepspeed; leave one of "
+                "them out"
+            ),
         ),
         (
             {"lora": {"rnk": 8}},
@@ -44,8 +47,8 @@ SPECS: TypeAdapter[Any] = TypeAdapter(TaskSpec)
         (
             {"lora": {"zzz": 8}},
             (
-                "training.sft.lora.zzz: there is no such field. There are: alpha, dropout, kind, rank, "
-                "target_modules."
+                "training.sft.lora.zzz: there is no such field. There are: alpha, dropout, kind, "
+                "rank, target_modules."
             ),
         ),
         (
