@@ -221,8 +221,8 @@ def test_unwatched_answers_end_soon(
         collect(stream, chunks)
     back.set()
     assert broken.value.code == "server.unavailable"
-    # The whole answer would take more than 20 seconds.
-    assert 1.5 < time.monotonic() - began < 15
+    assert time.monotonic() - began > 1.5
+    assert len(chunks) < 1000, "the answer ended by itself"
 
 
 def test_journal_waits_for_the_database(
