@@ -71,6 +71,7 @@ CASES: dict[str, list[str]] = {
     "experiments show": ["{experiment}"],
     "invitations ls": [],
     "keys ls": [],
+    "licences": [],
     "models files": ["{model}"],
     "models ls": [],
     "models show": ["{model}"],
@@ -106,6 +107,7 @@ CASES: dict[str, list[str]] = {
     "tasks timeline": ["{training}"],
     "users ls": [],
     "users show": ["admin"],
+    "views ls": [],
     "webhooks deliveries": ["{webhook}"],
     "webhooks ls": [],
     "webhooks show": ["{webhook}"],
@@ -154,6 +156,7 @@ def fill(live: LivePlatform) -> dict[str, str]:
     client.secrets.set("a-secret-with-a-name-of-some-length", "value", project=PROJECT)
     client.keys.create(LONG[:60], scopes=["datasets:read", "models:read"], project=PROJECT)
     client.projects.create(LONG, description=LONG)
+    client.views.create(LONG[:60], "tasks", {"status": "failed"}, project=PROJECT)
     client.datasets.delete(client.datasets.upload("deleted", live.rows(1)).wait_ready(300))
     name, _ = live.person()
     client.users.create(

@@ -140,7 +140,7 @@ CONVERSATIONS = frozenset(
 
 
 class TuningSpec(TrainingSpec):
-    """What the specs of methods have in common that train an adapter or all weights."""
+    """The part that the specs of methods share that train an adapter or all weights."""
 
     tuning: Literal["lora", "full"] = Field(
         "lora",
@@ -252,7 +252,7 @@ class PreferenceLora(LoraSpec):
 
 
 class PreferenceSpec(TrainingSpec):
-    """What the specs of the methods that learn from preference pairs have in common.
+    """The part that the specs of methods share that learn from preference pairs.
 
     They train an adapter in one process.
     """
