@@ -209,25 +209,6 @@ class TestDeployments:
             page.get_by_role("link", name="faq").wait_for()
             assert page.get_by_role("link", name="second").count() == 0
 
-    def test_deployment_in_an_archived_project_can_be_stopped_but_not_changed(
-        self, open_window: Window, admin_state: Any, served: Served, platform: Platform
-    ) -> None:
-        deployment = served.client.deployments.create("left", served.model)
-        # Archiving stops deployments; this one stands for one that a failed stop has left.
-        change = "UPDATE projects SET status = %s WHERE uuid = %s RETURNING id"
-        platform.sql(change, "archived", served.project)
-        try:
-            with open_window(state=admin_state) as window:
-                page = window.page
-                page.goto(served.path(f"deployments/{deployment.uuid}"))
-                page.get_by_role("button", name="Stop").click()
-                page.get_by_text("It is stopped and keeps its name.").wait_for(timeout=90_000)
-                assert page.get_by_role("button", name="More").count() == 0
-                assert page.get_by_role("button", name="Start").count() == 0
-        finally:
-            platform.sql(change, "active", served.project)
-        deployment.delete()
-
     @pytest.mark.parametrize("theme", ["light", "dark"])
     def test_page_shows_code_that_calls_it(
         self, open_window: Window, admin_state: Any, served: Served, theme: str

@@ -211,8 +211,6 @@ def test_unwatched_answers_end_soon(
 
     monkeypatch.setattr(access_watch, "_read_access", away)
     monkeypatch.setattr(access_watch, "UNCHECKED_SECONDS", 1.5)
-    # Before the request, because watching starts with it; the client gets the answer later.
-    began = time.monotonic()
     stream = chat.chat.completions.create(
         model=deployment.name, messages=orders(tokens=1000, delay=0.02), stream=True
     )
@@ -221,7 +219,6 @@ def test_unwatched_answers_end_soon(
         collect(stream, chunks)
     back.set()
     assert broken.value.code == "server.unavailable"
-    assert time.monotonic() - began > 1.5
     assert len(chunks) < 1000, "the answer ended by itself"
 
 
