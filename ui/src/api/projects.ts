@@ -86,19 +86,13 @@ export const ownAccessOptions = (project: string) =>
     { staleTime: 30_000 },
   );
 
-/** Return whether the user may do something in the project of the page. */
+/** Return whether the user holds a permission in the project of the page. */
 export function useCanHere(): (permission: string) => boolean {
-  const holds = useHoldsHere();
-  const writable = useProject().status === "active";
-  return (permission) => holds(permission) && (writable || !permission.endsWith(":write"));
-}
-
-/** Return whether the user holds a permission in the project of the page, even if it is archived. */
-export function useHoldsHere(): (permission: string) => boolean {
   const project = useProject();
   const access = useSuspenseQuery(ownAccessOptions(project.uuid)).data;
   const held = access.permissions.map((entry) => entry.permission);
-  return (permission) => covers(held, permission);
+  const writable = project.status === "active";
+  return (permission) => covers(held, permission) && (writable || !permission.endsWith(":write"));
 }
 
 /**

@@ -14,7 +14,7 @@ import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
 import { type DeploymentAction, useDeleteDeployment, useDeploymentAction } from "@/api/deployments";
 import { ProblemError } from "@/api/problem";
-import { useCanHere, useHoldsHere, useProjectParam } from "@/api/projects";
+import { useCanHere, useProjectParam } from "@/api/projects";
 import type { Deployment } from "@/api/types";
 import { Confirm } from "@/design/Confirm";
 import { ButtonLink } from "@/design/links";
@@ -25,8 +25,6 @@ import { UpdateModel } from "./UpdateModel";
 export function DeploymentActions({ deployment }: { deployment: Deployment }) {
   const { t } = useLingui();
   const can = useCanHere();
-  // An archived project is read-only, but what runs in it can be stopped.
-  const holds = useHoldsHere();
   const param = useProjectParam();
   const navigate = useNavigate();
   const act = useDeploymentAction();
@@ -66,7 +64,7 @@ export function DeploymentActions({ deployment }: { deployment: Deployment }) {
           {t`Start`}
         </Button>
       )}
-      {holds("inference:write") && mayDo(deployment, "stop") && (
+      {may && mayDo(deployment, "stop") && (
         <Button
           variant="default"
           leftSection={<IconSquare size={15} />}
