@@ -57,6 +57,8 @@ class TrainingSpec(TaskOptions):
     """The shapes of the rows from which the method can learn."""
     generates: ClassVar[bool] = True
     """True if the tuned model writes text, so that it can be deployed and evaluated."""
+    one_process: ClassVar[bool] = False
+    """True if the method can't train in several processes."""
     training_data: ClassVar[tuple[str, ...]] = ("dataset",)
     """The fields that name data to learn from; ``eval_dataset`` is only measured."""
 
@@ -90,6 +92,15 @@ class TrainingSpec(TaskOptions):
     def _one_process_for_each_gpu(self) -> "TrainingSpec":
         if self.resources.gpus and (self.processes or 0) > self.resources.gpus:
             raise ValueError("with GPUs there is at most one process for each; ask for more gpus")
+        return self
+
+    @model_validator(mode="after")
+    def _processes_fit_the_method(self) -> "TrainingSpec":
+        if self.one_process and self.all_processes > 1:
+            raise ValueError(
+                f"the method {self.method} trains in one process; leave nodes and processes out, "
+                "and ask for at most one of gpus"
+            )
         return self
 
     @model_validator(mode="after")
@@ -216,6 +227,7 @@ class ClassificationSpec(TuningSpec):
 
     reads = frozenset({DataShape.CLASSIFICATION})
     generates = False
+    one_process = True
 
     method: Literal[TrainingMethod.CLASSIFICATION] = TrainingMethod.CLASSIFICATION
     label_separator: str | None = Field(
@@ -228,15 +240,6 @@ class ClassificationSpec(TuningSpec):
     class_weights: Literal["none", "balanced"] = Field(
         "none", description="balanced lets all labels count equally, although some have fewer rows"
     )
-
-    @model_validator(mode="after")
-    def _one_process(self) -> "ClassificationSpec":
-        if self.all_processes > 1:
-            raise ValueError(
-                f"the method {self.method} trains in one process; leave nodes and processes out, "
-                "and ask for at most one of gpus"
-            )
-        return self
 
     @model_validator(mode="after")
     def _one_label_is_balanced(self) -> "ClassificationSpec":
@@ -258,19 +261,11 @@ class PreferenceSpec(TrainingSpec):
     """
 
     reads = frozenset({DataShape.PREFERENCE})
+    one_process = True
 
     lora: PreferenceLora = Field(default_factory=PreferenceLora)
     learning_rate: float = Field(5e-5, gt=0, lt=1)
     batch_size: int = Field(8, ge=1, le=4096, description="pairs per step")
-
-    @model_validator(mode="after")
-    def _one_process(self) -> "PreferenceSpec":
-        if self.all_processes > 1:
-            raise ValueError(
-                f"the method {self.method} trains in one process; leave nodes and processes out, "
-                "and ask for at most one of gpus"
-            )
-        return self
 
 
 class DpoSpec(PreferenceSpec):

@@ -75,6 +75,18 @@ class EncodedRows:
         """The total number of tokens in the loss over all kept rows."""
         return sum(row.learned_tokens for row in self.rows)
 
+    def describe(self) -> dict[str, Any]:
+        """Return counts of rows and tokens for the timeline."""
+        return {
+            "total": self.total,
+            "used": len(self.rows),
+            "truncated": self.truncated,
+            # A template's reasons may quote the rows, so each row may have a reason of its own.
+            "dropped": dict(self.dropped.most_common(10)),
+            "tokens": self.tokens,
+            "learned_tokens": self.learned_tokens,
+        }
+
 
 NO_CONVERSATION = "no conversation can be read from it"
 NO_ANSWER = "it has no assistant's message to learn from"

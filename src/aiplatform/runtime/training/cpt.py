@@ -15,7 +15,6 @@ from aiplatform.runtime.loading import choose_precision, context_length, load_we
 from aiplatform.runtime.packing import mix, pack
 from aiplatform.runtime.rows import Encoded, EncodedRows, encode_dataset
 from aiplatform.runtime.training import ranks, setup, sharding
-from aiplatform.runtime.training.sft import as_dataset, describe, last_evaluation
 
 UNCUT = 1 << 30
 """More tokens than any text has: a block ends inside a text, but no text is cut."""
@@ -46,14 +45,14 @@ def run_cpt(job: Job, report: Reporter) -> dict[str, Any]:
     length = min(spec.max_length, context_length(base))
     rows = read_texts(job, "dataset", "dataset", tokenizer)
     blocks = pack(rows, tokenizer, length=length, seed=spec.seed)
-    report.event("rows", **describe(rows), blocks=len(blocks))
+    report.event("rows", **rows.describe(), blocks=len(blocks))
     if spec.replay_dataset is not None:
         blocks = with_replay(blocks, job, spec, tokenizer, length, report)
     held_out = None
     if spec.eval_dataset is not None:
         held_out_rows = read_texts(job, "eval_dataset", "held-out dataset", tokenizer)
         held_out = pack(held_out_rows, tokenizer, length=length)
-        report.event("held_out_rows", **describe(held_out_rows), blocks=len(held_out))
+        report.event("held_out_rows", **held_out_rows.describe(), blocks=len(held_out))
 
     # Model and trainer.
     import torch
@@ -61,7 +60,7 @@ def run_cpt(job: Job, report: Reporter) -> dict[str, Any]:
 
     from aiplatform.runtime.environment import environment
     from aiplatform.runtime.training.reporting import PROGRESS_AFTER_TRAINING, ReportingCallback
-    from aiplatform.runtime.training.trainer import PlatformTrainer, collate
+    from aiplatform.runtime.training.trainer import PlatformTrainer, as_dataset, collate
 
     report.event("environment", **environment())
     precision = choose_precision(spec.precision)
@@ -86,8 +85,8 @@ def run_cpt(job: Job, report: Reporter) -> dict[str, Any]:
                 max_length=None,
             ),
             peft_config=adapter,
-            train_dataset=as_dataset(EncodedRows(blocks)),
-            eval_dataset=as_dataset(EncodedRows(held_out)) if held_out else None,
+            train_dataset=as_dataset({"": blocks}),
+            eval_dataset=as_dataset({"": held_out}) if held_out else None,
             processing_class=tokenizer,
             data_collator=partial(collate, pad=tokenizer.pad_token_id),
             callbacks=[reporting],
@@ -103,7 +102,8 @@ def run_cpt(job: Job, report: Reporter) -> dict[str, Any]:
         "blocks": len(blocks),
     }
     if held_out is not None:
-        result |= last_evaluation(trainer)
+        values = setup.last_evaluation(trainer)
+        result |= {"eval_loss": values["eval_loss"], "perplexity": values["eval_perplexity"]}
 
     # Files.
     report.phase("save")
@@ -135,7 +135,7 @@ def with_replay(
     replay = pack(rows, tokenizer, length=length, seed=spec.seed)
     mixed = mix(blocks, replay, spec.replay_share)
     added = len(mixed) - len(blocks)
-    report.event("replay_rows", **describe(rows), blocks=added, share=round(added / len(mixed), 4))
+    report.event("replay_rows", **rows.describe(), blocks=added, share=round(added / len(mixed), 4))
     return mixed
 
 

@@ -11,8 +11,10 @@ from aiplatform.protocol.messages import Job
 from aiplatform.runtime.channel import Reporter
 from aiplatform.runtime.pairs import EncodedPairs, Pair, encode_pairs
 from aiplatform.runtime.rows import IGNORED
+from aiplatform.runtime.training import setup
 from aiplatform.runtime.training.reporting import series_name
 from aiplatform.runtime.training.trainer import CheckpointedTrainer, collate
+from aiplatform.runtime.training.trainer import as_dataset as encoded_dataset
 
 
 def encode_inputs(
@@ -38,21 +40,10 @@ def encode_inputs(
 
 
 def as_dataset(pairs: Sequence[Pair]) -> Any:
-    """Return the pairs as a dataset for the trainer: an in-memory Arrow table without a cache."""
-    import numpy as np
-    import pyarrow as pa
-    from datasets import Dataset
-
-    columns = {}
-    for name in Pair._fields:
-        sides = [getattr(pair, name) for pair in pairs]
-        offsets = pa.array(
-            np.cumsum([0, *(len(side.input_ids) for side in sides)]), type=pa.int64()
-        )
-        for part in ("input_ids", "labels"):
-            values = pa.array(np.concatenate([getattr(side, part) for side in sides]))
-            columns[f"{name}_{part}"] = pa.LargeListArray.from_arrays(offsets, values)
-    return Dataset(pa.table(columns))
+    """Return the pairs as a dataset for the trainer, with the columns of both sides."""
+    return encoded_dataset(
+        {f"{name}_": [getattr(pair, name) for pair in pairs] for name in Pair._fields}
+    )
 
 
 def collate_pairs(rows: list[dict[str, list[int]]], pad: int) -> dict[str, Any]:
@@ -128,11 +119,7 @@ def last_figures(trainer: Any, *, evaluated: bool) -> dict[str, float]:
         name: named[name] for name in ("reward_accuracy", "reward_margin") if name in named
     }
     if evaluated:
-        values: dict[str, float] = {}
-        for entry in trainer.state.log_history:
-            if "eval_loss" in entry and entry["step"] == trainer.state.global_step:
-                values = entry
-        values = values or trainer.evaluate()
+        values = setup.last_evaluation(trainer)
         figures |= {
             name: values[name]
             for name in ("eval_loss", "eval_reward_accuracy", "eval_reward_margin")

@@ -90,6 +90,15 @@ def training_figures(trainer: Any, precision: Any, seconds_per_step: float) -> d
     }
 
 
+def last_evaluation(trainer: Any) -> dict[str, float]:
+    """Return the held-out figures after the last step, evaluating now if necessary."""
+    values: dict[str, float] = {}
+    for entry in trainer.state.log_history:
+        if "eval_loss" in entry and entry["step"] == trainer.state.global_step:
+            values = entry
+    return values or trainer.evaluate()
+
+
 def versions(spec: TrainingSpec) -> dict[str, str]:
     """Return the versions of the packages that are named in the model card."""
     return {name: version(name) for name in reported_packages(spec)}

@@ -16,7 +16,7 @@ from aiplatform.runtime.loading import (
     context_length,
     load_weights,
 )
-from aiplatform.runtime.rows import EncodedRows, encode_dataset, turn_ends
+from aiplatform.runtime.rows import encode_dataset, turn_ends
 from aiplatform.runtime.training import ranks, setup, sharding
 
 
@@ -41,7 +41,7 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
     rows = encode_dataset(
         Path(job.inputs["dataset"]), tokenizer, max_length=max_length, learn=spec.loss
     )
-    report.event("rows", **describe(rows))
+    report.event("rows", **rows.describe())
     held_out = None
     if "eval_dataset" in job.inputs:
         held_out = encode_dataset(
@@ -51,7 +51,7 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
             learn=spec.loss,
             dataset_name="held-out dataset",
         )
-        report.event("held_out_rows", **describe(held_out))
+        report.event("held_out_rows", **held_out.describe())
 
     # Model and trainer.
     import torch
@@ -59,7 +59,7 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
 
     from aiplatform.runtime.environment import environment
     from aiplatform.runtime.training.reporting import PROGRESS_AFTER_TRAINING, ReportingCallback
-    from aiplatform.runtime.training.trainer import PlatformTrainer, collate
+    from aiplatform.runtime.training.trainer import PlatformTrainer, as_dataset, collate
 
     report.event("environment", **environment())
     precision = choose_precision(spec.precision)
@@ -85,8 +85,8 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
                 neftune_noise_alpha=spec.neftune_alpha,
             ),
             peft_config=adapter,
-            train_dataset=as_dataset(rows),
-            eval_dataset=as_dataset(held_out) if held_out else None,
+            train_dataset=as_dataset({"": rows.rows}),
+            eval_dataset=as_dataset({"": held_out.rows}) if held_out else None,
             processing_class=tokenizer,
             data_collator=partial(collate, pad=tokenizer.pad_token_id),
             callbacks=[reporting],
@@ -101,7 +101,8 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
         "rows_dropped": rows.dropped.total(),
     }
     if held_out is not None:
-        result |= last_evaluation(trainer)
+        values = setup.last_evaluation(trainer)
+        result |= {"eval_loss": values["eval_loss"], "perplexity": values["eval_perplexity"]}
 
     # Files.
     report.phase("save")
@@ -123,43 +124,3 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
         )
     report.progress(1.0)
     return result
-
-
-def describe(rows: EncodedRows) -> dict[str, Any]:
-    """Return counts of a dataset's rows and tokens for the timeline."""
-    return {
-        "total": rows.total,
-        "used": len(rows.rows),
-        "truncated": rows.truncated,
-        # A template's reasons may quote the rows, so there may be a different reason for each row.
-        "dropped": dict(rows.dropped.most_common(10)),
-        "tokens": rows.tokens,
-        "learned_tokens": rows.learned_tokens,
-    }
-
-
-def as_dataset(rows: EncodedRows) -> Any:
-    """Return the rows as a dataset for the trainer: an in-memory Arrow table without a cache."""
-    import numpy as np
-    import pyarrow as pa
-    from datasets import Dataset
-
-    lengths = [len(row.input_ids) for row in rows.rows]
-    offsets = pa.array(np.cumsum([0, *lengths]), type=pa.int64())
-    columns = {
-        name: pa.LargeListArray.from_arrays(
-            offsets, pa.array(np.concatenate([getattr(row, name) for row in rows.rows]))
-        )
-        for name in ("input_ids", "labels")
-    }
-    return Dataset(pa.table(columns))
-
-
-def last_evaluation(trainer: Any) -> dict[str, float]:
-    """Return held-out loss and perplexity after the last step, evaluating now if necessary."""
-    values: dict[str, float] = {}
-    for entry in trainer.state.log_history:
-        if "eval_loss" in entry and entry["step"] == trainer.state.global_step:
-            values = entry
-    values = values or trainer.evaluate()
-    return {"eval_loss": values["eval_loss"], "perplexity": values["eval_perplexity"]}

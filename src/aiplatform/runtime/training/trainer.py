@@ -2,6 +2,7 @@
 
 import math
 import random
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +219,27 @@ def restore_random_state(state: dict[str, Any]) -> None:
     torch.set_rng_state(state["torch"])
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state_all(state["cuda"])
+
+
+def as_dataset(texts: Mapping[str, Sequence[Encoded]]) -> Any:
+    """Return encoded texts as a dataset for the trainer: an Arrow table in memory, without a cache.
+
+    Args:
+        texts: one or more texts for each row, keyed by a prefix of the names of their columns,
+            ``input_ids`` and ``labels``.
+    """
+    import pyarrow as pa
+    from datasets import Dataset
+
+    columns = {}
+    for prefix, encoded in texts.items():
+        offsets = pa.array(
+            np.cumsum([0, *(len(text.input_ids) for text in encoded)]), type=pa.int64()
+        )
+        for name in Encoded._fields:
+            values = pa.array(np.concatenate([getattr(text, name) for text in encoded]))
+            columns[f"{prefix}{name}"] = pa.LargeListArray.from_arrays(offsets, values)
+    return Dataset(pa.table(columns))
 
 
 def collate(rows: list[dict[str, list[int]]], pad: int, multiple: int = 1) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from sqlalchemy.types import Text
 from aiplatform.protocol.encoding import clean_text
 from aiplatform.protocol.enums import ModelStatus, TaskStatus
 from aiplatform.protocol.permissions import WILDCARD, Permission
+from aiplatform.protocol.trainings import SPECS
 from aiplatform.server.core import storage
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.storage import Blob, BlobRef, StoredFile
@@ -30,7 +31,7 @@ UNFINISHED = [status.value for status in TaskStatus if not status.is_final]
 Base = aliased(Model, name="base")
 
 EXPERIMENTS = View("experiments", "id", "uuid", "name")
-DATASET_ROLES = ("dataset", "replay_dataset", "eval_dataset")
+DATASET_ROLES = ("eval_dataset", *{role for spec in SPECS.values() for role in spec.training_data})
 """Roles of the datasets that a training reads."""
 
 DATASETS = View("datasets", "id", "uuid", "project_id")
