@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Page, Response, Route
 
 ROLES = ("viewer", "developer", "owner", "administrator")
-CONTROLS = "main button, header button, main [role=tab], main [role=switch]"
+CONTROLS = "main button, main [role=tab], main [role=switch]"
+HEADER = "header button"
+"""The controls of the header, which are the same on every page."""
 LABELS = """all => all.map((one) =>
     (one.ariaLabel || one.textContent || '').trim().replace(/[0-9a-f]{8,}/g, '…').slice(0, 40))"""
 REFUSAL = {
@@ -81,6 +83,7 @@ class Presser:
         self.role = role
         self.at = ""
         self.refused: set[str] = set()
+        self.controls = CONTROLS
         page.on("response", self._on_response)
         page.route("**/v1/**", self._on_request)
 
@@ -99,11 +102,12 @@ class Presser:
             self.refused.add(f"{self.at}: {request.method} {path}")
         route.fulfill(status=422, json=REFUSAL, content_type="application/problem+json")
 
-    def visit(self, address: str) -> None:
+    def visit(self, address: str, controls: str = CONTROLS) -> None:
         """Press each control of a page once; rows of a list repeat the same ones."""
         self.at = address
+        self.controls = controls
         self._open(address)
-        labels: list[str] = self.page.locator(CONTROLS).evaluate_all(LABELS)
+        labels: list[str] = self.page.locator(self.controls).evaluate_all(LABELS)
         first = {label: index for index, label in reversed(list(enumerate(labels)))}
         for label, index in sorted(first.items(), key=lambda item: item[1]):
             self.at = f"{address} “{label}”"
@@ -119,11 +123,11 @@ class Presser:
         self.page.wait_for_timeout(250)
 
     def _label(self, index: int) -> str:
-        labels: list[str] = self.page.locator(CONTROLS).evaluate_all(LABELS)
+        labels: list[str] = self.page.locator(self.controls).evaluate_all(LABELS)
         return labels[index] if index < len(labels) else ""
 
     def _press(self, index: int) -> None:
-        control = self.page.locator(CONTROLS).nth(index)
+        control = self.page.locator(self.controls).nth(index)
         if not control.is_visible() or not control.is_enabled():
             return
         control.click(timeout=2000, force=True)
@@ -144,7 +148,7 @@ class Presser:
         for place in range(self.page.get_by_role("menuitem").count()):
             entries = self.page.get_by_role("menuitem")
             if not entries.count():
-                self.page.locator(CONTROLS).nth(index).click(timeout=2000, force=True)
+                self.page.locator(self.controls).nth(index).click(timeout=2000, force=True)
                 self.page.wait_for_timeout(120)
             if self.page.get_by_role("menuitem").count() <= place:
                 return
@@ -194,6 +198,7 @@ def test_no_control_is_refused(
     state: Any = signed_in_state(platform, people[role], PASSWORD)
     with open_window(state=state) as window:
         presser = Presser(window.page, role)
+        presser.visit("/", HEADER)
         for address in filter(None, (fill(pattern, known) for pattern in page_patterns())):
             if is_for_others(role, address):
                 continue
