@@ -30,6 +30,11 @@ from tests.data.conftest import Upload, jsonl
         ({"instruction": "x", "output": "y"},
          {"instruction": "prompt", "output": "completion"}, "prompt_completion"),
         ({"text": "x", "label": "y"}, {"text": "label", "label": "text"}, "classification"),
+        ({"q": "x", "a": "y", "good": False},
+         {"q": "prompt", "a": "completion", "good": "label"}, "unpaired_preference"),
+        # Labels count only if the mapping names them.
+        ({"prompt": "x", "completion": "y", "label": True},
+         {"prompt": "prompt", "completion": "completion"}, "prompt_completion"),
     ],
 )  # fmt: skip
 def test_mapping_columns_gives_the_shape(
@@ -57,6 +62,11 @@ def test_mapped_columns_become_messages(upload: Upload) -> None:
         ({"q": "x", "prompt": "y"}, {"q": "prompt"}, "map_taken"),
         ({"q": "x"}, {"q": "prompt"}, "map_no_shape"),
         ({"q": "x", "a": "y"}, {"q": "prompt", "a": "label"}, "map_no_shape"),
+        (
+            {"q": "x", "a": "y", "good": "yes"},
+            {"q": "prompt", "a": "completion", "good": "label"},
+            "map_no_shape",
+        ),
         ({"q": 1, "a": 2}, {"q": "prompt", "a": "completion"}, "map_no_shape"),
         ({"q": "x"}, {"q": "messages"}, "map_no_shape"),
     ],
@@ -71,6 +81,25 @@ def test_value_that_does_not_fit_the_mapping_is_refused_with_its_line(upload: Up
     data = jsonl({"q": "x", "a": "y"}, {"q": 1, "a": "y"})
     error = upload.error(data, "x.jsonl", map={"q": "prompt", "a": "completion"})
     assert (error.reason, error.line) == ("text_expected", 2)
+
+
+def test_label_that_is_no_boolean_is_refused_with_its_line(upload: Upload) -> None:
+    row = {"prompt": "x", "completion": "y"}
+    rows = [row | {"label": True}] * 100
+    error = upload.error(jsonl(*rows, row | {"label": "good"}), "x.jsonl")
+    assert (error.reason, error.line) == ("boolean_expected", 101)
+    csv = b"prompt,completion,label\n" + b"x,y,true\n" * 99 + b"x,y,\n" + b"x,y,maybe\n"
+    error = upload.error(csv, "x.csv")
+    assert (error.reason, error.line) == ("boolean_expected", 102)
+    error = upload.error(csv, "x.csv", types={"label": "text"})
+    assert error.reason == "type_of_content"
+    assert "it is boolean" in str(error)
+
+
+def test_labels_of_csv_are_booleans(upload: Upload) -> None:
+    rows = upload(b"question,answer,kto_tag\nx,y,True\nx,z,\n", "x.csv")
+    assert upload.found["shape"] == "unpaired_preference"
+    assert [row["label"] for row in rows] == [True, None]
 
 
 @pytest.mark.parametrize(

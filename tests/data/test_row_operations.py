@@ -115,6 +115,9 @@ class TestAppend:
         labels: Rows = [{"text": "a", "label": 1}, {"text": "b", "label": 2}]
         made = do(labels, "upsert", [{"text": "a", "label": "one"}], key="text")
         assert [row["label"] for row in made["rows"][0]] == ["one", 2]
+        rated = [{"prompt": "a", "completion": "b", "label": True}]
+        with pytest.raises(MalformedData, match="“label” is a column that training reads"):
+            do(rated, "upsert", [{"prompt": "a", "label": "good"}], key="prompt")
 
     def test_append_gives_the_same_bytes_as_one_upload(self, do: Do, make: Make) -> None:
         answer = do(BASE[:3], "append", BASE[3:])

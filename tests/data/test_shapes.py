@@ -44,6 +44,17 @@ GPT = {"from": "gpt", "value": "hello"}
          {"question": "prompt", "answer": "completion"}),
         ({"input": "a", "output": "b"}, DataShape.PROMPT_COMPLETION,
          {"input": "prompt", "output": "completion"}),
+        ({"prompt": "a", "completion": "b", "label": True}, DataShape.UNPAIRED_PREFERENCE, {}),
+        ({"prompt": [USER], "completion": [ANSWER], "label": False},
+         DataShape.UNPAIRED_PREFERENCE, {}),
+        ({"instruction": "a", "input": "", "output": "b", "kto_tag": True},
+         DataShape.UNPAIRED_PREFERENCE,
+         {"instruction": "prompt", "output": "completion", "kto_tag": "label"}),
+        ({"input": "a", "output": "b", "label": True}, DataShape.UNPAIRED_PREFERENCE,
+         {"input": "prompt", "output": "completion"}),
+        ({"prompt": "a", "completion": "b", "label": 1}, DataShape.PROMPT_COMPLETION, {}),
+        ({"prompt": "a", "completion": "b", "label": "true"}, DataShape.PROMPT_COMPLETION, {}),
+        ({"prompt": "a", "completion": "b", "label": None}, DataShape.PROMPT_COMPLETION, {}),
         ({"text": "a", "label": 1}, DataShape.CLASSIFICATION, {}),
         ({"sentence": "a", "sentiment": "good"}, DataShape.CLASSIFICATION,
          {"sentence": "text", "sentiment": "label"}),
@@ -71,6 +82,15 @@ def test_recognise_one_valid_value_decides() -> None:
     assert found.shape is DataShape.CHAT
     assert found.conversations == {"messages": CHAT}
     assert recognise(columns({"text": 5}, {"text": "x"})).texts == {"text"}
+
+
+def test_recognise_reads_words_as_booleans_only_without_types() -> None:
+    rows = [{"prompt": "a", "completion": "b", "label": word} for word in ("TRUE", "", "false")]
+    assert recognise(columns(*rows), untyped=True).shape is DataShape.UNPAIRED_PREFERENCE
+    assert recognise(columns(*rows)).shape is DataShape.PROMPT_COMPLETION
+    for word in ("yes", ""):
+        row = {"prompt": "a", "completion": "b", "label": word}
+        assert recognise(columns(row), untyped=True).shape is DataShape.PROMPT_COMPLETION
 
 
 def test_recognise_tells_columns_of_conversations_and_texts() -> None:
@@ -125,6 +145,11 @@ def test_recognise_accepts_arrow_columns() -> None:
         ({"prompt": "hi", "chosen": [USER, ANSWER], "rejected": [USER]}, DataShape.PREFERENCE,
          [USER, ANSWER]),
         ({"chosen": [USER, ANSWER], "rejected": [USER]}, DataShape.PREFERENCE, [USER, ANSWER]),
+        ({"prompt": "add", "input": "1 2", "completion": "4", "label": False},
+         DataShape.UNPAIRED_PREFERENCE,
+         [{"role": "user", "content": "add\n1 2"}, {"role": "assistant", "content": "4"}]),
+        ({"prompt": [USER], "completion": [ANSWER], "system": "be brief", "label": True},
+         DataShape.UNPAIRED_PREFERENCE, [SYSTEM, USER, ANSWER]),
     ],
 )  # fmt: skip
 def test_to_messages_converts_each_shape(

@@ -81,6 +81,8 @@ def write_dataset(target: Path, rows: list[dict[str, Any]]) -> Path:
 
     table = pa.Table.from_pylist(rows)
     shape = next(shape for column, shape in SHAPES.items() if column in table.column_names)
+    if {"completion", "label"} <= set(table.column_names):
+        shape = "unpaired_preference"
     metadata = {"aiplatform.shape": shape, "aiplatform.format": "jsonl"}
     pq.write_table(table.replace_schema_metadata(metadata), target)
     return target

@@ -214,6 +214,18 @@ def test_encode_dataset_without_usable_rows_raises_with_the_reason(
         encode_dataset(data, tokenizer, max_length=20)
 
 
+def test_encode_dataset_reads_only_answers_labelled_good(
+    tokenizer: Any, make_dataset: MakeDataset
+) -> None:
+    rows = [
+        {"prompt": "Hi", "completion": answer, "label": label}
+        for answer, label in (("Hello.", True), ("Go away.", False), ("Maybe.", None))
+    ]
+    encoded = encode_dataset(make_dataset(rows), tokenizer, max_length=100)
+    assert [learned(tokenizer, row) for row in encoded.rows] == ["Hello.<|im_end|>"]
+    assert encoded.dropped == {rows_module.NOT_GOOD: 2}
+
+
 def test_encode_dataset_refuses_a_table(tokenizer: Any, make_dataset: MakeDataset) -> None:
     with pytest.raises(JobError, match="of the shape 'table'"):
         encode_dataset(make_dataset([{"x": 1, "y": 2}]), tokenizer, max_length=20)

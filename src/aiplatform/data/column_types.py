@@ -7,6 +7,7 @@ of more than 15 digits stay text. Dates and times are stored as the text they ar
 canonical schema names those columns (see :func:`~aiplatform.data.canonical.dated_columns`).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -75,6 +76,12 @@ BY_LABEL = {
     "timestamp": Kind.TIMESTAMP,
 }
 """Types that an uploader can set, and that a column keeps from version to version."""
+
+
+def boolean_word(text: str) -> bool | None:
+    """Return True if a text is a boolean, False if it is not, and None if it means no value."""
+    word = text.strip()
+    return None if word in NULL_WORDS else re.match(BOOLEAN, word) is not None
 
 
 def without_null_words(texts: pa.Array) -> pa.Array:

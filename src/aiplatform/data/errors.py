@@ -133,8 +133,8 @@ REASONS: dict[str, Words] = {
         "请更正该值，或为此列指定其他类型（types；--type COLUMN=text）",
     ),
     "type_of_content": Words(
-        "“{column}” can't have the type {expected}: in rows of the shape {shape} it is text",
-        "“{column}”不能是 {expected} 类型：在 {shape} 形态的数据中，该列是文本",
+        "“{column}” can't have the type {expected}: in rows of the shape {shape} it is {needed}",
+        "“{column}”不能是 {expected} 类型：在 {shape} 形态的数据中，该列的类型是 {needed}",
     ),
     "columns_none": Words("there are no columns", "没有任何列"),
     "arrow_invalid": Words(
@@ -159,6 +159,10 @@ REASONS: dict[str, Words] = {
     ),
     "text_expected": Words(
         "“{column}” must be text, this is {found}", "“{column}”应为文本，此处是{found}"
+    ),
+    "boolean_expected": Words(
+        "“{column}” must be true (a good answer) or false (a bad one), this is {value}",
+        "“{column}”应为 true（好的回答）或 false（差的回答），此处是 {value}",
     ),
     "messages_not_list": Words(
         "“{column}” must be a list of messages, this is {found}",

@@ -25,6 +25,7 @@ from aiplatform.data.column_kinds import (
 from aiplatform.data.column_types import (
     BY_LABEL,
     Evidence,
+    boolean_word,
     convert_to_given_type,
     convert_to_inferred_type,
     first_unfit,
@@ -85,9 +86,9 @@ class Plan:
         mapped: Mapping[str, str] | None = None,
         typing: Typing | None = None,
     ) -> None:
-        self.recognition = recognise(first.columns, mapped)
-        self.kinds: dict[str, Kind] = {}
         self.typing = typing or Typing()
+        self.recognition = recognise(first.columns, mapped, untyped=self.typing.untyped)
+        self.kinds: dict[str, Kind] = {}
         self.explicit_kinds = self._explicit_kinds(first)
         self._evidence: dict[str, Evidence] = {}
         self._is_frozen = False
@@ -99,15 +100,24 @@ class Plan:
             if name not in first.columns:
                 raise MalformedData("column_unknown", column=name)
             canonical = self.recognition.renames.get(name, name)
-            if canonical in self.recognition.texts and label != "text":
+            needed = self._needed_type(canonical)
+            if needed not in {None, label}:
                 raise MalformedData(
                     "type_of_content",
                     column=name,
                     expected=label,
                     shape=str(self.recognition.shape),
+                    needed=needed,
                 )
             given[canonical] = BY_LABEL[label]
-        return self._kept_kinds(first, given) | given
+        booleans = dict.fromkeys(self.recognition.booleans, Kind.BOOL)
+        return self._kept_kinds(first, given) | given | (booleans if self.typing.untyped else {})
+
+    def _needed_type(self, canonical: str) -> str | None:
+        """Return the type that the shape requires of a column; None if it may have any type."""
+        if canonical in self.recognition.texts:
+            return "text"
+        return "boolean" if canonical in self.recognition.booleans else None
 
     def _kept_kinds(self, first: Chunk, given: Mapping[str, Kind]) -> dict[str, Kind]:
         """Return the types that were set for an earlier version and still apply, by column."""
@@ -117,9 +127,7 @@ class Plan:
         return {
             name: BY_LABEL[label]
             for name, label in self.typing.explicit_types.items()
-            if name in here
-            and name not in given
-            and not (name in self.recognition.texts and label != "text")
+            if name in here and name not in given and self._needed_type(name) in {None, label}
         }
 
     def explicit_types(self) -> dict[str, str]:
@@ -159,6 +167,8 @@ class Plan:
                 values = pa.array(given, pa.string())
             if canonical in known.texts:
                 _require_text(chunk, name, values)
+            if canonical in known.booleans:
+                _require_booleans(chunk, name, values, untyped=self.typing.untyped)
             if canonical in self.explicit_kinds:
                 position = first_unfit(values, self.explicit_kinds[canonical])
                 if position is not None:
@@ -384,6 +394,17 @@ def _require_text(chunk: Chunk, name: str, values: Values) -> None:
     for row, value in enumerate(values):
         if value is not None and type(value) is not str:
             raise chunk.error(row, "text_expected", column=name, found=type_words(value))
+
+
+def _require_booleans(chunk: Chunk, name: str, values: Values, *, untyped: bool) -> None:
+    if isinstance(values, pa.Array):
+        if pa.types.is_boolean(values.type) or values.null_count == len(values):
+            return
+        values = values.to_pylist()
+    for row, value in enumerate(values):
+        if value is None or type(value) is bool or (untyped and boolean_word(value) is not False):
+            continue
+        raise chunk.error(row, "boolean_expected", column=name, value=str(value)[:80])
 
 
 def _first_unencodable(chunk: Chunk, name: str, values: Values) -> MalformedData:

@@ -5,6 +5,8 @@ Columns by shape, with the alternative names that are recognised in parentheses:
 - chat: ``messages`` (conversations, conversation), lists of ``role`` and ``content``
 - ShareGPT: ``conversations`` (messages, conversation), lists of ``from`` and ``value``; ``system``
 - preference: ``prompt`` (question, query, instruction), ``chosen``, ``rejected``; ``system``
+- unpaired preference: ``prompt`` (question, query, instruction, input), ``completion`` (response,
+  answer, output), boolean ``label`` (kto_tag); ``input``, ``system``
 - Alpaca: ``instruction``, ``output`` (response, answer), ``input`` (context), ``history``,
   ``system``
 - prompt/completion: ``prompt`` (question, query, input), ``completion`` (response, answer, output);
@@ -13,7 +15,7 @@ Columns by shape, with the alternative names that are recognised in parentheses:
 - text: ``text`` (content, document)
 - table: anything else
 
-Columns with an alternative name are renamed; all other columns are kept. In preference pairs and
+Columns with an alternative name are renamed; all other columns are kept. In preferences and
 prompt/completion, each of the columns may contain conversations instead of text.
 """
 
@@ -24,6 +26,7 @@ from typing import Any
 import pyarrow as pa
 
 from aiplatform.data.chunk import Values
+from aiplatform.data.column_types import boolean_word
 from aiplatform.data.conversations import CHAT, SHAREGPT, Spelling, spelling_of
 from aiplatform.data.errors import MalformedData
 from aiplatform.protocol.enums import DataShape
@@ -43,12 +46,14 @@ class Recognition:
         renames: Canonical names, keyed by the name that was found, where they differ.
         conversations: Canonical columns that must contain conversations, with their spelling.
         texts: Canonical columns that must contain text.
+        booleans: Canonical columns that must contain booleans.
     """
 
     shape: DataShape
     renames: dict[str, str] = field(default_factory=dict)
     conversations: dict[str, Spelling] = field(default_factory=dict)
     texts: frozenset[str] = frozenset()
+    booleans: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +65,7 @@ class _Rule:
         required: Canonical names of the required columns, each with the names it may have.
         optional: The same for columns that may be missing.
         any_scalar: Columns that may contain any scalar, not only text.
+        booleans: Required columns that must contain booleans. A mapping must name them.
         may_converse: True if columns may contain conversations instead of text.
     """
 
@@ -67,6 +73,7 @@ class _Rule:
     required: dict[str, tuple[str, ...]]
     optional: dict[str, tuple[str, ...]] = field(default_factory=dict)
     any_scalar: frozenset[str] = frozenset()
+    booleans: frozenset[str] = frozenset()
     may_converse: bool = False
 
 
@@ -75,6 +82,18 @@ RULES = (
         DataShape.PREFERENCE,
         {"chosen": ("chosen",), "rejected": ("rejected",)},
         {"prompt": ("prompt", "question", "query", "instruction"), "system": ("system",)},
+        may_converse=True,
+    ),
+    # This rule is the first of those that read answers, because bad answers must not be learned.
+    _Rule(
+        DataShape.UNPAIRED_PREFERENCE,
+        {
+            "prompt": ("prompt", "question", "query", "instruction", "input"),
+            "completion": ("completion", "response", "answer", "output"),
+            "label": ("label", "kto_tag"),
+        },
+        {"input": ("input",), "system": ("system",)},
+        booleans=frozenset({"label"}),
         may_converse=True,
     ),
     _Rule(
@@ -106,7 +125,10 @@ CONVERSATION_COLUMNS = ("messages", "conversations", "conversation")
 
 
 def recognise(
-    columns: Mapping[str, Values], mapped: Mapping[str, str] | None = None
+    columns: Mapping[str, Values],
+    mapped: Mapping[str, str] | None = None,
+    *,
+    untyped: bool = False,
 ) -> Recognition:
     """Recognise the shape of rows from the first of them, given as columns.
 
@@ -114,12 +136,13 @@ def recognise(
         columns: The values of the first rows, by column.
         mapped: The user's column mapping: names in the file to canonical names. The shape is then
             one that has all these canonical columns.
+        untyped: True if the format has no types, so that booleans are words.
 
     Raises:
         MalformedData: the columns don't fit the mapping.
     """
     if mapped:
-        return _as_mapped(columns, mapped)
+        return _as_mapped(columns, mapped, untyped)
     samples = {name: _sample(values) for name, values in columns.items()}
     for name in CONVERSATION_COLUMNS:
         spelling = spelling_of(samples.get(name, ()))
@@ -134,13 +157,15 @@ def recognise(
                 texts = {"system"} & samples.keys() if spelling is SHAREGPT else frozenset()
                 return Recognition(shape, renames, {canonical: spelling}, frozenset(texts))
     for rule in RULES:
-        found = _match(rule, samples)
+        found = _match(rule, samples, untyped)
         if found is not None:
             return found
     return Recognition(DataShape.TABLE)
 
 
-def _as_mapped(columns: Mapping[str, Values], mapped: Mapping[str, str]) -> Recognition:
+def _as_mapped(
+    columns: Mapping[str, Values], mapped: Mapping[str, str], untyped: bool
+) -> Recognition:
     renames = {name: target for name, target in mapped.items() if name != target}
     for name, target in mapped.items():
         if name not in columns:
@@ -160,8 +185,8 @@ def _as_mapped(columns: Mapping[str, Values], mapped: Mapping[str, str]) -> Reco
                 return Recognition(shape, renames, {canonical: spelling}, texts)
             break
     for rule in RULES:
-        if targets <= {*rule.required, *rule.optional}:
-            found = _match(rule, samples)
+        if rule.booleans <= targets <= {*rule.required, *rule.optional}:
+            found = _match(rule, samples, untyped)
             if found is not None and not targets & found.renames.keys():
                 return replace(found, renames={**renames, **found.renames})
     raise MalformedData(
@@ -175,13 +200,13 @@ def _sample(values: Values) -> list[Any]:
     return [value for value in values[:SAMPLE_ROWS] if value is not None]
 
 
-def _match(rule: _Rule, samples: Mapping[str, Sequence[Any]]) -> Recognition | None:
+def _match(rule: _Rule, samples: Mapping[str, Sequence[Any]], untyped: bool) -> Recognition | None:
     renames: dict[str, str] = {}
     conversations: dict[str, Spelling] = {}
     texts: set[str] = set()
     for canonical, spellings in {**rule.required, **rule.optional}.items():
         name = next((n for n in spellings if n in samples and n not in renames), None)
-        if name is None or not _fits(rule, canonical, samples[name]):
+        if name is None or not _fits(rule, canonical, samples[name], untyped):
             if canonical in rule.required:
                 return None
             continue
@@ -191,17 +216,20 @@ def _match(rule: _Rule, samples: Mapping[str, Sequence[Any]]) -> Recognition | N
             renames[name] = canonical
         if rule.may_converse and spelling_of(samples[name]) is CHAT:
             conversations[canonical] = CHAT
-        elif canonical not in rule.any_scalar:
+        elif canonical not in rule.any_scalar | rule.booleans:
             texts.add(canonical)
-    return Recognition(rule.shape, renames, conversations, frozenset(texts))
+    return Recognition(rule.shape, renames, conversations, frozenset(texts), rule.booleans)
 
 
-def _fits(rule: _Rule, canonical: str, sample: Sequence[Any]) -> bool:
+def _fits(rule: _Rule, canonical: str, sample: Sequence[Any], untyped: bool) -> bool:
     """Return True if a column fits its role in a rule.
 
     One text among the first rows makes a column a text column; other values in it are reported as
-    errors later.
+    errors later. Booleans tell a shape from another one, so all values must be booleans.
     """
+    if canonical in rule.booleans:
+        found = {boolean_word(value) if untyped else type(value) is bool for value in sample}
+        return found - {None} == {True}
     if canonical in rule.any_scalar:
         return not any(isinstance(value, list | dict) for value in sample)
     if rule.may_converse and spelling_of(sample) is CHAT:
@@ -212,8 +240,9 @@ def _fits(rule: _Rule, canonical: str, sample: Sequence[Any]) -> bool:
 def to_messages(row: Mapping[str, Any], shape: DataShape) -> Messages | None:
     """Convert a row to a conversation with the roles of chat templates.
 
-    For preference pairs, this is the chosen side. For Alpaca, ``instruction`` and ``input`` are
-    joined by a line break, as in LLaMA-Factory.
+    For preference pairs, this is the chosen side. For unpaired preferences, it is the answer,
+    whether good or bad. For Alpaca, ``instruction`` and ``input`` are joined by a line break, as in
+    LLaMA-Factory.
 
     Returns:
         Messages of ``role`` (``system``, ``user``, ``assistant``, ``tool``) and ``content``; None
@@ -300,6 +329,13 @@ def _prompt_completion(row: Mapping[str, Any]) -> Messages | None:
     return _pair(row, "completion")
 
 
+def _unpaired_preference(row: Mapping[str, Any]) -> Messages | None:
+    prompt, more = row.get("prompt"), row.get("input")
+    if more and isinstance(prompt, str):
+        row = {**row, "prompt": f"{prompt}\n{more}"}
+    return _pair(row, "completion")
+
+
 def rejected_messages(row: Mapping[str, Any]) -> Messages | None:
     """Return the conversation of a preference pair with the rejected side as its end."""
     return _pair(row, "rejected") or None
@@ -311,6 +347,7 @@ _CONVERTERS: dict[DataShape, Callable[[Mapping[str, Any]], Messages | None]] = {
     DataShape.PREFERENCE: _preference,
     DataShape.PROMPT_COMPLETION: _prompt_completion,
     DataShape.SHAREGPT: _sharegpt,
+    DataShape.UNPAIRED_PREFERENCE: _unpaired_preference,
 }
 
 CONTENT_COLUMNS: dict[DataShape, tuple[str, ...]] = {
@@ -321,6 +358,7 @@ CONTENT_COLUMNS: dict[DataShape, tuple[str, ...]] = {
     DataShape.PROMPT_COMPLETION: ("system", "prompt", "completion"),
     DataShape.SHAREGPT: ("system", "conversations"),
     DataShape.TEXT: ("text",),
+    DataShape.UNPAIRED_PREFERENCE: ("system", "prompt", "input", "completion", "label"),
 }
 """Columns that training reads, by shape; for a table, all columns."""
 
@@ -332,5 +370,6 @@ REQUIRED_COLUMNS: dict[DataShape, tuple[str, ...]] = {
     DataShape.PROMPT_COMPLETION: ("prompt", "completion"),
     DataShape.SHAREGPT: ("conversations",),
     DataShape.TEXT: ("text",),
+    DataShape.UNPAIRED_PREFERENCE: ("prompt", "completion", "label"),
 }
 """Columns in which a row needs a value to be usable for training, by shape."""

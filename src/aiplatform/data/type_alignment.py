@@ -23,6 +23,7 @@ from aiplatform.data.column_types import UNTYPED, Evidence, convert_to_inferred_
 from aiplatform.data.errors import MalformedData
 from aiplatform.data.shapes import CONTENT_COLUMNS
 from aiplatform.data.tables import describe_columns, with_dated
+from aiplatform.protocol.enums import DataShape
 
 ALIGNABLE_TYPES: dict[pa.DataType, tuple[pa.DataType, ...]] = {
     pa.int64(): (pa.int64(), pa.float64()),
@@ -35,7 +36,7 @@ ALIGNABLE_TYPES: dict[pa.DataType, tuple[pa.DataType, ...]] = {
 KINDS = {pa.int64(): Kind.INT, pa.float64(): Kind.FLOAT, pa.bool_(): Kind.BOOL}
 
 ANY_KIND = frozenset({"history", "label"})
-"""Columns of shapes that may hold values of several types."""
+"""Columns that may hold values of several types, except for the label of unpaired preferences."""
 
 Batches = Callable[[list[str]], Iterable[pa.RecordBatch]]
 
@@ -147,6 +148,7 @@ def check_content(existing: pa.Schema, wide: pa.Schema) -> None:
     shape = shape_of_schema(existing)
     before = {column["name"]: column["type"] for column in describe_columns(existing)}
     after = {column["name"]: column["type"] for column in describe_columns(wide)}
+    any_kind = {"history"} if shape is DataShape.UNPAIRED_PREFERENCE else ANY_KIND
     for name in CONTENT_COLUMNS.get(shape, ()):
-        if name in before and name not in ANY_KIND and after[name] != before[name]:
+        if name in before and name not in any_kind and after[name] != before[name]:
             raise MalformedData("content_kind", column=name, existing=before[name])

@@ -128,6 +128,7 @@ class DataShape(StrEnum):
     SHAREGPT = "sharegpt"
     TABLE = "table"
     TEXT = "text"
+    UNPAIRED_PREFERENCE = "unpaired_preference"
 
 
 class TrainingMethod(StrEnum):

@@ -13,7 +13,7 @@ DROPPED = frozenset(
 )
 """Findings whose rows can be dropped, because they list all of their rows."""
 
-UNFIXABLE = frozenset({"boilerplate", "missing_other", "mixed_types", "not_trainable"})
+UNFIXABLE = frozenset({"boilerplate", "missing_other", "mixed_types", "not_trainable", "one_sided"})
 """Findings that only a person can fix."""
 
 GENTLE: dict[str, FixAction] = {

@@ -89,20 +89,24 @@ class EncodedRows:
 
 
 NO_CONVERSATION = "no conversation can be read from it"
+NOT_GOOD = "its answer is not labelled good"
 NO_ANSWER = "it has no assistant's message to learn from"
 NO_TOKENS = "nothing is left to learn from after cutting it to max_length"
 REFUSED = "the model's chat template refuses it"
 
 
-def read_conversations(parquet: Path) -> Iterator[Messages | None]:
-    """Yield each row's conversation, in order; None for a row without one."""
+def read_conversations(parquet: Path) -> Iterator[Messages | str]:
+    """Yield each row's conversation, in order, or the reason why it can't be learned from."""
     from aiplatform.data.canonical import iter_rows, shape_of
     from aiplatform.data.shapes import to_messages
 
     shape = shape_of(parquet)
     for row in iter_rows(parquet):
         messages: Messages | None = to_messages(row, shape)  # type: ignore[assignment]
-        yield messages
+        if shape is DataShape.UNPAIRED_PREFERENCE and row.get("label") is not True:
+            yield NOT_GOOD
+        else:
+            yield messages or NO_CONVERSATION
 
 
 def encode_dataset(
@@ -143,7 +147,10 @@ def encode_dataset(
         )
     else:
         conversations = islice(read_conversations(parquet), max_rows)
-        marked = (mark_answers(tokenizer, messages, learn) for messages in conversations)
+        marked = (
+            messages if isinstance(messages, str) else mark_answers(tokenizer, messages, learn)
+            for messages in conversations
+        )
     iterator = iter(marked)
     while batch := list(islice(iterator, BATCH_ROWS)):
         _encode_batch(batch, tokenizer, max_length, result)

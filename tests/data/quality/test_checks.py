@@ -22,6 +22,9 @@ GOOD: dict[str, list[dict[str, Any]]] = {
     "alpaca": [{"instruction": f"{n}", "input": "", "output": "x"} for n in range(9)],
     "prompt_completion": [{"prompt": f"{n}", "completion": "x", "id": 1} for n in range(9)],
     "preference": [{"prompt": f"{n}", "chosen": "x", "rejected": "y"} for n in range(9)],
+    "unpaired_preference": [
+        {"prompt": f"{n}", "completion": "x", "label": n % 2 == 0} for n in range(9)
+    ],
     "classification": [{"text": f"{n}", "label": n % 2} for n in range(9)],
     "text": [{"text": f"{n}"} for n in range(9)],
 }
@@ -44,6 +47,22 @@ def test_missing_required_value_is_an_error(report: Report) -> None:
     assert finding["severity"] == "error"
     assert finding["examples"] == [{"row": 0, "text": "a"}]
     assert made["score"] == 50
+
+
+def test_missing_label_of_an_answer_is_an_error(report: Report) -> None:
+    rows = [{"prompt": f"{n}", "completion": "b", "label": v} for n, v in enumerate((True, None))]
+    made = report([*rows, {"prompt": "c", "completion": "d", "label": False}])
+    assert (found(made, "missing")["column"], found(made, "missing")["count"]) == ("label", 1)
+
+
+@pytest.mark.parametrize(("label", "words"), [(True, "good"), (False, "bad")])
+def test_answers_that_are_all_labelled_alike_are_an_error(
+    report: Report, label: bool, words: str
+) -> None:
+    made = report([{"prompt": f"{n}", "completion": "b", "label": label} for n in range(3)])
+    finding = found(made, "one_sided")
+    assert (finding["severity"], finding["count"], made["score"]) == ("error", 3, 0)
+    assert finding["message"] == f"all answers are labelled {words}"
 
 
 @pytest.mark.parametrize("value", [None, []])

@@ -81,10 +81,11 @@ def test_first_answer_that_is_too_long_is_cut_after_a_sentence(trimmed: Trimmed)
         ({"instruction": "Tell.", "input": "", "output": LONG}, "output"),
         ({"prompt": "Tell.", "completion": LONG}, "completion"),
         ({"prompt": "Tell.", "chosen": "Yes.", "rejected": LONG}, "rejected"),
+        ({"prompt": "Tell.", "input": "All.", "completion": LONG, "label": True}, "completion"),
         ({"conversations": [{"from": "human", "value": "Tell."}, {"from": "gpt", "value": LONG}]},
          "conversations"),
     ],
-    ids=["alpaca", "completion", "preference", "sharegpt"],
+    ids=["alpaca", "completion", "preference", "unpaired", "sharegpt"],
 )  # fmt: skip
 def test_trim_cuts_the_answer_of_each_shape(
     trimmed: Trimmed, row: dict[str, Any], column: str

@@ -36,3 +36,9 @@ aiplatform datasets upload held.jsonl --name held-out
 python "$PREPARE/chats.py" held.jsonl 9
 aiplatform datasets upload held.jsonl --name held-out
 aiplatform datasets upload examples/held-out.jsonl --name human-eval
+python - <<'PYTHON' > ratings.jsonl
+for number in range(12):
+    print('{"prompt": "What is %d?", "completion": "Number %d.", "label": %s}'
+          % (number, number, "true" if number % 2 else "false"))
+PYTHON
+aiplatform datasets upload ratings.jsonl --name ratings

@@ -105,6 +105,19 @@ def test_evaluation_of_a_tuned_model_compares_it_with_its_base(
     assert progress[-1] == 1.0
 
 
+def test_evaluation_on_labelled_answers_reads_only_the_good_ones(
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
+) -> None:
+    rows = [
+        {"prompt": f"What is {i}?", "completion": "A number.", "label": i % 2 == 0}
+        for i in range(6)
+    ]
+    inputs = {"model": tiny_model, "dataset": make_dataset(rows)}
+    result = run_evaluation(make_job(tmp_path, evaluation_spec(answers=9), inputs), recorded.report)
+    assert result["tokens"] == plain_loss(tiny_model, make_dataset(rows[::2])).tokens
+    assert [a["question"] for a in result["answers"]] == [f"What is {i}?" for i in (0, 2, 4)]
+
+
 def test_evaluation_of_a_base_model_has_no_comparison(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
 ) -> None:

@@ -15,6 +15,7 @@ from aiplatform.data.quality.markup import Markup
 from aiplatform.data.quality.missing import Missing
 from aiplatform.data.quality.mixed_types import MixedTypes
 from aiplatform.data.quality.near_duplicates import NearDuplicates
+from aiplatform.data.quality.one_sided import OneSided
 from aiplatform.data.quality.personal import Personal
 from aiplatform.data.quality.refusals import Refusals
 from aiplatform.data.quality.repeated_answers import RepeatedAnswers
@@ -33,6 +34,7 @@ CHECKS: tuple[type[Check], ...] = (
     NearDuplicates,
     Roles,
     EqualSides,
+    OneSided,
     Personal,
     Damage,
     Languages,

@@ -31,6 +31,7 @@ CUT: dict[DataShape, tuple[str, ...]] = {
     DataShape.PROMPT_COMPLETION: ("completion",),
     DataShape.SHAREGPT: ("conversations",),
     DataShape.TEXT: ("text",),
+    DataShape.UNPAIRED_PREFERENCE: ("completion",),
 }
 """Columns that are shortened, by the shape of the rows."""
 

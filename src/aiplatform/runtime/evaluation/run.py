@@ -119,7 +119,9 @@ def choose_questions(
     if not spec.answers or shape_of(data) is DataShape.TEXT:
         return []
     conversations = (
-        up_to_last_answer(messages) for messages in islice(read_conversations(data), spec.max_rows)
+        up_to_last_answer(messages)
+        for messages in islice(read_conversations(data), spec.max_rows)
+        if not isinstance(messages, str)
     )
     usable = [
         messages

@@ -20,8 +20,15 @@ from aiplatform.protocol.enums import (
 from aiplatform.protocol.pass_conditions import PassCondition
 from aiplatform.protocol.trainings import CONVERSATIONS, methods_for
 
-EVALUABLE_SHAPES = CONVERSATIONS | {DataShape.PREFERENCE, DataShape.TEXT}
-"""Data shapes from which an evaluation can read conversations or texts."""
+EVALUABLE_SHAPES = CONVERSATIONS | {
+    DataShape.PREFERENCE,
+    DataShape.TEXT,
+    DataShape.UNPAIRED_PREFERENCE,
+}
+"""Data shapes from which an evaluation can read conversations or texts.
+
+Of preferences, it reads only the chosen or good answers.
+"""
 
 RUN_TYPES = (TaskType.TRAINING.value, TaskType.EXTERNAL.value)
 """Types of the tasks that are runs. The trigger ``tasks_are_runs`` lists them, too."""

@@ -11,6 +11,7 @@ export function useShapeLabel(): (shape: string | null) => string {
     alpaca: t`Instructions`,
     prompt_completion: t`Prompts and answers`,
     classification: t`Texts with labels`,
+    unpaired_preference: t`Answers labelled good or bad`,
     text: t`Plain text`,
     table: t`Table`,
   };

@@ -1,5 +1,15 @@
 import { Trans, useLingui } from "@lingui/react/macro";
-import { Button, Group, Modal, Select, Stack, Text, Textarea, TextInput } from "@mantine/core";
+import {
+  Button,
+  Group,
+  Modal,
+  Radio,
+  Select,
+  Stack,
+  Text,
+  Textarea,
+  TextInput,
+} from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { type FormEvent, useState } from "react";
 import { datasetsForRowsOptions, useSaveRow } from "@/api/chat";
@@ -9,7 +19,7 @@ import { ErrorNotice } from "@/design/ErrorNotice";
 import { DatasetLink } from "@/design/refs";
 import { type Conversation, messagesFor } from "./chat";
 import type { Place } from "./PlaygroundPage";
-import { isRowShape, makeRow } from "./rows";
+import { isRowShape, makeRow, type RowShape } from "./rows";
 import type { Pane } from "./usePanes";
 
 interface Props {
@@ -36,14 +46,17 @@ export function SaveRow({ place, panes, conversation, onClose }: Props) {
   const [chosen, setChosen] = useState<string | null>(null);
   const [name, setName] = useState("chats");
   const [answer, setAnswer] = useState(turn?.answers[place.who]?.text ?? "");
+  const [newShape, setNewShape] = useState<RowShape>("chat");
+  const [good, setGood] = useState(true);
   const [worse, setWorse] = useState<string | null>(others[0]?.who ?? null);
   if (!turn || !pane) return null;
   const target = chosen ?? usable[0]?.uuid ?? NEW;
   const dataset = usable.find(({ uuid }) => uuid === target);
-  const shape = dataset && isRowShape(dataset.shape) ? dataset.shape : "chat";
+  const shape = dataset && isRowShape(dataset.shape) ? dataset.shape : newShape;
+  const labelled = shape === "unpaired_preference";
   const rejected = worse ? (turn.answers[worse]?.text ?? "") : "";
   const messages = messagesFor(conversation, place.turn, place.who, pane.parameters.system);
-  const row = makeRow(shape, messages, answer, rejected);
+  const row = makeRow(shape, messages, answer, rejected, good);
   const missing =
     !answer.trim() ||
     (target === NEW && !name.trim()) ||
@@ -81,7 +94,7 @@ export function SaveRow({ place, panes, conversation, onClose }: Props) {
         <Stack gap="md">
           <Select
             label={t`Dataset`}
-            description={t`Datasets of chats, questions with answers, and preference pairs can take the row. It becomes part of their next version.`}
+            description={t`Datasets of chats, questions with answers, preference pairs, and labelled answers can take the row. It becomes part of their next version.`}
             allowDeselect={false}
             searchable
             value={target}
@@ -92,16 +105,44 @@ export function SaveRow({ place, panes, conversation, onClose }: Props) {
             ]}
           />
           {target === NEW && (
-            <TextInput
-              label={t`Name of the new dataset`}
-              maxLength={100}
-              value={name}
-              onChange={(event) => setName(event.currentTarget.value)}
-            />
+            <>
+              <TextInput
+                label={t`Name of the new dataset`}
+                maxLength={100}
+                value={name}
+                onChange={(event) => setName(event.currentTarget.value)}
+              />
+              <Select
+                label={t`Rows of the new dataset`}
+                allowDeselect={false}
+                value={newShape}
+                onChange={(value) => setNewShape(value as RowShape)}
+                data={[
+                  { value: "chat", label: t`Chats` },
+                  { value: "unpaired_preference", label: t`Answers labelled good or bad` },
+                ]}
+              />
+            </>
+          )}
+          {labelled && (
+            <Radio.Group
+              label={t`The answer is`}
+              value={good ? "good" : "bad"}
+              onChange={(value) => setGood(value === "good")}
+            >
+              <Group gap="lg" mt="xs">
+                <Radio value="good" label={t`Good`} />
+                <Radio value="bad" label={t`Bad`} />
+              </Group>
+            </Radio.Group>
           )}
           <Textarea
             label={shape === "preference" ? t`Better answer` : t`Answer`}
-            description={t`Correct it here: the dataset keeps what a good model should say.`}
+            description={
+              labelled
+                ? t`Leave it as the model gave it, so that the label is true of it.`
+                : t`Correct it here: the dataset keeps what a good model should say.`
+            }
             rows={6}
             value={answer}
             onChange={(event) => setAnswer(event.currentTarget.value)}

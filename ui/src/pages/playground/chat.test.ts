@@ -79,6 +79,12 @@ test("makes rows of each shape", () => {
     chosen: "Because",
     rejected: "No",
   });
+  expect(makeRow("unpaired_preference", messages, "Because", "", false)).toEqual({
+    system: "Be brief",
+    prompt: "Why?",
+    completion: "Because",
+    label: false,
+  });
 });
 
 test("reads who answers from the address", () => {

@@ -3,7 +3,14 @@ import type { Row } from "@/api/chat";
 import type { Message } from "./chat";
 
 /** The shapes of datasets that a chat can become a row of. */
-export const SHAPES = ["chat", "sharegpt", "prompt_completion", "alpaca", "preference"] as const;
+export const SHAPES = [
+  "chat",
+  "sharegpt",
+  "prompt_completion",
+  "alpaca",
+  "preference",
+  "unpaired_preference",
+] as const;
 export type RowShape = (typeof SHAPES)[number];
 
 const SPEAKERS = { system: "system", user: "human", assistant: "gpt" } as const;
@@ -16,13 +23,14 @@ function lastQuestion(messages: readonly Message[]): string {
  * Return a row of a shape: the messages, and the answer to the last of them.
  *
  * Shapes with one question keep the last one, and the system prompt. `rejected` is the answer that
- * was not chosen, for preference pairs.
+ * was not chosen, for preference pairs. `good` is the label, for answers labelled good or bad.
  */
 export function makeRow(
   shape: RowShape,
   messages: readonly Message[],
   answer: string,
   rejected = "",
+  good = true,
 ): Row {
   const system = messages.find(({ role }) => role === "system")?.content;
   const whole: Message[] = [...messages, { role: "assistant", content: answer }];
@@ -40,6 +48,8 @@ export function makeRow(
       return { ...given, instruction: lastQuestion(messages), output: answer };
     case "preference":
       return { ...given, prompt: lastQuestion(messages), chosen: answer, rejected };
+    case "unpaired_preference":
+      return { ...given, prompt: lastQuestion(messages), completion: answer, label: good };
   }
 }
 

@@ -15,10 +15,16 @@ interface Props {
 
 /** A row to read: a conversation by turns, two answers side by side, and all other columns. */
 export function RowContent({ row, shape, marks }: Props) {
-  const { messages, pair, fields } = partsOf(row, shape);
+  const { messages, pair, good, fields } = partsOf(row, shape);
+  const { t } = useLingui();
   return (
     <div className={classes.content}>
       {messages && <Conversation messages={messages} marks={marks} />}
+      {good !== null && (
+        <p className={classes.sideTitle} data-tone={good ? "good" : "bad"}>
+          {good ? t`Labelled as a good answer` : t`Labelled as a bad answer`}
+        </p>
+      )}
       {pair && <Pair chosen={pair.chosen} rejected={pair.rejected} />}
       {fields.length > 0 && (
         <dl className={classes.fields} data-only={(!messages && !pair) || undefined}>

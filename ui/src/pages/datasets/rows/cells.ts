@@ -54,11 +54,15 @@ export interface Parts {
   messages: Message[] | null;
   /** Two answers to compare. */
   pair: { chosen: unknown; rejected: unknown } | null;
+  /** Whether the answer is labelled good; null if it has no label. */
+  good: boolean | null;
   /** All other columns. */
   fields: [string, unknown][];
 }
 
 const CONVERSATIONS = ["messages", "conversations"];
+/** The shapes whose rows have a question and an answer in columns of their own. */
+const ANSWERED = ["prompt_completion", "alpaca", "preference", "unpaired_preference"];
 const QUESTION = ["prompt", "instruction", "input"];
 const ANSWER = ["completion", "output"];
 
@@ -71,8 +75,13 @@ export function partsOf(row: Row, shape: string | null): Parts {
     pair = { chosen: row.chosen, rejected: row.rejected };
     used.add("chosen").add("rejected");
   }
+  let good: Parts["good"] = null;
+  if (shape === "unpaired_preference" && typeof row.label === "boolean") {
+    good = row.label;
+    used.add("label");
+  }
   const fields = Object.entries(row).filter(([name]) => !used.has(name));
-  return { messages, pair, fields };
+  return { messages, pair, good, fields };
 }
 
 function conversationOf(row: Row, shape: string | null, used: Set<string>): Message[] | null {
@@ -84,7 +93,7 @@ function conversationOf(row: Row, shape: string | null, used: Set<string>): Mess
   };
   const column = CONVERSATIONS.find((name) => asMessages(row[name]));
   if (column) return take(asMessages(row[column]) ?? [], [column]);
-  if (shape !== "prompt_completion" && shape !== "alpaca" && shape !== "preference") return null;
+  if (!shape || !ANSWERED.includes(shape)) return null;
   const asked = QUESTION.filter((name) => hasContent(row[name]));
   const answered = shape === "preference" ? [] : ANSWER.filter((name) => hasContent(row[name]));
   if (asked.length === 0 && answered.length === 0) return null;

@@ -27,6 +27,9 @@ test("a row is divided by its shape", () => {
   expect(pair.fields).toEqual([["id", 1]]);
   const chat = partsOf({ system: "s", messages: [{ role: "user", content: "hi" }] }, "chat");
   expect(chat.messages?.map(({ role }) => role)).toEqual(["system", "user"]);
+  const labelled = partsOf({ prompt: "p", completion: "c", label: false }, "unpaired_preference");
+  expect(labelled.messages?.map(({ content }) => content)).toEqual(["p", "c"]);
+  expect([labelled.good, labelled.fields]).toEqual([false, []]);
   expect(partsOf({ a: 1 }, "table").fields).toEqual([["a", 1]]);
 });
 

@@ -32,7 +32,7 @@ export function MappingTable({ columns, rows, map, onMap, types, onTypes }: Prop
     ["date", t`Date`],
     ["timestamp", t`Time`],
   ];
-  const shape = shapeOf(columns, map);
+  const shape = shapeOf(columns, map, rows, onTypes !== undefined);
   const taken = new Set(Object.values(map));
   const set = (column: string, target: ColumnTarget | null) => {
     const { [column]: _, ...others } = map;

@@ -35,3 +35,15 @@ test.each([
 ])("%j with %j are %s", (columns, map, expected) => {
   expect(shapeOf(columns, map as Record<string, string>)).toBe(expected);
 });
+
+test("answers are labelled good or bad if the labels are booleans", () => {
+  const columns = ["question", "answer", "kto_tag"];
+  const rows = (kto_tag: unknown) => [{ question: "a", answer: "b", kto_tag }];
+  expect(shapeOf(columns, {}, rows(false))).toBe("unpaired_preference");
+  expect(shapeOf(columns, {}, rows("false"))).toBe("prompt_completion");
+  expect(shapeOf(columns, {}, rows("False"), true)).toBe("unpaired_preference");
+  expect(shapeOf(columns, {}, rows(""), true)).toBe("prompt_completion");
+  const map = { question: "prompt", answer: "completion" };
+  expect(shapeOf(columns, map, rows(true))).toBe("prompt_completion");
+  expect(shapeOf(columns, { ...map, kto_tag: "label" }, rows(true))).toBe("unpaired_preference");
+});
