@@ -75,8 +75,8 @@ def train(
         str | None,
         typer.Option(
             "--method",
-            help="Training method. Possible: classification, cpt, dpo, orpo, reward, sft. "
-            "Default: sft.",
+            help="Training method. Possible: classification, cpt, dpo, kto, orpo, reward, "
+            "sft. Default: sft.",
             rich_help_panel=_METHOD,
         ),
     ] = None,
@@ -240,6 +240,8 @@ def print_training(client: "Client", task: "Task") -> None:
         "perplexity": tr("held-out perplexity"),
         "eval_accuracy": tr("held-out accuracy"),
         "eval_macro_f1": tr("held-out macro F1"),
+        "eval_reward_accuracy": tr("held-out reward accuracy"),
+        "eval_reward_auc": tr("held-out reward AUC"),
         "seconds": tr("seconds"),
     }
     rows = [[label, number_text(result[key])] for key, label in labels.items() if key in result]

@@ -137,6 +137,7 @@ class TrainingMethod(StrEnum):
     CLASSIFICATION = "classification"
     CPT = "cpt"
     DPO = "dpo"
+    KTO = "kto"
     ORPO = "orpo"
     REWARD = "reward"
     SFT = "sft"

@@ -313,6 +313,48 @@ class OrpoSpec(PreferenceSpec):
     )
 
 
+class KtoSpec(TrainingSpec):
+    """Kahneman-Tversky optimisation, Ethayarajh et al. 2024 (arXiv:2402.01306).
+
+    The model learns from answers that are labelled good or bad; no pairs are needed. It is compared
+    with the base model, which is the same model with the adapter disabled.
+    """
+
+    reads = frozenset({DataShape.UNPAIRED_PREFERENCE})
+    one_process = True
+
+    method: Literal[TrainingMethod.KTO] = TrainingMethod.KTO
+    lora: PreferenceLora = Field(default_factory=PreferenceLora)
+    learning_rate: float = Field(5e-5, gt=0, lt=1)
+    batch_size: int = Field(
+        8,
+        ge=2,
+        le=4096,
+        description="rows per step; the questions of a batch are also compared with the answers to "
+        "others, so there are at least two",
+    )
+    beta: float = Field(
+        0.1, gt=0, le=100, description="how strongly the model is kept near the base model"
+    )
+    desirable_weight: float = Field(
+        1.0,
+        gt=0,
+        le=100,
+        description="weight of the good answers; raise it if they are much fewer than the bad ones",
+    )
+    undesirable_weight: float = Field(
+        1.0,
+        gt=0,
+        le=100,
+        description="weight of the bad answers; raise it if they are much fewer than the good ones",
+    )
+    loss_type: Literal["kto", "apo_zero_unpaired"] = Field(
+        "kto",
+        description="kto compares answers with how far the model has moved in general; "
+        "apo_zero_unpaired (arXiv:2408.06266) makes good answers more likely in any case",
+    )
+
+
 class RewardSpec(PreferenceSpec):
     """A reward model: a score for an answer, higher for the chosen ones.
 
@@ -334,7 +376,7 @@ class RewardSpec(PreferenceSpec):
 AnyTraining = TypeAliasType(
     "AnyTraining",
     Annotated[
-        SftSpec | CptSpec | ClassificationSpec | DpoSpec | OrpoSpec | RewardSpec,
+        SftSpec | CptSpec | ClassificationSpec | DpoSpec | KtoSpec | OrpoSpec | RewardSpec,
         Field(discriminator="method"),
         KindErrors("method", default=TrainingMethod.SFT),
     ],

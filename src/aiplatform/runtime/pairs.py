@@ -15,10 +15,10 @@ from aiplatform.protocol.enums import DataShape
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.rows import (
     BATCH_ROWS,
-    IGNORED,
     NO_CONVERSATION,
     Encoded,
     Marked,
+    answer_start,
     encode_marked,
     mark_answers,
 )
@@ -128,13 +128,7 @@ def _encode_batch(
     sides = encode_marked([side for _, *pair in batch for side in pair], tokenizer)
     for (number, *_), chosen, rejected in zip(batch, sides, sides, strict=True):
         for side in (chosen, rejected):
-            prompt = int(np.argmax(side.labels != IGNORED))
-            if prompt >= max_length:
-                raise JobError(
-                    f"The prompt in row {number} of the {dataset_name} has {prompt} tokens, which "
-                    f"leaves no room for an answer within max_length {max_length}. Raise "
-                    "max_length, or shorten or remove such rows."
-                )
+            answer_start(side, number, max_length, dataset_name)
         pair = Pair(chosen.cut(max_length), rejected.cut(max_length))
         if np.array_equal(pair.chosen.input_ids, pair.rejected.input_ids):
             raise JobError(

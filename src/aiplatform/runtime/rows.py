@@ -165,6 +165,28 @@ def encode_dataset(
     return result
 
 
+def answer_start(row: Encoded, number: int, max_length: int, dataset_name: str) -> int:
+    """Return the position of the first learned token, before which the prompt stands.
+
+    Args:
+        row: The whole row, not yet cut.
+        number: The number of the row, for the error message.
+        max_length: Maximum number of tokens.
+        dataset_name: Name of the dataset in error messages.
+
+    Raises:
+        JobError: The prompt leaves no room for an answer.
+    """
+    start = int(np.argmax(row.labels != IGNORED))
+    if start >= max_length:
+        raise JobError(
+            f"The prompt in row {number} of the {dataset_name} has {start} tokens, which leaves no "
+            f"room for an answer within max_length {max_length}. Raise max_length, or shorten or "
+            "remove such rows."
+        )
+    return start
+
+
 def turn_ends(rows: Sequence[Encoded]) -> list[int]:
     """Return the tokens at which the tuned model must stop: those that end most learned answers.
 

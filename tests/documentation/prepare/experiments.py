@@ -9,6 +9,13 @@ pairs = [
 ]
 client.datasets.upload("pairs", pairs[:16])
 client.datasets.upload("held-out-pairs", pairs[16:])
+ratings = [
+    {"prompt": f"What is {n} plus 1?", "completion": answer, "label": label}
+    for n in range(12)
+    for answer, label in ((f"It is {n + 1}.", True), ("No idea.", False))
+]
+client.datasets.upload("ratings", ratings[:16])
+client.datasets.upload("held-out-ratings", ratings[16:])
 reviews = [
     {"text": f"Film {n} is {word}.", "label": label}
     for n in range(12)

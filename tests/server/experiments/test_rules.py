@@ -88,7 +88,30 @@ def test_every_final_task_status_has_an_experiment_status() -> None:
 def test_evaluable_shapes_exclude_tables() -> None:
     assert DataShape.CHAT in EVALUABLE_SHAPES
     assert DataShape.TEXT in EVALUABLE_SHAPES
+    assert DataShape.UNPAIRED_PREFERENCE in EVALUABLE_SHAPES
     assert DataShape.TABLE not in EVALUABLE_SHAPES
+
+
+def test_advice_for_labelled_answers_names_the_method_and_how_to_keep_the_good_ones() -> None:
+    shape, columns = "unpaired_preference", ["prompt", "completion", "label"]
+    advice = advice_for(TrainingMethod.SFT, shape, dataset="my data", columns=columns)
+    for text in advice:
+        assert "kto" in text
+        assert "`aiplatform datasets filter 'my data' --where 'label = true'`" in text
+        assert "`aiplatform datasets map 'my data' prompt=prompt completion=completion`" in text
+    assert (
+        "choose the method kto"
+        in advice_for(TrainingMethod.DPO, shape, dataset="x", columns=columns).en
+    )
+
+
+def test_advice_for_answers_without_labels_names_the_command_that_maps_them() -> None:
+    advice = advice_for(TrainingMethod.KTO, "prompt_completion", dataset="x", columns=[])
+    command = "aiplatform datasets map x prompt=prompt completion=completion"
+    assert f"`{command} COLUMN=label`" in advice.en
+    assert f"`{command} 列=label`" in advice.zh
+    pairs = advice_for(TrainingMethod.KTO, "preference", dataset="x", columns=[])
+    assert "choose the method dpo or orpo or reward" in pairs.en
 
 
 def test_advice_for_a_table_names_the_command_that_maps_its_columns() -> None:

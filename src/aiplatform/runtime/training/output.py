@@ -74,6 +74,7 @@ def write_tuned_card(path: Path, base: Path, job: Job, result: dict[str, Any]) -
         "eval_macro_f1": result.get("eval_macro_f1"),
         "reward_accuracy": result.get("reward_accuracy"),
         "eval_reward_accuracy": result.get("eval_reward_accuracy"),
+        "eval_reward_auc": result.get("eval_reward_auc"),
     }
     metrics = {name: round(value, 4) for name, value in figures.items() if value is not None}
     uuids = {

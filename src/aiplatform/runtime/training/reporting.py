@@ -28,6 +28,7 @@ _SERIES = {
     "margin": "reward_margin",
     "mean_reward": "mean_reward",
     "nll_loss": "chosen_loss",
+    "kl": "kl",
 }
 """The names of series by the names that TRL gives them."""
 

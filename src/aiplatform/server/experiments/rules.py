@@ -50,6 +50,7 @@ SUMMARY = (
     "reward_margin",
     "eval_reward_accuracy",
     "eval_reward_margin",
+    "eval_reward_auc",
     "steps",
     "epochs",
     "rows",
@@ -106,6 +107,25 @@ def advice_for(
             f"To learn from both answers of a pair, choose the method {' or '.join(methods)}. "
             f"{mapped.en}",
             f"若要同时学习两个回答，请选择方法 {'、'.join(methods)}。{mapped.zh}",
+        )
+    if method is TrainingMethod.SFT and shape == DataShape.UNPAIRED_PREFERENCE:
+        only_good = f"`aiplatform datasets filter {shlex.quote(dataset)} --where 'label = true'`"
+        unlabelled = f"`{map_command} prompt=prompt completion=completion`"
+        return Advice(
+            f"To learn from good and bad answers, choose the method {' or '.join(methods)}. "
+            "Fine-tuning would learn the bad answers, too. To learn only the good ones, run "
+            f"{only_good} and {unlabelled}, and train on the new version.",
+            f"若要同时学习好与差的回答，请选择方法 {'、'.join(methods)}。"
+            "监督微调会把差的回答也学进去。若只想学习好的回答，"
+            f"请依次运行 {only_good} 和 {unlabelled}，再用新版本训练。",
+        )
+    if method is TrainingMethod.KTO and shape in {DataShape.PROMPT_COMPLETION, DataShape.TABLE}:
+        command = f"{map_command} prompt=prompt completion=completion COLUMN=label"
+        return Advice(
+            "It needs a column label that is true for each good answer and false for each bad one. "
+            f"If another column says so, run `{command}`, and train on the new version.",
+            "该方法需要 label 列：好的回答为 true，差的回答为 false。若由其他列表示，请运行 "
+            f"`{command.replace('COLUMN', '列')}`，再用新版本训练。",
         )
     if methods:
         return Advice(

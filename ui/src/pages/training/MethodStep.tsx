@@ -43,6 +43,11 @@ export function MethodStep(props: StepProps) {
       t`From pairs of answers, the model learns to prefer the chosen ones, and stays near the base model.`,
     ],
     [
+      "kto",
+      t`Labelled answers (KTO)`,
+      t`From single answers labelled good or bad, the model learns to give good ones. No pairs are needed.`,
+    ],
+    [
       "orpo",
       t`Answers and preferences (ORPO)`,
       t`From pairs of answers, the model learns to give the chosen ones and to avoid the rejected ones.`,
@@ -136,7 +141,7 @@ function MoreSettings({ draft, onChange }: StepProps) {
         description={t`Rows per device and step. Lower it if memory runs out.`}
         value={draft.batchSize}
         onChange={(batchSize) => onChange({ batchSize })}
-        min={1}
+        min={draft.method === "kto" ? 2 : 1}
         whole
       />
       <NumberField
@@ -366,11 +371,11 @@ function PreferenceSettings({ draft, onChange }: Pick<StepProps, "draft" | "onCh
   };
   return (
     <>
-      {(draft.method === "dpo" || draft.method === "orpo") && (
+      {(draft.method === "dpo" || draft.method === "kto" || draft.method === "orpo") && (
         <NumberField
           label={t`Beta`}
           description={
-            draft.method === "dpo"
+            draft.method !== "orpo"
               ? t`How strongly the model is kept near the base model.`
               : t`The weight of the preference beside the chosen answers.`
           }
@@ -398,6 +403,38 @@ function PreferenceSettings({ draft, onChange }: Pick<StepProps, "draft" | "onCh
           min={0}
           max={0.49}
         />
+      )}
+      {draft.method === "kto" && (
+        <>
+          <Select
+            label={t`Loss`}
+            description={t`How an answer counts.`}
+            maw={420}
+            value={draft.ktoLoss}
+            onChange={(value) => onChange({ ktoLoss: (value ?? "kto") as Draft["ktoLoss"] })}
+            data={[
+              { value: "kto", label: t`Compares it with how far the model has moved (kto)` },
+              {
+                value: "apo_zero_unpaired",
+                label: t`Makes good answers likelier in any case (apo_zero_unpaired)`,
+              },
+            ]}
+          />
+          <NumberField
+            label={t`Weight of good answers`}
+            description={t`Raise it if they are much fewer than the bad ones.`}
+            value={draft.goodWeight}
+            onChange={(goodWeight) => onChange({ goodWeight })}
+            min={0}
+          />
+          <NumberField
+            label={t`Weight of bad answers`}
+            description={t`Raise it if they are much fewer than the good ones.`}
+            value={draft.badWeight}
+            onChange={(badWeight) => onChange({ badWeight })}
+            min={0}
+          />
+        </>
       )}
       {draft.method === "reward" && (
         <NumberField

@@ -79,6 +79,22 @@ test("continued pre-training names the data to mix in", () => {
   expect(cli).toContain("--set replay_share=0.2");
 });
 
+test("learning from labelled answers has weights and a loss of its own", () => {
+  const draft = { ...withChange(DEFAULTS, { method: "kto" }), badWeight: 3 };
+  expect(draft.learningRate).toBeCloseTo(5e-5);
+  expect(toSpec(draft)).toMatchObject({ loss_type: "kto", undesirable_weight: 3, beta: 0.1 });
+  const cli = toCli(draft, names);
+  expect(cli).toContain("--method kto");
+  expect(cli).toContain("--set undesirable_weight=3");
+  expect(cli).not.toContain("loss_type");
+  const back = {
+    ...DEFAULTS,
+    ...fromConfig({ ...toSpec({ ...draft, ktoLoss: "apo_zero_unpaired" }) }),
+  };
+  expect(back).toMatchObject({ method: "kto", ktoLoss: "apo_zero_unpaired", badWeight: 3 });
+  expect(back.dpoLoss).toBe("sigmoid");
+});
+
 test("classification weighs labels only if rows have one label each", () => {
   const draft = { ...DEFAULTS, method: "classification" as const, balanced: true };
   expect(toSpec(draft)).toMatchObject({ class_weights: "balanced", label_separator: null });

@@ -4,8 +4,9 @@ import type { Schema } from "@/api/types";
 export type TrainingSpec = Schema<"AnyTraining">;
 type SftSpec = Schema<"SftSpec">;
 type DpoSpec = Schema<"DpoSpec">;
+type KtoSpec = Schema<"KtoSpec">;
 
-export const METHODS = ["sft", "cpt", "classification", "dpo", "orpo", "reward"] as const;
+export const METHODS = ["sft", "cpt", "classification", "dpo", "kto", "orpo", "reward"] as const;
 export type Method = (typeof METHODS)[number];
 
 export interface Draft {
@@ -37,11 +38,15 @@ export interface Draft {
   precision: TrainingSpec["precision"];
   seed: number;
   method: Method;
-  /** Of the methods dpo and orpo. */
+  /** Of the methods dpo, kto and orpo. */
   beta: number;
   dpoLoss: NonNullable<DpoSpec["loss_type"]>;
   /** The share of swapped pairs, for the loss "robust" of dpo. */
   labelSmoothing: number;
+  ktoLoss: NonNullable<KtoSpec["loss_type"]>;
+  /** The weights of good and bad answers, for the method kto. */
+  goodWeight: number;
+  badWeight: number;
   /** Of the method reward; 0 does not keep scores around 0. */
   centerRewards: number;
   tuning: NonNullable<SftSpec["tuning"]>;
@@ -95,6 +100,9 @@ export const DEFAULTS: Draft = {
   beta: 0.1,
   dpoLoss: "sigmoid",
   labelSmoothing: 0.1,
+  ktoLoss: "kto",
+  goodWeight: 1,
+  badWeight: 1,
   centerRewards: 0,
   tuning: "lora",
   loss: "assistant",
@@ -125,6 +133,8 @@ export const DPO_LOSSES = [
   "apo_zero",
 ] as const;
 
+export const KTO_LOSSES = ["kto", "apo_zero_unpaired"] as const;
+
 export type PresetName = "trial" | "balanced" | "thorough" | "own";
 
 /** What each preset sets; "own" leaves everything as it is. */
@@ -140,6 +150,7 @@ const RATES: Record<Method, number> = {
   cpt: 1,
   classification: 1,
   dpo: 0.25,
+  kto: 0.25,
   orpo: 0.25,
   reward: 0.5,
 };
@@ -251,6 +262,15 @@ export function toSpec(draft: Draft): TrainingSpec {
         loss_type: draft.dpoLoss,
         label_smoothing: draft.dpoLoss === "robust" ? draft.labelSmoothing : 0,
       };
+    case "kto":
+      return {
+        ...shared,
+        method: "kto",
+        beta: draft.beta,
+        loss_type: draft.ktoLoss,
+        desirable_weight: draft.goodWeight,
+        undesirable_weight: draft.badWeight,
+      };
     case "orpo":
       return { ...shared, method: "orpo", beta: draft.beta };
     case "reward":
@@ -295,6 +315,9 @@ export function fromConfig(config: Record<string, unknown>): Partial<Draft> {
     beta: number(config.beta),
     dpoLoss: DPO_LOSSES.find((name) => name === config.loss_type),
     labelSmoothing: number(config.label_smoothing),
+    ktoLoss: KTO_LOSSES.find((name) => name === config.loss_type),
+    goodWeight: number(config.desirable_weight),
+    badWeight: number(config.undesirable_weight),
     centerRewards: number(config.center_rewards),
     tuning: (["lora", "full"] as const).find((name) => name === config.tuning),
     loss: (["assistant", "all", "last"] as const).find((name) => name === config.loss),

@@ -21,6 +21,8 @@ const API_DEFAULTS: Record<string, Value> = {
   class_weights: "none",
   beta: 0.1,
   loss_type: "sigmoid",
+  desirable_weight: 1,
+  undesirable_weight: 1,
   label_smoothing: 0,
   center_rewards: null,
   output_name: "tuned",
@@ -59,6 +61,7 @@ const METHOD_DEFAULTS: Record<Method, Record<string, Value>> = {
   cpt: {},
   classification: {},
   dpo: { learning_rate: 5e-5, "lora.dropout": 0 },
+  kto: { learning_rate: 5e-5, "lora.dropout": 0, loss_type: "kto" },
   orpo: { learning_rate: 5e-5, "lora.dropout": 0 },
   reward: { learning_rate: 1e-4, "lora.dropout": 0 },
 };
