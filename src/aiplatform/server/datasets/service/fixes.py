@@ -12,7 +12,6 @@ from aiplatform.protocol.fixes import OURS, TOKEN_FINDINGS, fixes_of
 from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.references import DatasetRef
 from aiplatform.protocol.specs import ComparedRef, FixSpec
-from aiplatform.server.core import storage
 from aiplatform.server.core.spool import disk_space_required
 from aiplatform.server.core.storage import StoredFile
 from aiplatform.server.datasets import queries
@@ -24,7 +23,8 @@ from aiplatform.server.datasets.service.commits import Upload, add_version
 from aiplatform.server.datasets.service.ingest import ingested_of
 from aiplatform.server.datasets.service.quality import DATASET, pinned_input, tokenizer_inputs
 from aiplatform.server.datasets.service.storage import pack_rows
-from aiplatform.server.projects.access import ProjectContext, confirm_author
+from aiplatform.server.datasets.service.task_output import author_context, store_new_parts
+from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue.models import Task, TaskInput
 from aiplatform.server.queue.service import submit
 from aiplatform.server.queue.service.kinds import Outcome, Prepared, Write
@@ -99,7 +99,7 @@ def store_output(write: Write, task: UUID, output: Path, result: dict[str, Any])
 
     def read_task(session: Session) -> tuple[FixSpec, StoredFile | None]:
         found = session.scalars(select(Task).where(Task.uuid == task)).one()
-        _author_context(session, found)
+        author_context(session, found)
         spec = FixSpec.model_validate(found.config)
         version_id = session.scalar(
             select(TaskInput.dataset_version_id).where(
@@ -115,9 +115,7 @@ def store_output(write: Write, task: UUID, output: Path, result: dict[str, Any])
     ingested = ingested_of(described, output / Path(described.pop("path")).name)
     with disk_space_required():
         packed = pack_rows(ingested, before)
-        for path, sha256, size in packed.new:
-            write(_store_blob(path, sha256, size))
-        packed.new.clear()
+        store_new_parts(write, [packed])
     facts = {"from": spec.dataset.version, "task": str(task), **result}
     return Upload(
         filename=None,
@@ -127,10 +125,6 @@ def store_output(write: Write, task: UUID, output: Path, result: dict[str, Any])
         packed={ROWS_PATH: packed},
         made_by={"operation": "fix", "fixes": dict(spec.fixes), **facts},
     )
-
-
-def _store_blob(path: Path, sha256: str, size: int) -> Any:
-    return lambda session: storage.store_file(session, path, sha256, size)
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
@@ -143,7 +137,7 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
     if not isinstance(upload, Upload):
         return
     spec = FixSpec.model_validate(task.config)
-    context = _author_context(session, task)
+    context = author_context(session, task)
     dataset, version = add_version(
         session,
         context,
@@ -163,11 +157,6 @@ def _default_message(spec: FixSpec, counts: dict[str, Any]) -> str:
         f"Fixed in {spec.dataset.version}: {done}. "
         f"{counts.get('changed', 0)} rows changed, {counts.get('deleted', 0)} dropped"
     )
-
-
-def _author_context(session: Session, task: Task) -> ProjectContext:
-    author = task.scheduling.created_by
-    return confirm_author(session, author, task.project_id, Permission.DATASETS_WRITE)
 
 
 def _invalid_fix(reason: str, **params: Any) -> MalformedFile:

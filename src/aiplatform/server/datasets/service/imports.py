@@ -16,9 +16,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.data.outgoing_http import OutgoingRefused
 from aiplatform.protocol.dataset_sources import DataHubSource, S3Source, describe_source
-from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.specs import DatasetImportSpec
-from aiplatform.server.core import storage
 from aiplatform.server.core.outgoing import require_open_url
 from aiplatform.server.core.spool import Spooled, disk_space_required
 from aiplatform.server.datasets import queries
@@ -27,13 +25,14 @@ from aiplatform.server.datasets.service.changes import base_version, transform_r
 from aiplatform.server.datasets.service.commits import Upload, check_upload_allowed
 from aiplatform.server.datasets.service.ingest import ingested_of, never_disconnected
 from aiplatform.server.datasets.service.storage import column_types_of
+from aiplatform.server.datasets.service.task_output import author_context, store_new_parts
 from aiplatform.server.datasets.service.uploads import (
     Target,
     UploadParameters,
     commit_upload,
     packed_upload,
 )
-from aiplatform.server.projects.access import ProjectContext, confirm_author
+from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue.models import Task
 from aiplatform.server.queue.service import submit
 from aiplatform.server.queue.service.kinds import InputRef, Outcome, Prepared, Write
@@ -90,7 +89,7 @@ def store_output(write: Write, task: UUID, output: Path, result: dict[str, Any])
 
     def read_task(session: Session) -> tuple[ProjectContext, DatasetImportSpec]:
         found = session.scalars(select(Task).where(Task.uuid == task)).one()
-        return _author_context(session, found), _spec(found)
+        return author_context(session, found), _spec(found)
 
     context, spec = write(read_task)
     target, files = _target(spec), result["files"]
@@ -114,15 +113,8 @@ def store_output(write: Write, task: UUID, output: Path, result: dict[str, Any])
         [made] = asyncio.run(transform_rows(base, do, output / "changed", never_disconnected))
         upload = target.apply(upload, made)
     with disk_space_required():
-        for file in (upload.packed or {}).values():
-            for path, sha256, size in file.new:
-                write(_store_blob(path, sha256, size))
-            file.new.clear()
+        store_new_parts(write, (upload.packed or {}).values())
     return upload
-
-
-def _store_blob(path: Path, sha256: str, size: int) -> Any:
-    return lambda session: storage.store_file(session, path, sha256, size)
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
@@ -134,7 +126,7 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
     upload = outcome.stored_output
     if not isinstance(upload, Upload):
         return
-    dataset = commit_upload(session, _author_context(session, task), _target(_spec(task)), upload)
+    dataset = commit_upload(session, author_context(session, task), _target(_spec(task)), upload)
     aside = upload.ingested.found.get("quarantined")
     task.scheduling.result = {
         "dataset": str(dataset.uuid),
@@ -143,11 +135,6 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
         "quarantined": None if aside is None else aside["rows"],
         "source": outcome.result["source"],
     }
-
-
-def _author_context(session: Session, task: Task) -> ProjectContext:
-    author = task.scheduling.created_by
-    return confirm_author(session, author, task.project_id, Permission.DATASETS_WRITE)
 
 
 def _target(spec: DatasetImportSpec) -> Target:
