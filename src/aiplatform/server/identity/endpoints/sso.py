@@ -150,8 +150,8 @@ def finish_sso(
     try:
         if code is None:
             raise SsoFailed(
-                reason=f"the provider said {error or 'nothing'}.",
-                reason_zh=f"身份提供方返回 {error or '空'}。",
+                reason=f"the provider answered {error or 'nothing'}",
+                reason_zh=f"身份提供方返回 {error or '空'}",
             )
         # Don't keep a transaction open while waiting for the provider.
         claims = provider.redeem(

@@ -89,7 +89,9 @@ class Provider:
         answer = self._token(code, verifier, redirect_uri)
         token = answer.get("id_token")
         if not isinstance(token, str) or len(token) > MAX_TOKEN:
-            raise _failed("the provider sent no ID token", "身份提供方未返回 ID 令牌")
+            raise SsoFailed(
+                reason="the provider sent no ID token", reason_zh="身份提供方未返回 ID 令牌"
+            )
         claims = self.validate(token, nonce)
         access = answer.get("access_token")
         if isinstance(access, str):
@@ -116,7 +118,7 @@ class Provider:
             registry.validate(decoded)
         except (JoseError, ValueError, TypeError) as error:
             log.warning("ID token refused", issuer=self.issuer, error=repr(error)[:300])
-            raise _failed("the ID token is not valid", "ID 令牌无效") from error
+            raise SsoFailed(reason="the ID token is not valid", reason_zh="ID 令牌无效") from error
         subject, audience, party = (decoded.get(name) for name in ("sub", "aud", "azp"))
         several = isinstance(audience, list) and len(audience) > 1
         if (
@@ -125,7 +127,7 @@ class Provider:
             or ((party is not None or several) and party != self.client_id)
         ):
             log.warning("ID token refused", issuer=self.issuer, error="sub or azp")
-            raise _failed("the ID token is not valid", "ID 令牌无效")
+            raise SsoFailed(reason="the ID token is not valid", reason_zh="ID 令牌无效")
         return decoded
 
     def _decode(self, token: str) -> dict[str, Any]:
@@ -222,7 +224,9 @@ class Provider:
             raise SsoUnavailable from error
         if answer.status_code != 200 or not isinstance(content, dict):
             log.warning("provider refused the code", issuer=self.issuer, status=answer.status_code)
-            raise _failed("the provider refused the code", "身份提供方拒绝了授权码")
+            raise SsoFailed(
+                reason="the provider refused the code", reason_zh="身份提供方拒绝了授权码"
+            )
         return content
 
     def _userinfo(self, access_token: str, subject: str) -> dict[str, Any]:
@@ -251,10 +255,6 @@ def _get(url: str, headers: dict[str, str] | None = None) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise SsoUnavailable
     return content
-
-
-def _failed(reason: str, reason_zh: str) -> SsoFailed:
-    return SsoFailed(reason=f"{reason}.", reason_zh=f"{reason_zh}。")
 
 
 _providers: dict[tuple[str, str, str | None], Provider] = {}

@@ -111,10 +111,15 @@ def resume(session: Session, state: str, browser: str | None) -> SsoLogin:
     )
     now = session.scalars(select(func.clock_timestamp())).one()
     if row is None or row.returned_at is not None or row.expires_at <= now:
-        raise _failed("this sign-in is unknown, was finished, or took too long",
-                      "该登录请求不存在、已完成或已超时")  # fmt: skip
+        raise SsoFailed(
+            reason="this sign-in is unknown, was finished, or took too long",
+            reason_zh="该登录请求不存在、已完成或已超时",
+        )
     if browser is None or not hmac.compare_digest(hash_token(browser), row.browser_hash):
-        raise _failed("another browser began this sign-in", "该登录请求由其他浏览器发起")
+        raise SsoFailed(
+            reason="the sign-in was started in another browser",
+            reason_zh="该登录请求由其他浏览器发起",
+        )
     row.returned_at = now
     session.flush()
     return row
@@ -132,7 +137,7 @@ def admit(
     lock_accounts(session)
     user = _account(session, settings, claims, origin)
     if not user.is_active:
-        raise _failed("the account is not active", "账号未启用")
+        raise SsoFailed(reason="the account is not active", reason_zh="账号未启用")
     if settings.oidc_roles:
         _give_role(session, settings, user, claims, origin)
     code = secrets.token_urlsafe(32)
@@ -164,8 +169,9 @@ def exchange(
         or row.code_expires_at <= now
         or not hmac.compare_digest(challenge_of(verifier), row.code_challenge)
     ):
-        raise _failed(
-            "this code is unknown, was used, or has expired", "该代码无效、已使用或已过期"
+        raise SsoFailed(
+            reason="this code is unknown, was used, or has expired",
+            reason_zh="该代码无效、已使用或已过期",
         )
     row.exchanged_at = now
     # Not a shared lock: two transactions that share a lock on the row and then write it would
@@ -174,7 +180,7 @@ def exchange(
         User, row.user_id, populate_existing=True, with_for_update={"key_share": True}
     )
     if not user.is_active:
-        raise _failed("the account is not active", "账号未启用")
+        raise SsoFailed(reason="the account is not active", reason_zh="账号未启用")
     return create_session(session, settings, user, origin, method="sso")
 
 
@@ -210,18 +216,23 @@ def _account(session: Session, settings: Settings, claims: dict[str, Any], origi
         holder = session.scalar(select(User).where(func.lower(User.email) == email.lower()))
     linked = holder is not None and settings.oidc_link_by_email
     if holder is not None and not linked:
-        raise _failed("an account of this address exists already, and is not linked",
-                      "该邮箱已有账号，且未关联单点登录")  # fmt: skip
+        raise SsoFailed(
+            reason="an account with your e-mail address exists already, and is not linked",
+            reason_zh="该邮箱已有账号，且未关联单点登录",
+        )
     if holder is not None and queries.security_of(session, holder.id).email_claimed:
         # Otherwise, someone who enters another person's address before that person signs in would
         # share the account with them.
-        raise _failed("the holder of the account of this address chose it themselves; an "
-                      "administrator can confirm that it is yours by setting it",
-                      "使用该邮箱的账号由其持有人自行填写邮箱；管理员重新设置该邮箱即可确认归属"
-                      )  # fmt: skip
+        raise SsoFailed(
+            reason="an account has your e-mail address, but the address is not confirmed; if it is "
+            "your account, ask an administrator to set the address again",
+            reason_zh="已有账号使用该邮箱，但邮箱未经确认；如该账号属于您，请管理员重新设置该邮箱",
+        )
     if holder is None:
         if not settings.oidc_create_users:
-            raise _failed("there is no account for you here", "您在此平台没有账号")
+            raise SsoFailed(
+                reason="you have no account on this platform", reason_zh="您在此平台没有账号"
+            )
         holder = User(
             username=_free_username(session, claims.get(settings.oidc_username_claim)),
             # An unverified address must not be stored, because links that reset passwords are sent
@@ -335,7 +346,3 @@ def _derive(sign_in_start: SignInStart, what: str) -> str:
 
 def _base64(value: bytes) -> str:
     return base64.urlsafe_b64encode(value).decode().rstrip("=")
-
-
-def _failed(reason: str, reason_zh: str) -> SsoFailed:
-    return SsoFailed(reason=f"{reason}.", reason_zh=f"{reason_zh}。")
