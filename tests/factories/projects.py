@@ -152,7 +152,7 @@ def make_secret(
     row = Secret(uuid=uuid4(), name=name or f"secret{number()}", kind="generic")
     row.user_id = owner.id if isinstance(owner, User) else None
     row.project_id = owner.id if isinstance(owner, Project) else None
-    row.sealed = encrypt(value, f"secret:{row.uuid}")
+    row.value = encrypt(value, f"secret:{row.uuid}")
     session.add(row)
     session.commit()
     session.refresh(row)

@@ -86,9 +86,9 @@ def check(json: Json = False) -> None:
         say(
             tr(
                 "Warning: the running role {name} can create temporary tables or schemas, so "
-                "it could replace the audit trail by a table of its own. Run `aiplatform db "
-                "upgrade` as the owner of the database, or, as a superuser, `REVOKE TEMPORARY, "
-                "CREATE ON DATABASE … FROM PUBLIC`.",
+                "it could hide the audit trail behind another table. Run `aiplatform db upgrade` "
+                "as the owner of the database, or, as a superuser, `REVOKE TEMPORARY, CREATE ON "
+                "DATABASE … FROM PUBLIC`.",
                 name=role.name,
             )
         )
@@ -107,15 +107,20 @@ def check(json: Json = False) -> None:
 def rotate_keys(
     new_key: Annotated[
         bool,
-        typer.Option("--new-key", help="First add a new key at the top of the key file."),
+        typer.Option("--new-key", help="First add a new key to the key file, as its first key."),
     ] = False,
     json: Json = False,
 ) -> None:
-    """Encrypt all secrets again with the first key of the key file.
+    """Encrypt all stored secrets again, with the first key of the key file.
 
-    Can be interrupted and repeated while the platform is running. If several machines share a
-    database, copy the changed key file to all of them at once. Without a database in the settings,
-    uses that of the platform that `aiplatform up` runs on this machine.
+    With --new-key, first adds a new key to the file. Afterwards, the old keys are no longer needed.
+    The platform can keep running. If the command was interrupted, run it again.
+
+    If several machines have a copy of the key file, don't use --new-key: the other machines could
+    not decrypt what the new key encrypts. See docs/operations.md for the steps.
+
+    Without AIPLATFORM_DATABASE_URL, the command uses the database of the platform that
+    `aiplatform up` runs on this machine.
     """
     use_local_platform()
     run = import_server_function("aiplatform.server.composition", "rotate_keys")
@@ -128,7 +133,7 @@ def rotate_keys(
     if json:
         print_json([vars(column) for column in rotated])
     for column in () if json else rotated:
-        facts = {"column": column.column, "count": column.sealed_anew}
+        facts = {"column": column.column, "count": column.encrypted_again}
         if column.unreadable:
             say(
                 tr(
@@ -144,7 +149,7 @@ def rotate_keys(
     if not json:
         say(
             tr(
-                "All secrets are encrypted with the first key; the others can be removed from "
+                "All secrets are encrypted with the first key. You can remove the other keys from "
                 "the file."
             )
         )

@@ -33,29 +33,29 @@ def line() -> str:
 class TestSealing:
     @pytest.mark.parametrize("value", ["", "hf_x", "密钥\n\0", "x" * 100_000])
     def test_decrypt_returns_encrypted_value(self, key_home: Path, value: str) -> None:
-        sealed = encrypt(value, "a:1")
-        assert decrypt(sealed, "a:1") == value
-        assert value == "" or value.encode() not in sealed
+        encrypted = encrypt(value, "a:1")
+        assert decrypt(encrypted, "a:1") == value
+        assert value == "" or value.encode() not in encrypted
 
     def test_encrypt_same_value_twice_differs(self, key_home: Path) -> None:
         assert encrypt("x", "a:1") != encrypt("x", "a:1")
 
     def test_decrypt_with_other_context_fails(self, key_home: Path) -> None:
-        sealed = encrypt("x", "a:1")
+        encrypted = encrypt("x", "a:1")
         for context in ("a:2", "a:", "", "a:1 "):
             with pytest.raises(SecretUnreadable):
-                decrypt(sealed, context)
+                decrypt(encrypted, context)
 
     def test_decrypt_of_altered_or_cut_value_fails(self, key_home: Path) -> None:
-        sealed = encrypt("value", "a:1")
-        for place in range(len(sealed)):
-            altered = bytearray(sealed)
+        encrypted = encrypt("value", "a:1")
+        for place in range(len(encrypted)):
+            altered = bytearray(encrypted)
             altered[place] ^= 1
             with pytest.raises(SecretUnreadable):
                 decrypt(bytes(altered), "a:1")
-        for length in range(len(sealed)):
+        for length in range(len(encrypted)):
             with pytest.raises(SecretUnreadable):
-                decrypt(sealed[:length], "a:1")
+                decrypt(encrypted[:length], "a:1")
 
     def test_added_key_encrypts_and_old_key_still_decrypts(self, key_home: Path) -> None:
         old = encrypt("x", "a:1")
@@ -65,10 +65,10 @@ class TestSealing:
         assert old[:9] != new[:9]
 
     def test_decrypt_without_its_key_fails(self, key_file: Path) -> None:
-        sealed = encrypt("x", "a:1")
+        encrypted = encrypt("x", "a:1")
         key_file.write_text(line())
         with pytest.raises(SecretUnreadable):
-            decrypt(sealed, "a:1")
+            decrypt(encrypted, "a:1")
 
 
 class TestKeyFile:
@@ -94,20 +94,20 @@ class TestKeyFile:
         assert str(tmp_path) not in str(caught.value), "users are not told of paths"
 
     def test_simultaneous_first_uses_share_one_key(self, key_file: Path) -> None:
-        sealed: list[bytes] = []
+        encrypted: list[bytes] = []
         ready = threading.Barrier(8)
 
-        def seal() -> None:
+        def encrypt_value() -> None:
             ready.wait()
-            sealed.append(encrypt("x", "a"))
+            encrypted.append(encrypt("x", "a"))
 
-        threads = [threading.Thread(target=seal) for _ in range(8)]
+        threads = [threading.Thread(target=encrypt_value) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert len(sealed) == 8
-        assert len({value[:9] for value in sealed}) == 1
+        assert len(encrypted) == 8
+        assert len({value[:9] for value in encrypted}) == 1
         assert len(key_file.read_text().split()) == 1
 
     @pytest.mark.parametrize("mode", [0o604, 0o644, 0o620, 0o602])

@@ -39,8 +39,8 @@ class TestStoring:
         for answer in (made, listed):
             assert VALUE not in answer.text
         row = session.scalars(select(Secret).where(Secret.name == "hub")).one()
-        assert VALUE.encode() not in row.sealed
-        assert decrypt(row.sealed, f"secret:{row.uuid}") == VALUE
+        assert VALUE.encode() not in row.value
+        assert decrypt(row.value, f"secret:{row.uuid}") == VALUE
         trail = session.scalars(text("SELECT details::text FROM audit_logs")).all()
         assert not any(VALUE in details for details in trail)
         assert any('"kind": "hub_token"' in details for details in trail)
@@ -49,7 +49,7 @@ class TestStoring:
         assert put(mine, "again", "one").status_code == 201
         assert put(mine, "again", "two").status_code == 200
         row = session.scalars(select(Secret).where(Secret.name == "again")).one()
-        assert decrypt(row.sealed, f"secret:{row.uuid}") == "two"
+        assert decrypt(row.value, f"secret:{row.uuid}") == "two"
 
     def test_deleted_secret_is_gone(self, mine: Api) -> None:
         put(mine, "gone")
@@ -142,28 +142,28 @@ class TestRotation:
         finally:
             encryption.BATCH = rotation_batch
         counts = {column.column: column for column in first}
-        assert counts["secrets.sealed"].sealed_anew >= 7
-        assert sum(column.sealed_anew + column.unreadable for column in second) == 0
+        assert counts["secrets.value"].encrypted_again >= 7
+        assert sum(column.encrypted_again + column.unreadable for column in second) == 0
         path = encryption.key_path()
         path.write_text(path.read_text().splitlines()[0] + "\n")  # the old key is deleted
         assert old not in encryption.load_keys()
         for number, row in enumerate(before):
             session.refresh(row)
-            assert decrypt(row.sealed, f"secret:{row.uuid}") == f"value {number}"
+            assert decrypt(row.value, f"secret:{row.uuid}") == f"value {number}"
         assert [row.updated_at for row in before] == changed, "ETags stay"
 
     def test_unreadable_secret_is_counted_and_kept(self, session: Session) -> None:
         from aiplatform.server import composition
 
         row = make_secret(session, make_user(session))
-        sealed = b"\x01" + b"unknown!" + b"x" * 40
-        row.sealed = sealed
+        unreadable = b"\x01" + b"unknown!" + b"x" * 40
+        row.value = unreadable
         session.commit()
         counts = {column.column: column for column in composition.rotate_keys()}
-        assert counts["secrets.sealed"].unreadable == 1
+        assert counts["secrets.value"].unreadable == 1
         session.refresh(row)
-        assert row.sealed == sealed
+        assert row.value == unreadable
         with pytest.raises(SecretUnreadable):
-            decrypt(row.sealed, f"secret:{row.uuid}")
+            decrypt(row.value, f"secret:{row.uuid}")
         session.delete(row)
         session.commit()

@@ -7,7 +7,7 @@ encrypts, and all keys decrypt. To replace a key, add a new one at the top and r
 An encrypted value is ``1 | key id | nonce | ciphertext and tag``: one, eight, twelve and the
 remaining bytes. The id of a key is part of its hash, so the file needs to contain only keys.
 
-Declare columns for encrypted values with :func:`sealed_column`, so that key rotation finds them.
+Declare columns for encrypted values with :func:`encrypted_column`, so that key rotation finds them.
 """
 
 import base64
@@ -37,7 +37,7 @@ NONCE_BYTES = 12
 HEADER_BYTES = 1 + ID_BYTES
 """Length of the version and key id, which identify the key that encrypted a value."""
 MAX_FILE_BYTES = 1 << 16
-SEALED = "sealed"
+CONTEXT = "encryption_context"
 """Key in a column's ``info`` under which the template of its context is stored."""
 
 
@@ -96,11 +96,11 @@ def encrypt(value: str, context: str) -> bytes:
 
     key = load_keys(create=True)[0]
     nonce = os.urandom(NONCE_BYTES)
-    sealed = AESGCM(key.material).encrypt(nonce, value.encode(), _bound(key, context))
-    return key.header + nonce + sealed
+    encrypted = AESGCM(key.material).encrypt(nonce, value.encode(), _bound(key, context))
+    return key.header + nonce + encrypted
 
 
-def decrypt(sealed: bytes, context: str) -> str:
+def decrypt(encrypted: bytes, context: str) -> str:
     """Decrypt a value that :func:`encrypt` returned for the same context.
 
     Raises:
@@ -111,10 +111,10 @@ def decrypt(sealed: bytes, context: str) -> str:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
 
     for key in load_keys():
-        if not secrets.compare_digest(key.header, bytes(sealed[:HEADER_BYTES])):
+        if not secrets.compare_digest(key.header, bytes(encrypted[:HEADER_BYTES])):
             continue
-        nonce = sealed[HEADER_BYTES : HEADER_BYTES + NONCE_BYTES]
-        rest = sealed[HEADER_BYTES + NONCE_BYTES :]
+        nonce = encrypted[HEADER_BYTES : HEADER_BYTES + NONCE_BYTES]
+        rest = encrypted[HEADER_BYTES + NONCE_BYTES :]
         try:
             return AESGCM(key.material).decrypt(nonce, rest, _bound(key, context)).decode()
         except (InvalidTag, ValueError) as error:
@@ -126,18 +126,18 @@ def _bound(key: Key, context: str) -> bytes:
     return key.header + context.encode()
 
 
-def sealed_column(context: str, *, nullable: bool = False) -> MappedColumn[Any]:
+def encrypted_column(context: str, *, nullable: bool = False) -> MappedColumn[Any]:
     """Declare a column of encrypted values, for ``Mapped[bytes]``.
 
     ``context`` identifies the row by columns of its own table, such as ``"totp:{user_id}"``. Their
     values must never change. :func:`context_of` fills them in.
     """
-    return mapped_column(LargeBinary, nullable=nullable, info={SEALED: context})
+    return mapped_column(LargeBinary, nullable=nullable, info={CONTEXT: context})
 
 
 def context_of(column: Any, **values: Any) -> str:
     """Return the context of a row's encrypted value: ``context_of(Totp.seed, user_id=7)``."""
-    template: str = column.info[SEALED]
+    template: str = column.info[CONTEXT]
     return template.format_map(values)
 
 
@@ -166,7 +166,7 @@ def load_keys(*, create: bool = False) -> tuple[Key, ...]:
         if not create or get_settings().key_file is not None:
             hint = "" if get_settings().key_file is None else " (AIPLATFORM_KEY_FILE)"
             raise KeyFileUnusable(
-                f"the key file {path}{hint} does not exist; restore it, or make one with "
+                f"the key file {path}{hint} does not exist; restore it, or create one with "
                 "`aiplatform db rotate-keys --new-key`"
             ) from None
         make_key_file(path)
@@ -194,7 +194,7 @@ def _read(path: Path, _changed: int, _inode: int, size: int, mode: int) -> tuple
     except OSError as error:
         raise KeyFileUnusable(f"the key file {path} can't be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
-        raise KeyFileUnusable(f"the key file {path} holds something that is not a key") from error
+        raise KeyFileUnusable(f"the key file {path} contains something other than keys") from error
     keys = []
     for number, line in enumerate(lines, 1):
         text = line.partition("#")[0].strip()
@@ -236,7 +236,7 @@ def make_key_file(path: Path) -> None:
             draft.unlink()
         _sync(path.parent)
     except OSError as error:
-        raise KeyFileUnusable(f"the key file {path} can't be made: {error.strerror}") from error
+        raise KeyFileUnusable(f"the key file {path} can't be created: {error.strerror}") from error
 
 
 def add_key() -> None:
@@ -283,25 +283,28 @@ BATCH = 500
 
 @dataclass
 class Rotated:
-    """The result for one column: numbers of re-encrypted and of unreadable, unchanged values."""
+    """The result for one column: the numbers of values encrypted again, and of unreadable ones.
+
+    Unreadable values are not changed.
+    """
 
     column: str
-    sealed_anew: int = 0
+    encrypted_again: int = 0
     unreadable: int = 0
 
 
-def sealed_columns() -> list[Column[bytes]]:
-    """Return all columns declared with :func:`~aiplatform.server.core.encryption.sealed_column`."""
+def encrypted_columns() -> list[Column[bytes]]:
+    """Return all columns that were declared with :func:`encrypted_column`."""
     return [
         column
         for table in Base.metadata.sorted_tables
         for column in table.columns
-        if SEALED in column.info
+        if CONTEXT in column.info
     ]
 
 
 def rotate(*, new_key: bool = False) -> list[Rotated]:
-    """Re-encrypt all values that are not under the first key; ``new_key`` adds a key first.
+    """Encrypt all values again that the first key has not encrypted; ``new_key`` adds a key first.
 
     Raises:
         KeyFileUnusable: the key file is missing or invalid; the message says why.
@@ -311,7 +314,7 @@ def rotate(*, new_key: bool = False) -> list[Rotated]:
         session.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": int(AdvisoryLock.KEYS)})
         if new_key:
             add_key()
-        return [_rotate_column(column) for column in sealed_columns()]
+        return [_rotate_column(column) for column in encrypted_columns()]
 
 
 def _rotate_column(column: Column[bytes]) -> Rotated:
@@ -332,7 +335,7 @@ def _rotate_batch(
     after: tuple[object, ...] | None,
     done: Rotated,
 ) -> tuple[object, ...] | None:
-    """Re-encrypt one batch. Return the key to continue after, or None at the end."""
+    """Encrypt one batch again. Return the key to continue after, or None at the end."""
     header = load_keys(create=True)[0].header
     keys = list(table.primary_key.columns)
     # Keep the time of the last change, so that ETags remain valid.
@@ -348,7 +351,7 @@ def _rotate_batch(
         statement = statement.where(tuple_(*keys) > tuple_(*after))
     rows = session.execute(statement).mappings().all()
     for row in rows:
-        context = str(column.info[SEALED]).format_map(dict(row))
+        context = str(column.info[CONTEXT]).format_map(dict(row))
         try:
             value = decrypt(row[column.name], context)
         except SecretUnreadable:
@@ -357,5 +360,5 @@ def _rotate_batch(
         mine = [key == row[key.name] for key in keys]
         anew = encrypt(value, context)
         session.execute(update(table).where(*mine).values({**stay, column.name: anew}))
-        done.sealed_anew += 1
+        done.encrypted_again += 1
     return tuple(rows[-1][key.name] for key in keys) if len(rows) == BATCH else None

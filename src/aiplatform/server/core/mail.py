@@ -25,7 +25,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from aiplatform.protocol.encoding import dumps
 from aiplatform.server.core.broker import CHORES, send
 from aiplatform.server.core.database import Base, BigKey, Created, after_commit, transaction
-from aiplatform.server.core.encryption import context_of, decrypt, encrypt, sealed_column
+from aiplatform.server.core.encryption import context_of, decrypt, encrypt, encrypted_column
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.settings import Settings, get_settings
 
@@ -47,7 +47,7 @@ class OutgoingMail(Created, Base):
     uuid: Mapped[UUID]
     recipient: Mapped[str] = mapped_column(String(320))
     kind: Mapped[str] = mapped_column(String(50))
-    content: Mapped[bytes | None] = sealed_column("mail:{uuid}", nullable=True)
+    content: Mapped[bytes | None] = encrypted_column("mail:{uuid}", nullable=True)
     status: Mapped[str] = mapped_column(String(10), server_default="pending")
     attempts: Mapped[int] = mapped_column(server_default="0")
     error: Mapped[str | None] = mapped_column(Text)
@@ -91,8 +91,8 @@ def send_mail(
         return False
     uuid = uuid4()
     content = {"subject": subject, "text": text, "html": html}
-    sealed = encrypt(dumps(content), context_of(OutgoingMail.__table__.c.content, uuid=uuid))
-    session.add(OutgoingMail(uuid=uuid, recipient=to[:320], kind=kind, content=sealed))
+    encrypted = encrypt(dumps(content), context_of(OutgoingMail.__table__.c.content, uuid=uuid))
+    session.add(OutgoingMail(uuid=uuid, recipient=to[:320], kind=kind, content=encrypted))
     session.flush()
     after_commit(session, lambda: send(SEND_MAIL, CHORES))
     return True

@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import CIDR, INET
 from sqlalchemy.orm import Mapped, mapped_column
 
 from aiplatform.server.core.database import Base, BigKey, Created, Identified, Updated
-from aiplatform.server.core.encryption import sealed_column
+from aiplatform.server.core.encryption import encrypted_column
 from aiplatform.server.core.errors import Language
 from aiplatform.server.identity.rules import Theme
 
@@ -163,7 +163,7 @@ class Totp(Created, Base):
     __tablename__ = "user_totp"
 
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"), primary_key=True)
-    seed: Mapped[bytes] = sealed_column("totp:{user_id}")
+    seed: Mapped[bytes] = encrypted_column("totp:{user_id}")
     confirmed_at: Mapped[datetime | None]
     last_step: Mapped[int] = mapped_column(BigInteger, server_default="0")
 

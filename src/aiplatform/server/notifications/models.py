@@ -8,7 +8,7 @@ from sqlalchemy import BigInteger, ForeignKey, String, Text, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from aiplatform.server.core.database import Base, BigKey, Created, Updated
-from aiplatform.server.core.encryption import sealed_column
+from aiplatform.server.core.encryption import encrypted_column
 
 
 class Notification(Created, Base):
@@ -87,8 +87,8 @@ class Webhook(Updated, Base):
     url: Mapped[str] = mapped_column(Text)
     events: Mapped[list[str]] = mapped_column(server_default="[]")
     is_enabled: Mapped[bool] = mapped_column(server_default="true")
-    secret: Mapped[bytes] = sealed_column("webhook:{uuid}")
-    previous_secret: Mapped[bytes | None] = sealed_column("webhook:{uuid}", nullable=True)
+    secret: Mapped[bytes] = encrypted_column("webhook:{uuid}")
+    previous_secret: Mapped[bytes | None] = encrypted_column("webhook:{uuid}", nullable=True)
     previous_until: Mapped[datetime | None]
     failing_since: Mapped[datetime | None]
     disabled_reason: Mapped[str | None] = mapped_column(String(50))

@@ -7,7 +7,7 @@ from sqlalchemy import ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from aiplatform.server.core.database import Base, BigKey, Updated
-from aiplatform.server.core.encryption import sealed_column
+from aiplatform.server.core.encryption import encrypted_column
 
 
 class Secret(Updated, Base):
@@ -21,5 +21,5 @@ class Secret(Updated, Base):
     project_id: Mapped[int | None] = mapped_column(ForeignKey("projects.id"))
     name: Mapped[str] = mapped_column(String(100))
     kind: Mapped[str] = mapped_column(String(20))
-    sealed: Mapped[bytes] = sealed_column("secret:{uuid}")
+    value: Mapped[bytes] = encrypted_column("secret:{uuid}")
     last_used_at: Mapped[datetime | None]

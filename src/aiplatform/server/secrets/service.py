@@ -51,8 +51,8 @@ def set_secret(
         found = Secret(uuid=uuid4(), name=name, **owner)
         session.add(found)
     found.kind = kind.value
-    found.sealed = encryption.encrypt(
-        value, encryption.context_of(Secret.__table__.c.sealed, uuid=found.uuid)
+    found.value = encryption.encrypt(
+        value, encryption.context_of(Secret.__table__.c.value, uuid=found.uuid)
     )
     audit.record(
         session,
@@ -150,8 +150,8 @@ def reveal_for_task(
             found = queries.find(session, {"project_id": project_id}, name, lock=True)
         if found is None:
             raise NoSuchSecret(name=name)
-        context = encryption.context_of(Secret.__table__.c.sealed, uuid=found.uuid)
-        values[variable] = encryption.decrypt(found.sealed, context)
+        context = encryption.context_of(Secret.__table__.c.value, uuid=found.uuid)
+        values[variable] = encryption.decrypt(found.value, context)
         found.last_used_at = session.scalar(select(func.clock_timestamp()))
         # Using a secret must not change ``updated_at``, but an UPDATE that leaves the column out
         # sets it to the current time. SQLAlchemy leaves out equal values, so the column itself is

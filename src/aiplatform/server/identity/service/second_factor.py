@@ -98,11 +98,11 @@ def enrol(session: Session, principal: Principal, password: str) -> Enrolment | 
     import pyotp  # noqa: PLC0415  (a process that checks no code need not load it)
 
     seed = pyotp.random_base32()
-    sealed = encrypt(seed, context_of(Totp.__table__.c.seed, user_id=principal.user_id))
+    encrypted = encrypt(seed, context_of(Totp.__table__.c.seed, user_id=principal.user_id))
     if row is None:
-        session.add(Totp(user_id=principal.user_id, seed=sealed))
+        session.add(Totp(user_id=principal.user_id, seed=encrypted))
     else:
-        row.seed, row.last_step = sealed, 0
+        row.seed, row.last_step = encrypted, 0
     session.flush()
     _record(session, principal, AuditAction.USER_TOTP_ENROLLED)
     uri = pyotp.TOTP(seed).provisioning_uri(name=principal.username, issuer_name=ISSUER)
