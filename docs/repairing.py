@@ -59,7 +59,7 @@ nothing. The warnings are common problems of such files. The report shows which 
 what each finding does to training. Read it as JSON (`aiplatform datasets report shop --json`), or
 make a page to pass on (`aiplatform datasets report shop --html report.html --lang zh`).
 
-Every finding lists its fixes. Here each fix is chosen by hand; `--all` uses the gentlest fix of
+Every finding lists its fixes. Here you choose each fix; `--all` uses the gentlest fix of
 each error and warning.
 
 ```bash
@@ -75,7 +75,7 @@ its `made_by` contains the fixes, the counts and the task. `v1` is kept. These t
 
 {changed_texts}
 
-The new version has a report of its own, compared with the same evaluation data:
+The new version has its own report, compared with the same evaluation data:
 
 ```bash
 aiplatform datasets report shop@v2 --compare v1

@@ -22,7 +22,7 @@ class TestBin:
         assert json.loads(run("datasets", "rm", "faq", "--yes", "--json").out) == {
             "uuid": D, "done": True, "purge_after": until
         }  # fmt: skip
-        assert "for good" in run("models", "rm", "base", "--yes").err
+        assert "Permanently deleted" in run("models", "rm", "base", "--yes").err
 
     def test_bin_lists_restores_and_purges_by_name(self, run: Run, world: FakeServer) -> None:
         world.on(f"GET projects/{P}/bin", page(self.ITEM))

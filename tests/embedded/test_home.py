@@ -77,7 +77,7 @@ def test_prepare_with_too_little_space_is_refused(
 def test_prepare_with_a_file_in_the_way_is_refused(home: Home) -> None:
     home.root.mkdir()
     home.blobs.write_text("")
-    with pytest.raises(HomeUnusableError, match="blobs is in the way"):
+    with pytest.raises(HomeUnusableError, match="blobs is not a directory"):
         home.prepare()
 
 

@@ -352,7 +352,7 @@ def disable(
     json: Json = False,
 ) -> None:
     """Remove the second factor from your account."""
-    confirm(tr("Log in with the password alone from now on?"), yes=yes)
+    confirm(tr("Log in with only the password from now on?"), yes=yes)
     given = None if code else _secret(tr("Password"), stdin=password_stdin)
     connect().account.disable_second_factor(password=given, code=code)
     _done(tr("The second factor is removed."), json=json)

@@ -185,7 +185,7 @@ def state(
 ) -> None:
     """Show the result of the verification that was last requested from the server.
 
-    `audit verify` checks an export without the server, which could be wrong about itself.
+    `audit verify` checks an export on your machine, so you need not trust the server.
 
     Exit codes: 0 intact, or never verified; 1 not intact.
     """
@@ -227,8 +227,8 @@ def verify(
     """Check whether audit rows were altered, removed or inserted after they were sealed.
 
     Works without a server: reads a file, or the database in AIPLATFORM_DATABASE_URL, and computes
-    everything itself. From time to time, store a head in another place: only that shows whether the
-    newest seals were cut off together with their rows.
+    everything itself. Store a head in another place regularly: without it, nobody can detect that
+    the newest seals were removed together with their rows.
 
     Exit codes: 0 intact, 1 not intact.
     """
@@ -261,7 +261,7 @@ def seal(
 ) -> None:
     """Seal new audit rows, and print the head, which you should store in another place.
 
-    Workers seal by themselves every AIPLATFORM_AUDIT_SEAL_SECONDS. Needs the database.
+    Workers do this automatically every AIPLATFORM_AUDIT_SEAL_SECONDS. Needs the database.
     """
     use_local_platform()
     run = import_server_function("aiplatform.server.audit.service.sealing", "seal_all")

@@ -9,10 +9,10 @@ from aiplatform.cli.output import age_text, print_json, print_record, print_tabl
 from aiplatform.cli.session import confirm, connect
 from aiplatform.language import tr
 
-app = group("The bin: restore deleted things, or delete them for good.")
+app = group("The bin: restore deleted objects, or delete them permanently.")
 
 Item = Annotated[
-    str, typer.Argument(metavar="ITEM", help="NAME, NAME@VERSION or uuid of the deleted thing.")
+    str, typer.Argument(metavar="ITEM", help="NAME, NAME@VERSION or uuid of the deleted object.")
 ]
 Projects = Annotated[
     bool,
@@ -71,9 +71,9 @@ def purge(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Permanently delete something in the bin."""
+    """Permanently delete an object in the bin."""
     client = connect(project)
-    confirm(tr("Delete {item} for good? It can't be restored then.", item=item), yes=yes)
+    confirm(tr("Permanently delete {item}? It can't be restored afterwards.", item=item), yes=yes)
     if projects:
         client.bin.purge_project(item)
     else:
@@ -81,4 +81,4 @@ def purge(
     if json:
         print_json({"item": item, "done": True})
     else:
-        say(tr("{item} is gone for good.", item=item))
+        say(tr("Permanently deleted {item}.", item=item))

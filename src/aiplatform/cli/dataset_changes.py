@@ -213,7 +213,9 @@ def split(
     ] = False,
     near: Annotated[
         bool,
-        typer.Option("--near", help="Also keep rows together that differ in a few words only."),
+        typer.Option(
+            "--near", help="Also keep rows in the same part if they differ only in a few words."
+        ),
     ] = False,
     name: Annotated[
         list[str] | None,

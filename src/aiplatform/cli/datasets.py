@@ -174,7 +174,7 @@ def gc(
         )
     )
     if not found.complete:
-        say(tr("There is more; run it again."))
+        say(tr("There is more to delete; run the command again."))
 
 
 def _sum(what: str, logical: int, charged: int, stored: int) -> str:
@@ -330,7 +330,7 @@ def rename(
 ) -> None:
     """Rename a dataset. References to it stay valid."""
     if "@" in dataset:
-        raise typer.BadParameter(tr("a version has no name of its own: give the dataset's"))
+        raise typer.BadParameter(tr("a version can't be renamed: give the name of its dataset"))
     datasets = connect(project).datasets
     found = datasets.get(dataset)
     changed = found.update(name=name)

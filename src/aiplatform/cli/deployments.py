@@ -94,7 +94,7 @@ def create(
     elif waits and deployment.status == "starting":
         say(
             tr(
-                "{name} starts when what it waits for is done: aiplatform deploy ls",
+                "{name} starts when the tasks that it waits for have ended: aiplatform deploy ls",
                 name=deployment.name,
             )
         )

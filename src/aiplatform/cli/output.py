@@ -344,7 +344,7 @@ def print_deleted(uuid: object, what: str, purge_after: datetime | None, *, as_j
         until = None if purge_after is None else purge_after.isoformat()
         print_json({"uuid": str(uuid), "done": True, "purge_after": until})
     elif purge_after is None:
-        say(tr("Deleted {what} for good.", what=what))
+        say(tr("Permanently deleted {what}.", what=what))
     else:
         say(
             tr(

@@ -180,7 +180,7 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
                 leftovers=", ".join(found.leftovers),
             ),
             tr(
-                "`{up}` recovers, `{down}` ends what is left.",
+                "`{up}` starts the platform again, `{down}` ends the remaining processes.",
                 up=place.command("up"),
                 down=place.command("down"),
             ),

@@ -94,7 +94,7 @@ def retention(project: Name, json: Json = False) -> None:
 
 
 def _days_text(days: int | None) -> str:
-    return tr("for good") if days is None else tr("{count} days", count=days)
+    return tr("permanently") if days is None else tr("{count} days", count=days)
 
 
 @app.command()
@@ -374,7 +374,7 @@ OptionalPerson = Annotated[
 
 @app.command()
 def leave(project: Name, yes: Yes = False, json: Json = False) -> None:
-    """Give up your own role in a project."""
+    """Leave a project. You lose your role in it."""
     client = connect()
     found = client.projects.get(project)
     confirm(tr("Leave the project {name}?", name=found.name), yes=yes)

@@ -14,7 +14,7 @@ app = group("Roles and their permissions.")
 Name = Annotated[str, typer.Argument(metavar="ROLE", help="Role: name or uuid.")]
 Description = Annotated[str | None, typer.Option("--description", "-d", help="Description.")]
 Permissions = Annotated[
-    list[str] | None, typer.Argument(help="Such as datasets:read, datasets:* or *.")
+    list[str] | None, typer.Argument(help="Permission, such as datasets:read, datasets:* or *.")
 ]
 
 
@@ -71,7 +71,8 @@ def create(
 def set_(
     role: Name,
     permission: Annotated[
-        list[str] | None, typer.Argument(help="All permissions of the role from now on.")
+        list[str] | None,
+        typer.Argument(help="New permissions of the role. They replace the current ones."),
     ] = None,
     add: Annotated[
         list[str] | None, typer.Option(help="Permission to add. Can be repeated.")
@@ -82,7 +83,7 @@ def set_(
     description: Description = None,
     json: Json = False,
 ) -> None:
-    """Change the permissions of a role. This takes effect at once for everybody who has it."""
+    """Change the permissions of a role. The change applies immediately to all users who have it."""
     found = connect().roles.get(role)
     changes: dict[str, Any] = {}
     if description is not None:

@@ -243,9 +243,9 @@ def _result_text(synced: "Synced") -> str:
     if synced.complete:
         return tr("{name}: task {task}, {points} points, complete.", **facts)
     return tr(
-        "{name}: task {task}, {points} points, still open. If its process has died, say how it "
-        "ended, or it counts as running until the server gives it up: aiplatform runs sync "
-        "{directory:quoted} --ended failed",
+        "{name}: task {task}, {points} points, still running. If its process has ended, report "
+        "this: aiplatform runs sync {directory:quoted} --ended failed. Otherwise the run is shown "
+        "as running until the server ends it.",
         directory=synced.directory,
         **facts,
     )

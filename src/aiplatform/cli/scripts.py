@@ -59,7 +59,7 @@ def run(
     name: Annotated[str | None, typer.Option(help="Name of the task.")] = None,
     environment: Annotated[
         str,
-        typer.Option("--environment", "-e", help="Environment to run in, as a worker offers it."),
+        typer.Option("--environment", "-e", help="Environment to run in. A worker must offer it."),
     ] = "default",
     dataset: Annotated[
         Pairs,

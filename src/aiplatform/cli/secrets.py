@@ -44,7 +44,7 @@ def ls(project: OfProject = None, limit: Limit = 100, json: Json = False) -> Non
 def set_secret(
     name: Name,
     kind: Annotated[
-        str, typer.Option(help="Kind, for your information: generic, hub_token or s3.")
+        str, typer.Option(help="Kind of the secret, shown in lists: generic, hub_token or s3.")
     ] = "generic",
     file: Annotated[
         Path | None,

@@ -60,7 +60,7 @@ def create(
     ] = 2,
     prune: Annotated[
         str | None,
-        typer.Option(metavar="SERIES", help="Halt bad trials early, judged by this metric."),
+        typer.Option(metavar="SERIES", help="Stop trials early if this metric is bad."),
     ] = None,
     assignments: Annotated[
         list[str] | None,

@@ -44,7 +44,7 @@ def submit(
         typer.Option(
             "--after-any",
             metavar="TASK",
-            help="Start after this task has ended, in whatever way. Can be repeated.",
+            help="Start after this task has ended, with or without success. Can be repeated.",
         ),
     ] = None,
     idempotency_key: Annotated[
@@ -68,9 +68,9 @@ def submit(
     """Queue a task from a spec, such as an evaluation or a quality report; or many with --batch.
 
     Use `aiplatform train` to train a model. In a batch, each line has a name and a spec, and may
-    have priority, after and idempotency_key. It is sent in requests of at most 500 tasks, each
-    accepted as a whole or not at all. With keys, a file that was accepted in part can be sent
-    again.
+    have priority, after and idempotency_key. The command sends requests of at most 500 tasks. The
+    server queues all tasks of a request or none. If each line has an idempotency_key, you can
+    submit a file again after an error: no task is queued twice.
     """
     of_one = (name, priority, assignments, after, after_any, idempotency_key)
     if (spec is None) == (batch is None):

@@ -49,7 +49,9 @@ def ls(
     name: Annotated[str | None, typer.Option("--name", help="Only tasks with this name.")] = None,
     dead: Annotated[
         bool,
-        typer.Option("--dead", help="Only tasks that failed for good and that nobody has retried."),
+        typer.Option(
+            "--dead", help="Only tasks that failed permanently and that nobody has retried."
+        ),
     ] = False,
     limit: Limit = 20,
     json: Json = False,
@@ -262,7 +264,7 @@ def retry(
     dead: Annotated[
         bool,
         typer.Option(
-            "--dead", help="Retry all tasks that failed for good and that nobody has retried."
+            "--dead", help="Retry all tasks that failed permanently and that nobody has retried."
         ),
     ] = False,
     override_gate: OverrideGate = None,

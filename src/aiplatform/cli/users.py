@@ -126,7 +126,7 @@ def set_(
 
 @app.command()
 def deactivate(user: Name, json: Json = False) -> None:
-    """Deactivate an account at once: its requests are refused, its sessions and streams end."""
+    """Deactivate an account: its requests are refused from now on, its sessions and streams end."""
     print_record(connect().users.deactivate(user), as_json=json)
 
 
@@ -184,7 +184,7 @@ def reset_totp(user: Name, yes: Yes = False, json: Json = False) -> None:
     """Remove the second factor of a user who has lost the app and the recovery codes."""
     client = connect()
     found = client.users.get(user)
-    confirm(tr("Let {username} log in with the password alone?", username=found.username), yes=yes)
+    confirm(tr("Let {username} log in with only the password?", username=found.username), yes=yes)
     client.users.reset_second_factor(found)
     _done(
         found, tr("{username} has no second factor any more.", username=found.username), json=json

@@ -63,7 +63,7 @@ def cordon(worker: Name, json: Json = False) -> None:
     found = connect().workers.cordon(worker)
     _print_state(
         found,
-        tr("{name} takes no more tasks; it runs {tasks}.", **_facts(found)),
+        tr("{name} accepts no more tasks; it runs {tasks}.", **_facts(found)),
         as_json=json,
     )
 
@@ -85,7 +85,7 @@ def resume(worker: Name, json: Json = False) -> None:
     found = connect().workers.resume(worker)
     _print_state(
         found,
-        tr("{name} takes tasks again; it runs {tasks}.", **_facts(found)),
+        tr("{name} accepts tasks again; it runs {tasks}.", **_facts(found)),
         as_json=json,
     )
 

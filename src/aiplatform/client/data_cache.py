@@ -125,7 +125,10 @@ class DataCache:
             file.seek(0)
             if hashlib.file_digest(file, "sha256").hexdigest() != wanted.file_hash:
                 raise CorruptDownload(
-                    tr("the parts of {version} don't make its file", version=wanted.version)
+                    tr(
+                        "the parts of {version} can't be combined into its file",
+                        version=wanted.version,
+                    )
                 )
         partial.chmod(0o444)
         partial.replace(target)

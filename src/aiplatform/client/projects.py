@@ -260,7 +260,7 @@ class Projects(Group):
         self._http.request("DELETE", f"{self.path(project)}/members/{segment(user)}")
 
     def leave(self, project: ProjectLike) -> None:
-        """Give up your own role in a project."""
+        """Leave a project. You lose your role in it."""
         self._http.post(f"{self.path(project)}/leave")
 
     def transfer(

@@ -87,7 +87,7 @@ def check_version(data: Path, binaries: PostgresBinaries) -> None:
         else tr("the bin directory of a PostgreSQL {version}", version=found)
     )
     go_on = tr(
-        "To go on with PostgreSQL {found}, set {setting} to {where}.",
+        "To continue with PostgreSQL {found}, set {setting} to {where}.",
         found=found,
         setting=POSTGRES_SETTING,
         where=where,
@@ -101,9 +101,9 @@ def check_version(data: Path, binaries: PostgresBinaries) -> None:
             version=binaries.version,
         ),
         tr(
-            "{go_on} To upgrade: with that setting run `aiplatform up`, write the database out "
-            "with `pg_dump --format=custom`, run `aiplatform down`, move {data} away, unset the "
-            "setting, run `aiplatform up` again and read it back with `pg_restore --clean "
+            "{go_on} To upgrade: run `aiplatform up` with that setting, dump the database with "
+            "`pg_dump --format=custom`, run `aiplatform down`, move {data} away, unset the "
+            "setting, run `aiplatform up` again, and restore the dump with `pg_restore --clean "
             "--if-exists`.",
             go_on=go_on,
             data=data,

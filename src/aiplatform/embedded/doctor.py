@@ -286,7 +286,7 @@ def check_platform(home: Home) -> Check:
                 Outcome.WARN,
                 tr("killed; still there: {leftovers}", leftovers=", ".join(status.leftovers)),
                 tr(
-                    "`{up}` recovers, `{down}` ends what is left.",
+                    "`{up}` starts the platform again, `{down}` ends the remaining processes.",
                     up=home.command("up"),
                     down=home.command("down"),
                 ),

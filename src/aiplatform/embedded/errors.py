@@ -95,7 +95,7 @@ def from_os_error(error: OSError, path: Path) -> EmbeddedError:
             )
         case errno.ENOTDIR | errno.EEXIST:
             return HomeUnusableError(
-                tr("{where} is in the way: a directory was expected there.", where=where),
+                tr("{where} is not a directory, but must be one.", where=where),
                 tr("Move that file, or choose another home with --home or AIPLATFORM_HOME."),
             )
     return HomeUnusableError(

@@ -264,7 +264,10 @@ class ScriptSpec(TaskOptions):
     )
     max_open_files: int = Field(4096, ge=16, le=65536)
     max_processes: int = Field(
-        1024, ge=1, le=65536, description="processes and threads; where it has a user of its own"
+        1024,
+        ge=1,
+        le=65536,
+        description="processes and threads; only if the script has its own user",
     )
 
 

@@ -91,7 +91,7 @@ class TestCreate:
         scores = make_model(session, project, card={"facts": {"config": {"method": "reward"}}})
         answer = deploy(model=str(scores.uuid))
         assert (answer.status_code, answer.json()["code"]) == (409, "model.writes_no_text")
-        assert "trained with the method reward and writes no text" in answer.json()["detail"]
+        assert "trained with the method reward and generates no text" in answer.json()["detail"]
 
     def test_name_in_use_in_the_project_is_refused(
         self, session: Session, deploy: Callable[..., Any]

@@ -185,9 +185,9 @@ def get_verification(_: ReadAudit, session: SessionDep) -> AuditVerificationOut 
     responses={409: {"model": ProblemDocument, "description": "A verification is running"}},
 )
 def request_verification(principal: ReadAudit, session: SessionDep) -> AuditVerificationOut:
-    """Start to compare all entries with their seals, in a process of its own.
+    """Start to compare all entries with their seals, in a separate process.
 
-    Whoever controls the platform could forge the answer. `aiplatform audit verify` checks an export
-    on another machine, and against heads and keys that are kept elsewhere.
+    A person who controls the platform could forge the answer. `aiplatform audit verify` checks an
+    export on another machine, and against heads and keys that are kept elsewhere.
     """
     return _render_verification(session, requested_verification.request(session, principal.actor))

@@ -119,7 +119,7 @@ class DescribedApp(FastAPI):
         request.
 
         Raises:
-            NestedRouterOptions: a router was included with a prefix or dependencies of its own.
+            NestedRouterOptions: a router was included with its own prefix or dependencies.
         """
         routes = self.router.routes
         before = len(routes)

@@ -414,12 +414,12 @@ class ProjectSettings(BaseSettings):
         ge=0,
         le=3650,
         description="Days for which deleted projects, datasets and models can be restored; with 0 "
-        "they are deleted at once. `bin_days` in a project's `config` overrides it.",
+        "they are deleted immediately. `bin_days` in a project's `config` overrides it.",
     )
     quota_storage_bytes: int | None = Field(
         None,
         ge=0,
-        description="Storage of a project that has no quota of its own, in bytes. By default "
+        description="Storage of a project without its own quota, in bytes. By default "
         "unlimited, as are the next two.",
     )
     quota_tasks: int | None = Field(
@@ -533,7 +533,7 @@ class ScriptSettings(BaseSettings):
 
     scripts: bool = Field(
         False,
-        description="If true, users may run commands of their own on workers. Set it for the API "
+        description="If true, users may run their own commands on workers. Set it for the API "
         "and for the workers that run scripts.",
     )
     scripts_without_isolation: bool = Field(
@@ -649,7 +649,7 @@ class ObservabilitySettings(BaseSettings):
     log_burst_bytes: int = Field(
         4_000_000,
         ge=10_000,
-        description="Bytes that a task may print at once in excess of that rate.",
+        description="Bytes that a task may print in a short time beyond that rate.",
     )
     log_overflow_bytes: int = Field(
         4_000_000_000,

@@ -70,7 +70,7 @@ class ExperimentChange(Strict):
     note: Note | None = Field(None, description="Markdown")
     tags: Tags | None = Field(None, description="all of them; an empty list takes them away")
     archived: bool | None = Field(
-        None, description="an archived experiment is not listed by itself and starts no runs"
+        None, description="an archived experiment is not listed by default and starts no runs"
     )
     config: AnyTraining | None = None
 

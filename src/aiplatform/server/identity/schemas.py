@@ -64,7 +64,7 @@ class PasswordIn(Strict):
 class EmailIn(Strict):
     """A change of the caller's email address.
 
-    It requires the password, because whoever controls the address can reset the password.
+    It requires the password, because a person who controls the address can reset the password.
     """
 
     email: Email

@@ -309,11 +309,11 @@ DISABLE_AFTER = timedelta(days=3)
 
 DISABLED: dict[str, dict[Language, str]] = {
     "failing": {
-        "en": "its receiver has taken nothing for three days.",
+        "en": "its receiver has accepted nothing for three days.",
         "zh": "接收端已连续三天未能接收事件。",
     },
     "gone": {
-        "en": "its receiver answered that it is gone for good (410).",
+        "en": "its receiver answered that it was permanently removed (410).",
         "zh": "接收端答复已永久停用（410）。",
     },
 }

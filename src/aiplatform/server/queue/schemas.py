@@ -80,7 +80,7 @@ class TaskBatchIn(Strict):
         keys = [one.idempotency_key for one in self.tasks if one.idempotency_key is not None]
         if keys and len(set(keys)) < len(self.tasks):
             raise ValueError(
-                "give each task an idempotency_key of its own, or give none to any of them"
+                "give each task a different idempotency_key, or give none to any of them"
             )
         return self
 

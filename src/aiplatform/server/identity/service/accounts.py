@@ -42,9 +42,8 @@ def lock_accounts(session: Session) -> None:
 def bootstrap(session: Session, settings: Settings) -> User | None:
     """Create the first administrator, or give the contract's ``admin`` a usable password.
 
-    A platform that has an administrator with another name gets no second one: whoever renamed
-    ``admin`` does not want it back with a known password. Return the account that was created or
-    repaired, or None.
+    If an administrator has another name, no account is created: an ``admin`` that was renamed must
+    not come back with a known password. Return the account that was created or repaired, or None.
     """
     lock_accounts(session)
     user = session.scalar(select(User).where(User.username == rules.ADMIN).with_for_update())

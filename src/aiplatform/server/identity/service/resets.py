@@ -84,8 +84,8 @@ def change_email(
 ) -> Problem | None:
     """Replace the caller's e-mail address; return the refusal or None.
 
-    It requires the password, because whoever controls the address can reset the password. Links
-    sent to the old address stop working.
+    It requires the password, because a person who controls the address can reset the password.
+    Links sent to the old address stop working.
 
     Raises:
         NameTaken: when another account has the address.

@@ -160,7 +160,7 @@ def list_tasks(
         str | None, Query(max_length=255, description="only tasks with exactly this name")
     ] = None,
     dead: Annotated[
-        bool, Query(description="only tasks that failed for good and were not retried")
+        bool, Query(description="only tasks that failed permanently and were not retried")
     ] = False,
 ) -> Page[TaskOut]:
     """Return the project's tasks, newest first."""
