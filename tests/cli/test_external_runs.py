@@ -65,7 +65,7 @@ def test_sync_sends_all_runs_and_removes_them(run: Run, runs: Runs, server: Fake
     first = run("runs", "sync")
     assert first.code == 0
     assert f"run-a: task {T}, 1 points, complete." in first.err
-    assert f"run-c: task {D}, 1 points, still running. If its process has ended, report" in first.err
+    assert f"run-c: task {D}, 1 points, still running." in first.err
     assert f"aiplatform runs sync {runs[2].directory} --ended failed" in first.err
     rest = run("runs", "sync", "--ended", "failed", "--json")
     (facts,) = json.loads(rest.out)
