@@ -57,6 +57,8 @@ class TrainingSpec(TaskOptions):
     """The shapes of the rows from which the method can learn."""
     generates: ClassVar[bool] = True
     """True if the tuned model writes text, so that it can be deployed and evaluated."""
+    note_on_use: ClassVar[str] = ""
+    """What the card of a tuned model that writes no text says about its use."""
     one_process: ClassVar[bool] = False
     """True if the method can't train in several processes."""
     training_data: ClassVar[tuple[str, ...]] = ("dataset",)
@@ -227,6 +229,7 @@ class ClassificationSpec(TuningSpec):
 
     reads = frozenset({DataShape.CLASSIFICATION})
     generates = False
+    note_on_use = "The model has a head with one output per label. It writes no text."
     one_process = True
 
     method: Literal[TrainingMethod.CLASSIFICATION] = TrainingMethod.CLASSIFICATION
@@ -362,6 +365,7 @@ class RewardSpec(PreferenceSpec):
     """
 
     generates = False
+    note_on_use = "The model has a head that gives one score per text. It writes no text."
 
     method: Literal[TrainingMethod.REWARD] = TrainingMethod.REWARD
     learning_rate: float = Field(1e-4, gt=0, lt=1)

@@ -129,7 +129,9 @@ class TestCreate:
         answer = create(method="dpo")
         assert (answer.status_code, answer.json()["code"]) == (422, "dataset.not_trainable")
         detail = answer.json()["detail"]
-        assert "method dpo learns from the shapes preference." in detail
+        assert (
+            "the method dpo can't learn. It learns from rows of these shapes: preference." in detail
+        )
         assert "choose the method sft" in detail
 
     def test_create_with_other_task_type_than_method_is_refused(

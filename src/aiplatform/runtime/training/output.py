@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aiplatform.protocol.messages import Job
-from aiplatform.protocol.trainings import ClassificationSpec, TrainingSpec
+from aiplatform.protocol.trainings import TrainingSpec
 from aiplatform.runtime.artifacts import ADAPTER, CARD, LICENSE_NAMES, WEIGHTS, make_durable
 from aiplatform.runtime.model_cards import license_of, write_card
 
@@ -106,7 +106,7 @@ on the dataset version {data_text}: {result["rows"]} rows, of which
 could not be used; {result["steps"]} steps, {result["epochs"]:.2f} epochs,
 {result["tokens"]:,} tokens, in {result["precision"]}.
 
-{what_is_written(spec)}{note_on_use(spec)}
+{what_is_written(spec)}
 
 | metric | value |
 | --- | --- |
@@ -133,19 +133,12 @@ def how_trained(spec: TrainingSpec) -> str:
 
 
 def what_is_written(spec: TrainingSpec) -> str:
-    """Return a sentence about the directories beside the card."""
+    """Return sentences about the directories beside the card, and about the use of the model."""
     if getattr(spec, "tuning", "lora") == "full":
-        return "`weights/` holds the model."
-    return "`weights/` holds the merged model, `adapter/` the adapter alone."
-
-
-def note_on_use(spec: TrainingSpec) -> str:
-    """Return a sentence about the use of a model that writes no text; empty for other models."""
-    if spec.generates:
-        return ""
-    if isinstance(spec, ClassificationSpec):
-        return " The model has a head with one output per label. It writes no text."
-    return " The model has a head that gives one score per text. It writes no text."
+        written = "`weights/` holds the model."
+    else:
+        written = "`weights/` holds the merged model, `adapter/` the adapter alone."
+    return f"{written} {spec.note_on_use}".rstrip()
 
 
 def _named(name: str, uuid: str) -> str:
