@@ -1,8 +1,8 @@
-"""A tiny language model for tests, created reproducibly in a second without a download.
+"""A tiny language model and a tiny encoder for tests, made in a second without a download.
 
-It has two Llama layers with random weights, a byte-level BPE tokenizer of a few hundred tokens, and
-a ChatML template. As in SmolLM2, ``pad == eos``: code that masks padding by token instead of by
-position fails.
+The language model has two Llama layers with random weights, a byte-level BPE tokenizer of a few
+hundred tokens, and a ChatML template. As in SmolLM2, ``pad == eos``: code that masks padding by
+token instead of by position fails.
 """
 
 from pathlib import Path
@@ -22,6 +22,13 @@ CORPUS = [
     "What is the capital of France? The capital of France is Paris. Who are you? I am a model.",
     "system user assistant You are a helpful assistant. 你好，你是谁？我是一个模型。",
 ]
+
+WORDS = (
+    *("am", "are", "blue", "boring", "capital", "cat", "dog", "film", "fox", "france", "good"),
+    *("green", "hello", "how", "i", "is", "like", "lion", "much", "one", "paris", "quick", "red"),
+    *("six", "the", "three", "two", "very", "what", "which", "you"),
+)
+"""Words that the tiny encoder has as one token; it spells all others."""
 
 
 def make_tiny_model(
@@ -88,4 +95,59 @@ def make_tiny_model(
         model.get_input_embeddings().weight.data[fast.pad_token_id].normal_(std=0.2)
     model.save_pretrained(weights)
     (directory / "README.md").write_text("---\nlicense: apache-2.0\n---\n\n# tiny\n")
+    return directory
+
+
+def make_tiny_encoder(directory: Path, *, seed: int = 0) -> Path:
+    """Write an encoder in the platform's layout; return ``directory``.
+
+    It has two BERT layers with random weights, and a WordPiece tokenizer with lower case.
+    """
+    import torch
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+
+    weights = directory / "weights"
+    weights.mkdir(parents=True, exist_ok=True)
+    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789.,?"
+    # Not trained on texts, because tokenizers orders a trained vocabulary at random.
+    entries = [*specials, *letters, *(f"##{letter}" for letter in letters), *WORDS]
+    vocabulary = {entry: place for place, entry in enumerate(entries)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[(name, tokenizer.token_to_id(name)) for name in ("[CLS]", "[SEP]")],
+    )
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        unk_token="[UNK]",
+        pad_token="[PAD]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_max_length=64,
+    )
+    fast.save_pretrained(weights)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = BertModel(
+            BertConfig(
+                vocab_size=len(fast),
+                hidden_size=64,
+                intermediate_size=128,
+                num_hidden_layers=2,
+                num_attention_heads=4,
+                max_position_embeddings=64,
+                pad_token_id=fast.pad_token_id,
+                hidden_dropout_prob=0.0,
+                attention_probs_dropout_prob=0.0,
+            )
+        )
+    model.save_pretrained(weights)
+    (directory / "README.md").write_text("---\nlicense: apache-2.0\n---\n\n# tiny encoder\n")
     return directory

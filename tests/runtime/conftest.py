@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 
 from aiplatform.protocol.messages import Job
-from tests.tiny_model import make_tiny_model
+from tests.tiny_model import make_tiny_encoder, make_tiny_model
 
 if TYPE_CHECKING:
     from aiplatform.runtime.channel import Reporter
@@ -41,6 +41,12 @@ SHAPES = {
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Create a base model of two layers in the platform's layout. Tests must not change it."""
     return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
+
+
+@pytest.fixture(scope="session")
+def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Create an encoder of two layers in the platform's layout. Tests must not change it."""
+    return make_tiny_encoder(tmp_path_factory.mktemp("models") / "tiny-encoder")
 
 
 @pytest.fixture(scope="session")

@@ -131,6 +131,19 @@ class DataShape(StrEnum):
     UNPAIRED_PREFERENCE = "unpaired_preference"
 
 
+class ModelKind(StrEnum):
+    """The use of a model.
+
+    A language model continues a text, an encoder represents it as vectors, a classifier gives it
+    labels, and a reward model gives it one score.
+    """
+
+    CLASSIFIER = "classifier"
+    ENCODER = "encoder"
+    LANGUAGE_MODEL = "language_model"
+    REWARD_MODEL = "reward_model"
+
+
 class TrainingMethod(StrEnum):
     """The method by which a model is trained."""
 

@@ -12,7 +12,7 @@ from typing_extensions import TypeAliasType
 from aiplatform.protocol.accelerator_options import AcceleratorOptions
 from aiplatform.protocol.deepspeed import SpecValues, contradictions
 from aiplatform.protocol.discriminated_unions import KindErrors, members_of
-from aiplatform.protocol.enums import DataShape, TaskType, TrainingMethod
+from aiplatform.protocol.enums import DataShape, ModelKind, TaskType, TrainingMethod
 from aiplatform.protocol.names import Name
 from aiplatform.protocol.references import DatasetRef, ModelId
 from aiplatform.protocol.strict import Strict
@@ -55,8 +55,10 @@ class TrainingSpec(TaskOptions):
 
     reads: ClassVar[frozenset[DataShape]]
     """The shapes of the rows from which the method can learn."""
-    generates: ClassVar[bool] = True
-    """True if the tuned model writes text, so that it can be deployed and evaluated."""
+    tunes: ClassVar[tuple[ModelKind, ...]] = (ModelKind.LANGUAGE_MODEL,)
+    """The kinds of base models that the method can tune."""
+    makes: ClassVar[ModelKind] = ModelKind.LANGUAGE_MODEL
+    """The kind of the tuned model; only a language model can be deployed and evaluated."""
     note_on_use: ClassVar[str] = ""
     """What the card of a tuned model that writes no text says about its use."""
     one_process: ClassVar[bool] = False
@@ -228,7 +230,8 @@ class ClassificationSpec(TuningSpec):
     """
 
     reads = frozenset({DataShape.CLASSIFICATION})
-    generates = False
+    tunes = (ModelKind.ENCODER, ModelKind.LANGUAGE_MODEL)
+    makes = ModelKind.CLASSIFIER
     note_on_use = "The model has a head with one output per label. It writes no text."
     one_process = True
 
@@ -364,7 +367,7 @@ class RewardSpec(PreferenceSpec):
     It writes no text, so it can't be deployed for chat.
     """
 
-    generates = False
+    makes = ModelKind.REWARD_MODEL
     note_on_use = "The model has a head that gives one score per text. It writes no text."
 
     method: Literal[TrainingMethod.REWARD] = TrainingMethod.REWARD

@@ -19,12 +19,12 @@ class TemplateRefusal(ValueError):
     """The model's chat template rejects the conversation; the text is the template's reason."""
 
 
-def load_tokenizer(weights: Any) -> Any:
-    """Return a model's tokenizer, adding a chat template or padding token if it has none."""
+def load_tokenizer(weights: Any, *, chat: bool = True) -> Any:
+    """Return a model's tokenizer, adding a padding token and, with ``chat``, a chat template."""
     from transformers import AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(str(weights), trust_remote_code=False)
-    if tokenizer.chat_template is None:
+    if chat and tokenizer.chat_template is None:
         tokenizer.chat_template = PLAIN_TEMPLATE
     if tokenizer.pad_token_id is None:
         # Any token will do, because padding is always masked by position.

@@ -60,12 +60,20 @@ def precision_name(dtype: Any) -> str:
     return {"torch.float32": "fp32", "torch.bfloat16": "bf16"}.get(str(dtype), str(dtype))
 
 
+OFFSET_POSITIONS = frozenset({"camembert", "mpnet", "roberta", "xlm-roberta"})
+"""Types of models that number the positions of tokens from the padding token's id plus one."""
+
+
 def context_length(model: Path) -> int:
     """Return a model's maximum number of tokens, or 2**30 if its configuration sets no limit."""
     from transformers import AutoConfig
 
     config = AutoConfig.from_pretrained(str(model / WEIGHTS), trust_remote_code=False)
-    return int(getattr(config.get_text_config(), "max_position_embeddings", 0) or 1 << 30)
+    config = config.get_text_config()
+    positions = int(getattr(config, "max_position_embeddings", 0) or 1 << 30)
+    if config.model_type in OFFSET_POSITIONS:
+        positions -= (config.pad_token_id or 0) + 1
+    return positions
 
 
 def load_weights(model: Path, dtype: Any) -> Any:
@@ -109,6 +117,16 @@ def load_scorer(
     Raises:
         JobError: The weights are missing or damaged, or this architecture has no such head.
     """
+    return load_classifier(model, dtype, pad=pad, labels=labels, several=several)[0]
+
+
+def load_classifier(
+    model: Path, dtype: Any, *, pad: int, labels: Sequence[str], several: bool = False
+) -> tuple[Any, list[str]]:
+    """Load a model with a head as :func:`load_scorer` does.
+
+    Return it with the names of the modules that the files lack, so that their weights are random.
+    """
     from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification
 
@@ -116,7 +134,7 @@ def load_scorer(
     if not (weights / "config.json").is_file():
         raise JobError(f"The model has no {WEIGHTS}/config.json.")
     try:
-        loaded = AutoModelForSequenceClassification.from_pretrained(
+        loaded, info = AutoModelForSequenceClassification.from_pretrained(
             str(weights),
             num_labels=len(labels),
             **_names_of(labels, several=several),
@@ -124,6 +142,9 @@ def load_scorer(
             trust_remote_code=False,
             use_safetensors=True,
             local_files_only=True,
+            output_loading_info=True,
+            # A classifier that was made elsewhere has a head for other labels.
+            ignore_mismatched_sizes=True,
         )
     except SafetensorError as error:
         raise JobError(f"The model's weights are damaged: {error}.") from error
@@ -136,7 +157,8 @@ def load_scorer(
         raise
     loaded.config.get_text_config().pad_token_id = pad
     loaded.config.pad_token_id = pad
-    return loaded
+    lacking = {*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])}
+    return loaded, sorted({key.rpartition(".")[0] for key in lacking})
 
 
 def _names_of(labels: Sequence[str], *, several: bool) -> dict[str, Any]:

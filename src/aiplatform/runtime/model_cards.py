@@ -3,7 +3,16 @@
 from pathlib import Path
 from typing import Any
 
+from aiplatform.protocol.enums import ModelKind
+
 FENCE = "---\n"
+PIPELINES = {
+    ModelKind.CLASSIFIER: "text-classification",
+    ModelKind.ENCODER: "feature-extraction",
+    ModelKind.LANGUAGE_MODEL: "text-generation",
+    ModelKind.REWARD_MODEL: "text-classification",
+}
+"""The names of model hubs for the use of each kind of model."""
 
 
 def write_card(path: Path, front_matter: dict[str, Any], body: str) -> None:

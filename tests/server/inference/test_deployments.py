@@ -85,13 +85,22 @@ class TestCreate:
         pending = make_model(session, project, status=ModelStatus.PENDING)
         assert deploy(model=str(pending.uuid)).json()["code"] == "model.not_ready"
 
-    def test_reward_model_is_refused(
-        self, session: Session, deploy: Callable[..., Any], project: Project
+    @pytest.mark.parametrize(
+        ("facts", "kind"),
+        [({"config": {"method": "reward"}}, "a reward model"), ({"kind": "encoder"}, "an encoder")],
+    )
+    def test_model_that_writes_no_text_is_refused(
+        self,
+        session: Session,
+        deploy: Callable[..., Any],
+        project: Project,
+        facts: dict[str, Any],
+        kind: str,
     ) -> None:
-        scores = make_model(session, project, card={"facts": {"config": {"method": "reward"}}})
-        answer = deploy(model=str(scores.uuid))
+        model = make_model(session, project, card={"facts": facts})
+        answer = deploy(model=str(model.uuid))
         assert (answer.status_code, answer.json()["code"]) == (409, "model.writes_no_text")
-        assert "trained with the method reward and generates no text" in answer.json()["detail"]
+        assert f"is {kind} and generates no text" in answer.json()["detail"]
 
     def test_name_in_use_in_the_project_is_refused(
         self, session: Session, deploy: Callable[..., Any]

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from pydantic import ConfigDict, Field
 
-from aiplatform.protocol.enums import DeploymentStatus, ModelStatus
+from aiplatform.protocol.enums import DeploymentStatus, ModelKind, ModelStatus
 from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.shapes.shape import Shape
 from aiplatform.protocol.specs import EngineName, Strict
@@ -32,6 +32,9 @@ class ModelOut(Shape):
     version: str | None
     status: ModelStatus
     framework: str | None
+    kind: ModelKind = Field(
+        description="language models write text; the methods say which kinds they tune"
+    )
     base_model: BaseModelOut | None
     license: str | None
     size: int
@@ -54,6 +57,7 @@ class ModelOut(Shape):
                     "version": "1",
                     "status": "ready",
                     "framework": "transformers",
+                    "kind": "language_model",
                     "base_model": None,
                     "license": "apache-2.0",
                     "size": 272516345,

@@ -1,4 +1,4 @@
-"""Checks that a directory contains a language model that the platform can load.
+"""Checks that a directory contains a language model or an encoder that the platform can load.
 
 The weights themselves are not loaded.
 """
@@ -8,22 +8,47 @@ from math import prod
 from pathlib import Path
 from typing import Any
 
+from aiplatform.protocol.enums import ModelKind
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.importing.shapes import check_bounds, check_shapes
+
+ENCODERS = {
+    "albert": "Albert",
+    "bert": "Bert",
+    "camembert": "Camembert",
+    "deberta": "Deberta",
+    "deberta-v2": "DebertaV2",
+    "distilbert": "DistilBert",
+    "electra": "Electra",
+    "modernbert": "ModernBert",
+    "mpnet": "MPNet",
+    "roberta": "Roberta",
+    "xlm-roberta": "XLMRoberta",
+}
+"""The types of encoders that can be imported, and how the names of their classes begin."""
+
+ENCODER_HEADS = ("Model", "ForMaskedLM", "ForPreTraining", "ForSequenceClassification")
+"""The ends of the names of encoder classes; a head is replaced by training."""
+
+ENCODER_EMBEDDINGS = ("word_embeddings.weight", "tok_embeddings.weight")
 
 DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float64"}
 
 
 def check_model(weights: Path) -> dict[str, Any]:
-    """Return the architecture, parameter count and dtype of the model in a Hugging Face directory.
+    """Return kind, architecture, size and dtype of the model in a Hugging Face directory.
 
     Raises:
-        JobError: It is not a causal language model, is incomplete or quantized, or needs custom
-            code.
+        JobError: It is neither a causal language model nor an encoder, is incomplete or quantized,
+            or needs custom code.
     """
-    architecture, config = _architecture(weights)
+    kind, architecture, config = _architecture(weights)
     tensors = _tensors(weights)
     _check_tokenizer(weights, config.vocab_size)
+    if kind is ModelKind.ENCODER and not any(name.endswith(ENCODER_EMBEDDINGS) for name in tensors):
+        raise JobError(
+            f"config.json describes a {architecture}, but the files hold no word embeddings of one."
+        )
     by_dtype: dict[str, int] = {}
     for dtype, shape in tensors.values():
         by_dtype[dtype] = by_dtype.get(dtype, 0) + prod(shape)
@@ -33,17 +58,17 @@ def check_model(weights: Path) -> dict[str, Any]:
     check_shapes(config, {name: shape for name, (_, shape) in tensors.items()})
     return {
         "framework": "transformers",
+        "kind": kind.value,
         "architecture": architecture,
         "parameters": sum(by_dtype.values()),
         "dtype": DTYPES[main],
     }
 
 
-def _architecture(weights: Path) -> tuple[str, Any]:
-    """Return the model's class and the configuration of its part that generates text."""
+def _architecture(weights: Path) -> tuple[ModelKind, str, Any]:
+    """Return the model's kind and class, and the configuration of its part that reads text."""
     from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
     try:
         raw = json.loads((weights / "config.json").read_text(encoding="utf-8"))
@@ -57,21 +82,7 @@ def _architecture(weights: Path) -> tuple[str, Any]:
         raise JobError(
             f"The weights are quantized ({method}); import the unquantized model, or a GGUF."
         )
-    if model_type not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
-        if "auto_map" in raw:
-            raise JobError(
-                f"Models of type {model_type!r} need code that comes with them, "
-                "and code from outside is never run."
-            )
-        raise JobError(
-            f"A model of type {model_type!r} is not a language model that generates text."
-        )
-    known = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES[model_type]
-    architecture = str((raw.get("architectures") or [known])[0])
-    if architecture != known and not architecture.endswith(("ForCausalLM", "LMHeadModel")):
-        # Encoders and decoders may have the same type: BertModel makes embeddings, while
-        # BertLMHeadModel generates text.
-        raise JobError(f"A {architecture} is not a language model that generates text.")
+    kind, architecture = _kind(raw)
     if raw.pop("auto_map", None) is not None:
         # transformers supports this type itself, so the reference to the model's own code is
         # removed.
@@ -81,7 +92,43 @@ def _architecture(weights: Path) -> tuple[str, Any]:
         config = AutoConfig.from_pretrained(weights, trust_remote_code=False)
     except (OSError, TypeError, ValueError, StrictDataclassError) as error:
         raise JobError(f"config.json does not describe a {model_type} model: {error}") from error
-    return architecture, config.get_text_config()
+    return kind, architecture, config.get_text_config()
+
+
+def _kind(raw: dict[str, Any]) -> tuple[ModelKind, str]:
+    """Return the kind and the class of the model that config.json describes.
+
+    Raises:
+        JobError: It is neither a language model that generates text nor an encoder.
+    """
+    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+    model_type = raw.get("model_type")
+    generator = MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(model_type)
+    encoder = ENCODERS.get(str(model_type))
+    if generator is None and encoder is None:
+        if "auto_map" in raw:
+            raise JobError(
+                f"Models of type {model_type!r} need code that comes with them, "
+                "and code from outside is never run."
+            )
+        raise JobError(
+            f"A model of type {model_type!r} is neither a language model that generates text nor "
+            f"an encoder of a known type ({', '.join(ENCODERS)})."
+        )
+    usual = generator if encoder is None else f"{encoder}Model"
+    architecture = str((raw.get("architectures") or [usual])[0])
+    # Encoders and decoders may have the same type: BertModel makes embeddings, while
+    # BertLMHeadModel generates text.
+    if generator is not None and (
+        architecture == generator or architecture.endswith(("ForCausalLM", "LMHeadModel"))
+    ):
+        return ModelKind.LANGUAGE_MODEL, architecture
+    if encoder is not None and architecture in {f"{encoder}{head}" for head in ENCODER_HEADS}:
+        return ModelKind.ENCODER, architecture
+    raise JobError(
+        f"A {architecture} is neither a language model that generates text nor an encoder."
+    )
 
 
 def _tensors(weights: Path) -> dict[str, tuple[str, tuple[int, ...]]]:

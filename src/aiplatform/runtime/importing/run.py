@@ -8,13 +8,14 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from aiplatform.protocol.enums import ModelKind
 from aiplatform.protocol.messages import Job
 from aiplatform.protocol.model_sources import HubSource, PackageSource, UploadSource
 from aiplatform.protocol.specs import ImportSpec
 from aiplatform.runtime.artifacts import CARD, WEIGHTS, make_durable
 from aiplatform.runtime.channel import Reporter
 from aiplatform.runtime.importing.files import Fetched, find_model
-from aiplatform.runtime.model_cards import read_front_matter, write_card
+from aiplatform.runtime.model_cards import PIPELINES, read_front_matter, write_card
 
 
 def run_import(job: Job, report: Reporter) -> dict[str, Any]:
@@ -38,7 +39,7 @@ def run_import(job: Job, report: Reporter) -> dict[str, Any]:
         {
             "license": description.get("license"),
             "library_name": "transformers",
-            "pipeline_tag": "text-generation",
+            "pipeline_tag": PIPELINES[ModelKind(description["kind"])],
         },
         card_body(description, fetched),
     )
@@ -100,7 +101,7 @@ def card_body(description: dict[str, Any], fetched: Fetched) -> str:
     origin = ", ".join(f"{key} {value}" for key, value in fetched.origin.items() if key != "kind")
     architecture, dtype = description["architecture"], description["dtype"]
     lines = [
-        "# Base model",
+        "# Encoder" if description["kind"] == ModelKind.ENCODER else "# Base model",
         f"{architecture}, {description['parameters']:,} parameters, {dtype}.",
         f"Imported from {origin or 'uploaded files'}.",
     ]

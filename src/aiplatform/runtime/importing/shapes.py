@@ -36,8 +36,9 @@ EMBEDDINGS = (
     "word_embeddings.weight",
     "tok_embeddings.weight",
 )
-INNER = (".mlp.gate_proj.weight", ".mlp.up_proj.weight")
-LAYER = re.compile(r"(?:^|\.)(?:layers|h|blocks)\.(\d+)\.")
+POSITION_EMBEDDINGS = "position_embeddings.weight"
+INNER = (".mlp.gate_proj.weight", ".mlp.up_proj.weight", ".intermediate.dense.weight")
+LAYER = re.compile(r"(?:^|\.)(?:layers|layer|h|blocks)\.(\d+)\.")
 OTHER_MODALITIES = re.compile("vision|visual|audio", re.IGNORECASE)
 
 REMEDY = "Correct config.json, or take it from the model's source again."
@@ -67,7 +68,7 @@ def check_shapes(config: Any, shapes: Shapes) -> None:
     """Raise an error unless the model's configuration matches its tensors.
 
     Args:
-        config: Configuration of the part that generates text, as transformers reads it.
+        config: Configuration of the part that reads text, as transformers reads it.
         shapes: Shape of each tensor in the files.
 
     Raises:
@@ -77,9 +78,14 @@ def check_shapes(config: Any, shapes: Shapes) -> None:
     for name, shape in texts.items():
         if len(shape) == 2 and f".{name}".endswith(tuple(f".{end}" for end in EMBEDDINGS)):
             _require(config, "vocab_size", {shape[0]}, name, shape)
-            projected = getattr(config, "word_embed_proj_dim", None)
-            if projected != shape[1]:
+            # OPT and encoders such as ALBERT and ELECTRA may have narrower embeddings.
+            narrow = (
+                getattr(config, key, None) for key in ("word_embed_proj_dim", "embedding_size")
+            )
+            if shape[1] not in narrow:
                 _require(config, "hidden_size", {shape[1]}, name, shape)
+        if len(shape) == 2 and name.endswith(POSITION_EMBEDDINGS):
+            _require(config, "max_position_embeddings", {shape[0]}, name, shape)
     inner = {name: shape for name, shape in texts.items() if name.endswith(INNER)}
     if inner:
         name, shape = next(iter(inner.items()))

@@ -12,7 +12,7 @@ from aiplatform.runtime.artifacts import WEIGHTS
 from aiplatform.runtime.channel import Reporter
 from aiplatform.runtime.chat import load_tokenizer
 from aiplatform.runtime.labelled_texts import LabelledRows, encode_labelled
-from aiplatform.runtime.loading import choose_precision, context_length, load_scorer
+from aiplatform.runtime.loading import choose_precision, context_length, load_classifier
 from aiplatform.runtime.training import setup
 
 
@@ -32,12 +32,13 @@ def run_classification(job: Job, report: Reporter) -> dict[str, Any]:
 
     # Rows.
     report.phase("load")
-    tokenizer = load_tokenizer(base / WEIGHTS)
+    tokenizer = load_tokenizer(base / WEIGHTS, chat=False)
     rows, held_out = encode_inputs(job, spec, tokenizer, report)
 
     # Model and trainer.
     import torch
     from peft import get_peft_model
+    from peft.utils.constants import SEQ_CLS_HEAD_NAMES
     from transformers import TrainingArguments, set_seed
 
     from aiplatform.runtime.environment import environment
@@ -48,7 +49,7 @@ def run_classification(job: Job, report: Reporter) -> dict[str, Any]:
     precision = choose_precision(spec.precision)
     several = spec.label_separator is not None
     set_seed(spec.seed)  # the new head is initialised at random
-    model = load_scorer(
+    model, new_modules = load_classifier(
         base,
         # The steps of full tuning are so small that weights in bf16 would round most of them away.
         torch.float32 if spec.tuning == "full" else precision,
@@ -61,7 +62,14 @@ def run_classification(job: Job, report: Reporter) -> dict[str, Any]:
         if arguments["gradient_checkpointing"]:
             model.enable_input_require_grads()
         with setup.target_modules_checked():
-            model = get_peft_model(model, setup.lora_config(spec.lora, task="SEQ_CLS"))
+            adapter = setup.lora_config(spec.lora, task="SEQ_CLS")
+            # An adapter can't repair random weights, so what the base model lacks is trained whole.
+            # PEFT itself does so with the head.
+            adapter.exclude_modules = new_modules
+            adapter.modules_to_save = [
+                name for name in new_modules if name.partition(".")[0] not in SEQ_CLS_HEAD_NAMES
+            ]
+            model = get_peft_model(model, adapter)
     reporting = ReportingCallback(report)
     warnings.simplefilter("ignore", FutureWarning)  # about how the libraries use each other
     trainer = ClassificationTrainer(

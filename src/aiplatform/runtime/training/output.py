@@ -5,10 +5,11 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from aiplatform.protocol.enums import ModelKind
 from aiplatform.protocol.messages import Job
 from aiplatform.protocol.trainings import TrainingSpec
 from aiplatform.runtime.artifacts import ADAPTER, CARD, LICENSE_NAMES, WEIGHTS, make_durable
-from aiplatform.runtime.model_cards import license_of, write_card
+from aiplatform.runtime.model_cards import PIPELINES, license_of, write_card
 
 
 def save_tuned_model(
@@ -37,7 +38,7 @@ def save_tuned_model(
         model.save_pretrained(output / ADAPTER, save_embedding_layers=False)
         (output / ADAPTER / "README.md").unlink(missing_ok=True)  # PEFT's empty template
         merged = model.merge_and_unload()
-    if spec.generates:
+    if spec.makes is ModelKind.LANGUAGE_MODEL:
         add_stop_tokens(merged, turn_ends)
         merged.config.use_cache = True
     merged.save_pretrained(output / WEIGHTS)
@@ -91,7 +92,7 @@ def write_tuned_card(path: Path, base: Path, job: Job, result: dict[str, Any]) -
         {
             "license": license_of(base),
             "library_name": "transformers",
-            "pipeline_tag": "text-generation" if spec.generates else "text-classification",
+            "pipeline_tag": PIPELINES[spec.makes],
             "base_model": names["base_model"],
             "datasets": [names["dataset"]],
             "metrics": metrics,

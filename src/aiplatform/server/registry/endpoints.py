@@ -43,6 +43,7 @@ from aiplatform.server.registry import access, queries, service
 from aiplatform.server.registry.access import ModelContext
 from aiplatform.server.registry.models import Model
 from aiplatform.server.registry.queries import Entry
+from aiplatform.server.registry.rules import kind_of
 from aiplatform.server.registry.schemas import (
     LineageExperimentOut,
     LineageOut,
@@ -77,6 +78,7 @@ def render(entry: Entry) -> ModelOut:
         version=model.version,
         status=ModelStatus.PENDING if details is None else ModelStatus(details.status),
         framework=model.framework,
+        kind=kind_of(card.get("facts") or {}),
         base_model=_base(entry),
         license=None if details is None else details.license,
         size=model.size,

@@ -23,9 +23,15 @@ class ModelNotReady(Conflict):
 
 
 class ModelWritesNoText(Conflict):
-    """The model gives scores instead of text, so it can't be deployed, evaluated or tuned."""
+    """The model gives vectors or scores instead of text, so it can't be deployed or evaluated."""
 
     code = "model.writes_no_text"
+
+
+class ModelNotTunable(Conflict):
+    """The training method tunes other kinds of models."""
+
+    code = "model.not_tunable"
 
 
 class ModelClosed(Conflict):

@@ -2,8 +2,11 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from aiplatform.protocol.enums import ModelKind
+from aiplatform.protocol.trainings import SPECS
 
 MAX_FILES = 10_000
 MAX_PATH = 500
@@ -27,6 +30,40 @@ class Reason(NamedTuple):
 
     en: str
     zh: str
+
+
+class KindName(NamedTuple):
+    """The name of a kind of model in English and Chinese."""
+
+    en: str
+    zh: str
+
+
+KIND_NAMES = {
+    ModelKind.CLASSIFIER: KindName("a classifier", "分类器"),
+    ModelKind.ENCODER: KindName("an encoder", "编码器"),
+    ModelKind.LANGUAGE_MODEL: KindName("a language model", "语言模型"),
+    ModelKind.REWARD_MODEL: KindName("a reward model", "奖励模型"),
+}
+
+
+def kind_of(facts: Mapping[str, Any]) -> ModelKind:
+    """Return the kind of the model with these facts.
+
+    The method decides for a model that was trained here, and the import's finding for others.
+    """
+    config = facts.get("config")
+    method = config.get("method") if isinstance(config, Mapping) else None
+    if method is not None:
+        return kind_made_by(method)
+    named = facts.get("kind")
+    return ModelKind(named) if named in set(ModelKind) else ModelKind.LANGUAGE_MODEL
+
+
+def kind_made_by(method: object) -> ModelKind:
+    """Return the kind of the models that a training method makes."""
+    spec = {str(name): spec for name, spec in SPECS.items()}.get(str(method))
+    return ModelKind.LANGUAGE_MODEL if spec is None else spec.makes
 
 
 def path_error(path: str) -> Reason | None:

@@ -9,7 +9,7 @@ export function useModelChoices(): { value: string; label: string }[] {
   const project = useProject();
   const models = useQuery(allModelsOptions).data?.items ?? [];
   return models
-    .filter(({ status }) => status === "ready")
+    .filter(({ status, kind }) => status === "ready" && kind === "language_model")
     .filter((model) => model.project === null || model.project === project.uuid)
     .map(({ uuid, name, version }) => ({
       value: uuid,

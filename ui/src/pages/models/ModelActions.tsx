@@ -26,7 +26,7 @@ export function ModelActions({ model }: { model: Model }) {
   const mayDelete = shared ? everywhere("*") : here("models:write");
   return (
     <>
-      {here("inference:write") && model.status === "ready" && (
+      {here("inference:write") && model.status === "ready" && model.kind === "language_model" && (
         <ButtonLink
           to="/p/$project/deployments/new"
           params={{ project }}

@@ -8,6 +8,7 @@ import { Figures } from "@/design/Figures";
 import { formatNumber } from "@/design/format";
 import { AnchorLink } from "@/design/links";
 import { Markdown, withoutFrontMatter } from "@/design/Markdown";
+import { useModelKinds } from "@/design/modelKinds";
 import { PageHeader } from "@/design/PageHeader";
 import { UserName } from "@/design/refs";
 import { Status } from "@/design/Status";
@@ -125,6 +126,7 @@ export function ModelPage({ uuid, search, onSearch }: Props) {
 /** What the model is, in one sentence. */
 function ModelLead({ model }: { model: Model }) {
   const { t, i18n } = useLingui();
+  const kinds = useModelKinds();
   const parts: string[] = [];
   const { architecture, parameters } = model.facts;
   if (model.base_model) parts.push(t`Tuned from ${modelLabel(model.base_model)}`);
@@ -136,6 +138,7 @@ function ModelLead({ model }: { model: Model }) {
     });
     parts.push(t`${count} parameters`);
   }
+  if (model.status === "ready" && model.kind !== "language_model") parts.push(kinds[model.kind]);
   if (model.project === null) parts.push(t`shared by all projects`);
   return <>{parts.join(" · ")}</>;
 }

@@ -5,10 +5,12 @@ import { modelChoicesOptions } from "@/api/choices";
 import { useProject } from "@/api/projects";
 import { FormSection } from "@/design/FormSection";
 import { formatSize } from "@/design/format";
+import { useModelKinds } from "@/design/modelKinds";
 import type { StepProps } from "./steps";
 
 export function ModelStep({ draft, onChange }: StepProps) {
   const { t, i18n } = useLingui();
+  const kinds = useModelKinds();
   const project = useProject();
   const models = useQuery(modelChoicesOptions(project.uuid)).data?.items ?? [];
   const ready = models.filter((model) => model.status === "ready");
@@ -28,7 +30,11 @@ export function ModelStep({ draft, onChange }: StepProps) {
         onChange={(value) => onChange({ model: value ?? "" })}
         data={ready.map((model) => ({
           value: model.uuid,
-          label: `${model.name}${model.version ? `@${model.version}` : ""} · ${formatSize(model.size, i18n.locale)}`,
+          label: [
+            model.version ? `${model.name}@${model.version}` : model.name,
+            formatSize(model.size, i18n.locale),
+            ...(model.kind === "language_model" ? [] : [kinds[model.kind]]),
+          ].join(" · "),
         }))}
       />
       <TextInput

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { countSteps, DEFAULTS, fromConfig, readTokens, toSpec, withChange } from "./draft";
+import { countSteps, DEFAULTS, fromConfig, readTokens, toSpec, tunes, withChange } from "./draft";
 import { toCli, toPython, toYaml } from "./equivalents";
 
 test("steps follow from rows, batch, devices and epochs, unless their number is given", () => {
@@ -93,6 +93,13 @@ test("learning from labelled answers has weights and a loss of its own", () => {
   };
   expect(back).toMatchObject({ method: "kto", ktoLoss: "apo_zero_unpaired", badWeight: 3 });
   expect(back.dpoLoss).toBe("sigmoid");
+});
+
+test("an encoder is tuned to a classifier, and a classifier not at all", () => {
+  expect(tunes("classification", "encoder")).toBe(true);
+  expect(tunes("classification", "language_model")).toBe(true);
+  expect(tunes("classification", "classifier")).toBe(false);
+  expect(tunes("sft", "encoder")).toBe(false);
 });
 
 test("classification weighs labels only if rows have one label each", () => {

@@ -160,6 +160,12 @@ export function trainsWeights(method: Method): boolean {
   return method === "sft" || method === "cpt" || method === "classification";
 }
 
+/** Whether a method can tune a model of this kind. */
+export function tunes(method: Method, kind: Schema<"ModelKind">): boolean {
+  if (method === "classification" && kind === "encoder") return true;
+  return kind === "language_model";
+}
+
 function presetOf(preset: Exclude<PresetName, "own">, method: Method): Partial<Draft> {
   const values = PRESETS[preset];
   return { ...values, learningRate: (values.learningRate ?? 0) * RATES[method] };

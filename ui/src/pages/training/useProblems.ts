@@ -1,5 +1,6 @@
 import { useLingui } from "@lingui/react/macro";
-import type { Draft } from "./draft";
+import { useModelKinds } from "@/design/modelKinds";
+import { type Draft, tunes } from "./draft";
 import type { TrainingStep } from "./search";
 import type { TrainingFacts } from "./useTrainingFacts";
 
@@ -26,6 +27,7 @@ const WHOLE: readonly (keyof Draft)[] = [
 /** Return what is wrong with the form, in the order of its steps. */
 export function useProblems(draft: Draft, facts: TrainingFacts): Problem[] {
   const { t, i18n } = useLingui();
+  const kinds = useModelKinds();
   const chinese = i18n.locale.startsWith("zh");
   const found: Problem[] = [];
   const add = (step: TrainingStep, blocks: boolean, text: string) =>
@@ -49,6 +51,12 @@ export function useProblems(draft: Draft, facts: TrainingFacts): Problem[] {
   if (!draft.model) ask("model", t`Choose the base model.`);
   if (facts.model && facts.model.status !== "ready")
     add("model", true, t`This model is not ready yet.`);
+  else if (facts.model && !tunes(draft.method, facts.model.kind))
+    add(
+      "model",
+      true,
+      t`The method ${draft.method} can't tune this model (${kinds[facts.model.kind]}). Choose another model or another method.`,
+    );
   if (!draft.name.trim()) ask("model", t`Give the experiment a name.`);
   if (!NAME.test(draft.outputName))
     add(

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -90,13 +89,15 @@ def pin_rows(
     return pinned, item
 
 
-def base_model(session: Session, context: ProjectContext, uuid: UUID) -> tuple[Model, InputRef]:
-    """Return a model to tune, and the corresponding task input.
+def base_model(
+    session: Session, context: ProjectContext, spec: TrainingSpec
+) -> tuple[Model, InputRef]:
+    """Return the model that a training tunes, and the corresponding task input.
 
     Raises:
-        NotFound, ModelNotReady, ModelWritesNoText: see ``registry.service.language_model``.
+        NotFound, ModelNotReady, ModelNotTunable: see ``registry.service.tunable_model``.
     """
-    model = registry.language_model(session, context, uuid)
+    model = registry.tunable_model(session, context, spec.base_model, spec.method)
     return model, registry.input_ref(session, model, registry.BASE_MODEL)
 
 
@@ -134,9 +135,10 @@ def prepare(session: Session, context: ProjectContext, spec: AnyTraining) -> Pre
     Raises:
         NotFound: the project may not use a model or dataset.
         ModelNotReady: the base model's files are not complete.
+        ModelNotTunable: the method can't tune such a model.
         DatasetNotTrainable: a dataset is unsuitable.
     """
-    _, base = base_model(session, context, spec.base_model)
+    _, base = base_model(session, context, spec)
     inputs = [base]
     pinned: dict[str, DatasetRef] = {}
     for role, ref in spec.datasets().items():
@@ -151,11 +153,11 @@ def require_reference(
     """Check the dataset or model in the field at ``path`` of a config; do nothing for other fields.
 
     Raises:
-        NotFound, ModelNotReady, DatasetNotTrainable: see :func:`prepare`.
+        NotFound, ModelNotReady, ModelNotTunable, DatasetNotTrainable: see :func:`prepare`.
     """
     field = path.partition(".")[0]
     if field == "base_model":
-        base_model(session, context, spec.base_model)
+        base_model(session, context, spec)
     elif (ref := spec.datasets().get(field)) is not None:
         pin_rows(session, context, ref, field, spec)
 

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text, jsonable
-from aiplatform.protocol.enums import ModelStatus, TaskStatus, TaskType
+from aiplatform.protocol.enums import ModelKind, ModelStatus, TaskStatus, TaskType, TrainingMethod
 from aiplatform.protocol.model_sources import ModelSource
 from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.references import After, FromTask
@@ -35,11 +35,20 @@ from aiplatform.server.registry import queries
 from aiplatform.server.registry.errors import (
     ModelInUse,
     ModelNotReady,
+    ModelNotTunable,
     ModelWritesNoText,
     VersionTaken,
 )
 from aiplatform.server.registry.models import Model, ModelDetails
-from aiplatform.server.registry.rules import ADAPTER, CARD, MAX_CARD_BYTES, tree_hash
+from aiplatform.server.registry.rules import (
+    ADAPTER,
+    CARD,
+    KIND_NAMES,
+    MAX_CARD_BYTES,
+    kind_made_by,
+    kind_of,
+    tree_hash,
+)
 
 
 def discard(session: Session, actor: Actor, model: Model, details: ModelDetails) -> BinEntry | None:
@@ -421,20 +430,44 @@ def language_model(session: Session, context: ProjectContext, uuid: UUID) -> Mod
 
     Raises:
         NotFound, ModelNotReady: see :func:`usable_model`.
-        ModelWritesNoText: its training method makes models that give scores.
+        ModelWritesNoText: it is an encoder, or its head gives scores.
     """
     model = usable_model(session, context, uuid)
-    facts = queries.details_of(session, model).card.get("facts") or {}
-    config = facts.get("config")
-    method = config.get("method") if isinstance(config, Mapping) else None
-    _require_text(f"{model.name}@{model.version}", method)
+    _require_text(f"{model.name}@{model.version}", _kind_of(session, model))
     return model
 
 
-def _require_text(label: str, method: object) -> None:
-    spec = {str(name): spec for name, spec in SPECS.items()}.get(str(method))
-    if spec is not None and not spec.generates:
-        raise ModelWritesNoText(model=label, method=str(method))
+def tunable_model(
+    session: Session, context: ProjectContext, uuid: UUID, method: TrainingMethod
+) -> Model:
+    """Return a usable model that the method can tune; see :func:`usable_model`.
+
+    Raises:
+        NotFound, ModelNotReady: see :func:`usable_model`.
+        ModelNotTunable: the method tunes other kinds of models.
+    """
+    model = usable_model(session, context, uuid)
+    kind, possible = _kind_of(session, model), SPECS[method].tunes
+    if kind not in possible:
+        raise ModelNotTunable(
+            model=f"{model.name}@{model.version}",
+            method=method.value,
+            kind=KIND_NAMES[kind].en,
+            kind_zh=KIND_NAMES[kind].zh,
+            possible=" or ".join(KIND_NAMES[one].en for one in possible),
+            possible_zh="或".join(KIND_NAMES[one].zh for one in possible),
+        )
+    return model
+
+
+def _kind_of(session: Session, model: Model) -> ModelKind:
+    return kind_of(queries.details_of(session, model).card.get("facts") or {})
+
+
+def _require_text(label: str, kind: ModelKind) -> None:
+    if kind is not ModelKind.LANGUAGE_MODEL:
+        names = KIND_NAMES[kind]
+        raise ModelWritesNoText(model=label, kind=names.en, kind_zh=names.zh)
 
 
 def input_ref(session: Session, model: Model, role: str) -> InputRef:
@@ -525,7 +558,7 @@ def resolve_model(
     if need.task.type != TaskType.TRAINING:
         raise TypeMakesNoModel(name=need.task.name, task_type=need.task.type)
     if not need.settled:
-        _require_text(need.task.name, need.task.config.get("method"))
+        _require_text(f"of the task {need.task.name}", kind_made_by(need.task.config.get("method")))
         return None
     model = _produced_model(session, need.task)
     try:
