@@ -21,10 +21,10 @@ GENERATED = {"api.md", "cli.md", "settings.md"}
 """Reference pages, which contain no instructions."""
 FIRST = ("README.md", "docs/getting-started.md")
 """Pages that start a platform themselves."""
-WITH_REAL_MODEL = {"docs/getting-started.md"}
+WITH_REAL_MODEL = {"README.md"}
 """Pages that import, train and serve SmolLM2 itself.
 
-The other pages run some of the same commands, with a tiny model in the package.
+The other pages run the same commands, with a tiny model in the package.
 """
 GUIDES = sorted(
     path.relative_to(ROOT).as_posix()
