@@ -178,7 +178,7 @@ export function useRestoreVersion(dataset: string) {
 
 type TagList = Schema<"TagList">;
 
-/** Set, move or remove a tag. It is seen at once, and goes back if the API refuses. */
+/** Set, move or remove a tag. It is shown immediately, and reverted if the API refuses. */
 export function useTag(dataset: string) {
   const queries = useQueryClient();
   const key = tagsOptions(dataset).queryKey;

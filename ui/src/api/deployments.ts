@@ -53,7 +53,7 @@ const NEXT: Record<DeploymentAction, Deployment["status"]> = {
   restart: "restarting",
 };
 
-/** Start, stop or restart a deployment. Its state changes at once, and back if this is refused. */
+/** Start, stop or restart a deployment. Its state changes immediately, and back on refusal. */
 export function useDeploymentAction() {
   const queries = useQueryClient();
   return useMutation({

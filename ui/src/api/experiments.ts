@@ -95,7 +95,7 @@ export function useCreateExperiment(project: string) {
   });
 }
 
-/** Change an experiment; its page shows the change at once, and the old state if it is refused. */
+/** Change an experiment; its page shows it immediately, and the old state on refusal. */
 export function useChangeExperiment(experiment: string) {
   const queries = useQueryClient();
   const refresh = useRefreshExperiments();

@@ -1,4 +1,4 @@
-/** Queries of the home page, which looks into several projects at once. */
+/** Queries of the home page, which looks into several projects at the same time. */
 import { useQueries } from "@tanstack/react-query";
 import { $api } from "./client";
 import { recentTasksOptions } from "./tasks";

@@ -63,7 +63,7 @@ export const notificationPreferencesOptions = $api.queryOptions("get", PREFERENC
   staleTime: 5 * 60_000,
 });
 
-/** Change preferences. They change on the page at once, and back if the API refuses. */
+/** Change preferences. They change on the page immediately, and back on refusal. */
 export function useSetNotificationPreferences() {
   const queries = useQueryClient();
   const key = notificationPreferencesOptions.queryKey;

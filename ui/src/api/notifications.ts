@@ -8,7 +8,7 @@ export const unreadOptions = $api.queryOptions("get", "/api/v1/notifications/unr
 export const notificationsOptions = (limit = 10) =>
   $api.queryOptions("get", "/api/v1/notifications", { params: { query: { limit } } });
 
-/** Mark all notifications as read; the bell changes at once. */
+/** Mark all notifications as read; the bell changes immediately. */
 export function useMarkAllRead() {
   const queries = useQueryClient();
   return useMutation({

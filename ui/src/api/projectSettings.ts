@@ -115,7 +115,7 @@ export function useRestore(project?: string) {
   });
 }
 
-/** Delete something in the bin for good. */
+/** Permanently delete something in the bin. */
 export function usePurge(project?: string) {
   const refresh = useRefresh(BIN, ALL_BINS, "/api/v1/projects/{project}/usage");
   return useMutation({

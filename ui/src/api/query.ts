@@ -37,7 +37,7 @@ export function allBut(
   return (query) => concerned(query) && !query.queryHash.includes(uuid);
 }
 
-/** The cache of everything that was read. Pages show it at once and refresh it behind. */
+/** The cache of everything that was read. Pages show it immediately and refresh it. */
 export const queryClient = new QueryClient({
   queryCache: new QueryCache({ onError: watchQuery }),
   mutationCache: new MutationCache({ onError: watch }),

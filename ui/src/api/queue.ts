@@ -18,7 +18,7 @@ export interface Reorder {
 const move = (task: string, before: string) =>
   api.POST("/api/v1/tasks/{task}/move", { params: { path: { task } }, body: { before } });
 
-/** Move a waiting task. Its row moves at once, and back if the API refuses. */
+/** Move a waiting task. Its row moves immediately, and back if the API refuses. */
 export function useReorder(project: string) {
   const queries = useQueryClient();
   const { queryKey } = queueOptions(project);

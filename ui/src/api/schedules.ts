@@ -55,7 +55,7 @@ export function useCreateSchedule(project: string) {
   });
 }
 
-/** Change a schedule; its switch moves at once, and back if the API refuses. */
+/** Change a schedule; its switch moves immediately, and back if the API refuses. */
 export function useChangeSchedule(schedule: string) {
   const queries = useQueryClient();
   const refresh = useRefreshSchedules();

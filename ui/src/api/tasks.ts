@@ -111,7 +111,7 @@ export function useSetPriority() {
   return useMutation({
     mutationFn: ({ task, priority }: { task: string; priority: number }) =>
       api.PATCH(TASK, { params: { path: { task }, header: ifMatch() }, body: { priority } }),
-    // The figure changes at once, and back if the API refuses.
+    // The number changes immediately, and back if the API refuses.
     onMutate: ({ task, priority }) => {
       const key = taskOptions(task).queryKey;
       const before = queries.getQueryData<TaskDetail>(key);

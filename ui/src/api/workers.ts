@@ -24,7 +24,7 @@ const STATES: Record<WorkerAction, Worker["state"]> = {
   resume: "active",
 };
 
-/** Cordon, drain or resume a worker. Its state changes at once, and back if the API refuses. */
+/** Cordon, drain or resume a worker. Its state changes immediately, and back on refusal. */
 export function useWorkerAction() {
   const queries = useQueryClient();
   const concerned = ({ queryKey }: { queryKey: readonly unknown[] }) =>

@@ -24,7 +24,7 @@ export function usePreferences(): void {
   }, [theme]);
 }
 
-/** Return functions that change language and theme here at once, and in the account. */
+/** Return functions that change language and theme here immediately, and in the account. */
 export function useChoosePreferences(signedIn: boolean) {
   const save = useSavePreferences();
   const { setColorScheme } = useMantineColorScheme();

@@ -3,7 +3,7 @@ import { useEffect, useState } from "react";
 /**
  * State of a form that survives a reload, until it is submitted.
  *
- * Never keep passwords or secrets in it: drafts are readable by whoever uses the browser.
+ * Never keep passwords or secrets in it: drafts are readable by everyone who uses the browser.
  */
 export function useDraft<Draft extends object>(
   name: string,

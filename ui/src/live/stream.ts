@@ -45,7 +45,7 @@ export class LiveStream {
         this.send({ kind: "signed-out" });
         return;
       }
-      // A position that is no longer understood must not stop the stream for good.
+      // A position that is no longer understood must not stop the stream permanently.
       if (response.status === 422) this.positions.clear();
       if (!response.ok || !response.body) throw new Error(`HTTP ${response.status}`);
       const topics = this.topics.filter((topic) => !this.positions.has(topic));

@@ -17,7 +17,7 @@ interface ChartState {
 /**
  * Return the settings of the page's charts, which begin as the address says.
  *
- * Charts follow at once, also while a slider moves; the address follows after a short pause.
+ * Charts follow immediately, also while a slider moves; the address after a short pause.
  */
 export function useChartSearch(
   search: ChartSearch,

@@ -45,7 +45,7 @@ function ViewRow({ view, foreign }: { view: SavedView; foreign: boolean }) {
   const change = useChangeView(project);
   const remove = useDeleteView(project);
   const [name, setName] = useState(view.name);
-  // The switch moves at once, and moves back if the platform refuses.
+  // The switch moves immediately, and moves back if the platform refuses.
   const shared = (change.isPending ? change.variables.shared : undefined) ?? view.shared;
   const rename = () => {
     const wanted = name.trim();

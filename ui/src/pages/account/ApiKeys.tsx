@@ -140,7 +140,7 @@ export function ApiKeys({ revoked, onRevoked }: Props) {
         error={revoke.error}
         onConfirm={() => asking && revoke.mutate(asking.uuid, { onSuccess: () => setAsking(null) })}
       >
-        {t`Programs that use it are refused at once. A revoked key can't be made valid again.`}
+        {t`Programs that use it are refused immediately. A revoked key can't be made valid again.`}
       </Confirm>
     </>
   );

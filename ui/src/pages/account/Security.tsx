@@ -25,7 +25,7 @@ export function Security() {
       </FormSection>
       <FormSection
         title={t`Second factor`}
-        description={t`With the codes of an app on your telephone, a stolen password alone opens nothing.`}
+        description={t`With the codes of an app on your telephone, a stolen password is not enough to sign in.`}
       >
         <SecondFactor />
       </FormSection>

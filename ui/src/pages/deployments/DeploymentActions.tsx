@@ -123,8 +123,8 @@ export function DeploymentActions({ deployment }: { deployment: Deployment }) {
         error={remove.error}
       >
         <Trans>
-          Programs that use this name get no more answers, and answers that are under way end within
-          a second. The model, the task and its log stay.
+          Programs that use this name get no more answers, and answers in progress end within a
+          second. The model, the task and its log stay.
         </Trans>
       </Confirm>
     </>

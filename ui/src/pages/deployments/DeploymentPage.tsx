@@ -60,7 +60,7 @@ export function DeploymentPage({ uuid, search, onSearch }: Props) {
         </Alert>
       )}
       {updating && (
-        <Alert color="gray" variant="outline" mb="md" title={t`An update is under way`}>
+        <Alert color="gray" variant="outline" mb="md" title={t`An update is in progress`}>
           <Text size="sm">
             <Trans>
               {updating.model_name ?? "–"} starts beside the current model, which answers until
@@ -145,7 +145,7 @@ function DeploymentLead(props: { deployment: Deployment; seesTasks: boolean }) {
     case "ready":
       return <>{t`It answers requests.`}</>;
     case "stopping":
-      return <>{t`It is being stopped; answers that are under way end.`}</>;
+      return <>{t`It is being stopped; answers in progress end.`}</>;
     case "stopped":
       return <>{t`It is stopped and keeps its name. Start it to get answers again.`}</>;
     case "crashed":

@@ -12,7 +12,7 @@ export function useLiveDeployments(): void {
     (event) => {
       if (event.event === "resync") refresh();
       if (event.event !== "deployments") return;
-      // The state is shown at once; the model and the task of the new run are read again.
+      // The state is shown immediately; the model and the task of the new run are read again.
       for (const { uuid, status, error, restarts } of event.data.items)
         queries.setQueryData(
           deploymentOptions(uuid).queryKey,

@@ -115,7 +115,7 @@ export function ExperimentActions({ experiment }: { experiment: Experiment }) {
           })
         }
       >
-        {t`The experiment and its sweeps go for good. Its runs and models are kept. To put it out of sight only, archive it.`}
+        {t`The experiment and its sweeps are permanently deleted. Its runs and models are kept. To hide it instead, archive it.`}
       </Confirm>
     </>
   );

@@ -6,7 +6,7 @@ import type { Experiment } from "@/api/types";
 import { useComplain } from "@/design/useComplain";
 import { Tags } from "./columns";
 
-/** The tags of an experiment; a change counts at once. */
+/** The tags of an experiment; a change applies immediately. */
 export function TagEditor({ experiment }: { experiment: Experiment }) {
   const { t } = useLingui();
   const can = useCanHere();

@@ -48,7 +48,7 @@ export function curvePanels(
     .filter(({ series }) => series.some(({ points }) => points.length > 0));
 }
 
-/** The API draws at most this many metrics at once. */
+/** The API draws at most this many metrics together. */
 const MOST_KEYS = 20;
 
 /** Return the metrics to draw if there are too many: losses first, technical ones last. */

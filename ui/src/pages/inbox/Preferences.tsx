@@ -16,7 +16,7 @@ import { useGroupLabel } from "./labels";
 
 type TypePreference = NotificationPreferences["types"][number];
 
-/** What reaches the user, and by which way. Each choice counts at once. */
+/** What reaches the user, and by which way. Each choice applies immediately. */
 export function Preferences() {
   const { t } = useLingui();
   const complain = useComplain();
@@ -35,7 +35,7 @@ export function Preferences() {
           value={data.email}
           data={[
             { value: "off", label: t`Never` },
-            { value: "immediate", label: t`At once` },
+            { value: "immediate", label: t`Immediately` },
             { value: "hourly", label: t`Once an hour` },
             { value: "daily", label: t`Once a day` },
           ]}

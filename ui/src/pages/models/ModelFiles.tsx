@@ -9,7 +9,7 @@ import { DataTable } from "@/design/table/DataTable";
 import { Id, Size } from "@/design/values";
 import { modelLabel } from "./versions";
 
-/** The files of a model, and how to have all of them at once. */
+/** The files of a model, and how to get all of them. */
 export function ModelFiles({ model }: { model: Model }) {
   const { t } = useLingui();
   const { data, error, refetch } = useQuery(modelFilesOptions(model.uuid));

@@ -108,7 +108,7 @@ export function BinTable({ items, project, canRestore, canPurge }: Props) {
         opened={asking !== null}
         onClose={() => setAsking(null)}
         title={t`Purge ${asking ? nameOf(asking) : ""}?`}
-        action={t`Purge for good`}
+        action={t`Delete permanently`}
         phrase={asking?.name}
         pending={purge.isPending}
         error={purge.error}

@@ -87,7 +87,7 @@ function KeepingForm({ project, retention }: { project: Project; retention: Rete
       </FormSection>
       <FormSection
         title={t`Bin`}
-        description={t`How long deleted datasets and models can be restored. Empty: as the platform sets it. 0 deletes at once.`}
+        description={t`How long deleted datasets and models can be restored. Empty: as the platform sets it. 0 deletes immediately.`}
       >
         <NumberInput
           {...field}

@@ -149,7 +149,7 @@ function Details({ role, version, permissions, onClose }: Inner & { role: Role; 
         <Stack gap="md">
           {role.is_system && (
             <Text size="sm" c="dimmed">
-              {t`A system role; it never changes. Create a role of your own for other needs.`}
+              {t`A system role; it never changes. Create another role for other needs.`}
             </Text>
           )}
           {role.uses && (

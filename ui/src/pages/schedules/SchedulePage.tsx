@@ -76,7 +76,7 @@ export function SchedulePage({ uuid, search, onSearch }: Props) {
       />
       {!schedule.owner_is_active && (
         <Alert color="red" variant="outline" mb="md" title={t`Its owner's account is not active`}>
-          {t`It is refused at every time. Whoever changes it becomes its owner.`}
+          {t`It is refused every time. A user who changes it becomes its owner.`}
         </Alert>
       )}
       <Figures
@@ -246,7 +246,7 @@ function Actions({
           })
         }
       >
-        {t`The schedule and its history go for good. What it has started stays. To stop it for a while, switch it off.`}
+        {t`The schedule and its history are permanently deleted. Tasks that it has started are kept. To pause it instead, switch it off.`}
       </Confirm>
     </>
   );

@@ -51,7 +51,7 @@ export function InvitationPage() {
           </Stack>
         </form>
       ) : (
-        <Text>{t`This link is incomplete. Open it from the invitation again, or ask whoever invited you for a new one.`}</Text>
+        <Text>{t`This link is incomplete. Open it from the invitation again, or ask the person who invited you for a new one.`}</Text>
       )}
     </EntryFrame>
   );

@@ -108,7 +108,7 @@ function TaskTable({ search, onSearch }: Props) {
         />
         <Switch
           size="xs"
-          label={t`Failed for good, not retried`}
+          label={t`Failed permanently, not retried`}
           checked={search.dead ?? false}
           onChange={(event) =>
             onSearch({ ...search, dead: event.currentTarget.checked || undefined })

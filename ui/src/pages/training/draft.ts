@@ -171,7 +171,7 @@ function presetOf(preset: Exclude<PresetName, "own">, method: Method): Partial<D
   return { ...values, learningRate: (values.learningRate ?? 0) * RATES[method] };
 }
 
-/** Return the draft with a change. Whoever changes what a preset sets has settings of their own. */
+/** Return the draft with a change. A change of a preset's setting ends the preset. */
 export function withChange(draft: Draft, change: Partial<Draft>): Draft {
   if (change.method && change.method !== draft.method)
     return {

@@ -38,8 +38,8 @@ export function InviteUser({ opened, onClose }: Props) {
         onClose={() => setMade(null)}
       >
         {made?.sent
-          ? t`It is on its way by e-mail, too. Whoever opens it creates one account.`
-          : t`Send it yourself, because the platform sends no e-mail. Whoever opens it creates one account.`}
+          ? t`It was also sent by e-mail. The person who opens it can create one account.`
+          : t`Send it yourself, because the platform sends no e-mail. The person who opens it can create one account.`}
       </ShownOnce>
     </>
   );

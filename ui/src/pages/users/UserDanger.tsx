@@ -28,7 +28,7 @@ export function UserDanger({ user }: { user: UserDetails }) {
         title={user.is_active ? t`Deactivate` : t`Reactivate`}
         description={
           user.is_active
-            ? t`All requests are refused at once. Nothing is lost; you can reactivate the account.`
+            ? t`All requests are refused immediately. Nothing is lost; you can reactivate the account.`
             : t`The account can sign in again. Former sessions stay ended.`
         }
       >
@@ -45,7 +45,7 @@ export function UserDanger({ user }: { user: UserDetails }) {
       </FormSection>
       <FormSection
         title={t`Delete`}
-        description={t`For good. What the account created stays, without an author.`}
+        description={t`This is permanent. What the account created is kept, without an author.`}
       >
         <Group>
           <Button color="red" variant="outline" onClick={() => setAsking(true)}>

@@ -24,7 +24,7 @@ export function WorkerActions({ worker, compact = false }: Props) {
           {
             action: "cordon" as const,
             label: t`Cordon`,
-            effect: t`It takes no more tasks; what runs goes on to its end.`,
+            effect: t`It accepts no more tasks; running tasks are completed.`,
           },
         ]
       : []),
@@ -33,7 +33,7 @@ export function WorkerActions({ worker, compact = false }: Props) {
           {
             action: "drain" as const,
             label: t`Drain`,
-            effect: t`It takes no more tasks; what has checkpoints moves to other workers.`,
+            effect: t`It accepts no more tasks; tasks with checkpoints move to other workers.`,
           },
         ]
       : []),
@@ -42,7 +42,7 @@ export function WorkerActions({ worker, compact = false }: Props) {
           {
             action: "resume" as const,
             label: t`Resume`,
-            effect: t`It takes tasks again.`,
+            effect: t`It accepts tasks again.`,
           },
         ]
       : []),

@@ -93,8 +93,8 @@ function Lead({ worker }: { worker: Worker }) {
     return (
       <Plural
         value={count}
-        one="It takes no more tasks; # task still runs."
-        other="It takes no more tasks; # tasks still run."
+        one="It accepts no more tasks; # task still runs."
+        other="It accepts no more tasks; # tasks still run."
       />
     );
   return <Plural value={count} _0="Ready, runs nothing." one="# task runs." other="# tasks run." />;

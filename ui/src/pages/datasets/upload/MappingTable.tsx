@@ -20,7 +20,7 @@ interface Props {
   onTypes?: (types: ColumnTypes) => void;
 }
 
-/** Say what columns are; the first rows show at once what comes of it. */
+/** Say what columns are; the first rows show the result immediately. */
 export function MappingTable({ columns, rows, map, onMap, types, onTypes }: Props) {
   const { t } = useLingui();
   const shapeLabel = useShapeLabel();

@@ -48,7 +48,7 @@ export function NewDatasetPage({ search, onSearch }: Props) {
         lead={
           dataset
             ? t`The rows become the next version; ${dataset.version} stays as it is.`
-            : t`The rows become version v1, and its quality report is made at once.`
+            : t`The rows become version v1, and its quality report is created immediately.`
         }
       />
       {!can("datasets:write") ? (
