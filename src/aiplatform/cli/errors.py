@@ -31,7 +31,7 @@ EXIT_CODES = (
 
 
 class CommandError(Exception):
-    """The command cannot be run for a reason that lies on this machine."""
+    """The command cannot run because of a problem on this machine."""
 
     def __init__(self, message: str, hint: str = "", exit_code: ExitCode = ExitCode.FAILED) -> None:
         super().__init__(message)

@@ -220,7 +220,7 @@ def print_record(
     """Print a resource with one field per line, omitting fields that are empty or in ``skip``.
 
     Args:
-        resource: the resource; nested values get lines of their own.
+        resource: the resource; nested values get separate lines.
         as_json: print all fields as JSON.
         skip: fields to leave out; ``result.metrics`` denotes a nested one.
         client: used to show names instead of the uuids of projects, models and other things.

@@ -122,7 +122,7 @@ class Connection:
 
     Groups and resources know only this part of a client, so that their modules import each other in
     one direction only. Only :class:`~aiplatform.client.client.Client` knows all groups. A group
-    that needs another one creates it: groups have no state of their own.
+    that needs another one creates it: groups have no state.
 
     Args:
         transport: the connections to the server.
@@ -162,12 +162,12 @@ class Resource(Shape):
         return self._etag
 
     def bind(self, client: Connection, etag: str | None = None) -> None:
-        """Tie the resource to the client that read it."""
+        """Store the client that read the resource, for further requests."""
         self._client = client
         self._etag = etag
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
-        """Return only the name and state, because all fields of a resource may fill pages."""
+        """Return only the name and state, because a resource may have very many fields."""
         return summary(self)
 
     def __str__(self) -> str:

@@ -107,7 +107,7 @@ class Datasets(
                 an Arrow table, a ``datasets.Dataset``, or an iterable of rows. The index of a
                 pandas DataFrame is kept, as a column, only if it has a name.
             project: the project of the dataset; by default the client's.
-            filename: a name whose suffix shows the format, if ``data`` has no name of its own.
+            filename: a name whose suffix shows the format, if ``data`` has no name.
             format: a :class:`~aiplatform.protocol.enums.DataFormat`, if the file name is
                 misleading.
             message: a description of the first version.

@@ -253,6 +253,6 @@ def _cell(value: object) -> str:
 def _table(heading: str, rows: Iterable[str]) -> str:
     """Return an HTML table in which notebooks don't typeset formulas.
 
-    Names might contain text that looks like a formula.
+    Otherwise, names that look like a formula would be shown as one.
     """
     return f'<table class="tex2jax_ignore mathjax_ignore">{heading}{"".join(rows)}</table>'

@@ -37,7 +37,7 @@ SELECT current_user, EXISTS (
     SELECT FROM pg_class WHERE oid = to_regclass('public.audit_logs')
     AND (pg_has_role(relowner, 'MEMBER') OR has_table_privilege(oid, 'UPDATE')
          OR has_table_privilege(oid, 'DELETE') OR has_table_privilege(oid, 'TRUNCATE')))
-    -- A role that may create temporary tables could hide audit_logs behind one of its own.
+    -- A role that may create temporary tables could hide audit_logs behind one of them.
     OR has_database_privilege(current_database(), 'TEMPORARY')
 """
 GIB = 1024**3

@@ -37,7 +37,7 @@ def running_records(state: State) -> list[ServiceRecord]:
 
 
 def end_leftovers(home: Home) -> list[str]:
-    """End all processes left over from the last run of this home, and return their names.
+    """End all remaining processes of the last run of this home, and return their names.
 
     The caller must hold the lock of the home.
     """

@@ -65,4 +65,4 @@ class Signals:
         self.stop_requests += 1
 
     def _ignore(self, *_: object) -> None:
-        """Do nothing. Python writes to the wake-up descriptor only if a handler exists."""
+        """Do nothing: Python writes to the wake-up descriptor only if a handler exists."""

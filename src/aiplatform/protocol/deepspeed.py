@@ -213,7 +213,7 @@ SCHEDULES = {"WarmupDecayLR": "linear", "WarmupCosineLR": "cosine"}
 
 
 class Scheduler(PartialConfig):
-    """A learning rate schedule that the spec's ``lr_scheduler`` also offers."""
+    """The learning rate schedule, one of those that the spec's ``lr_scheduler`` offers."""
 
     type: Literal["WarmupDecayLR", "WarmupCosineLR"]
     params: SchedulerParams = Field(default_factory=SchedulerParams)

@@ -121,7 +121,7 @@ DESCRIPTIONS: dict[Permission, tuple[str, str]] = {
         "Give tasks secrets of one's own; only API keys need it",
         "让任务使用自己的机密（仅 API 密钥需要此权限）",
     ),
-    Permission.SETTINGS_READ: ("Read settings and figures of the platform", "查看平台设置和指标"),
+    Permission.SETTINGS_READ: ("Read settings and metrics of the platform", "查看平台设置和指标"),
     Permission.SETTINGS_WRITE: ("Change settings of the platform", "修改平台设置"),
     Permission.TASKS_READ: ("Watch tasks and read their logs", "查看任务及其日志"),
     Permission.TASKS_WRITE: ("Submit and cancel tasks", "提交和取消任务"),

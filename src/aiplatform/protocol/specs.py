@@ -101,7 +101,7 @@ class EvaluationSpec(TaskOptions):
     pass_if: list[PassCondition] = Field(
         default_factory=list,
         max_length=20,
-        description="what must be so of the model's figures, all of it, or the task fails",
+        description="conditions on the model's metrics; the task fails unless all are met",
     )
     max_rows: int | None = Field(None, ge=1, le=MAX_ROWS)
     batch_size: int = Field(8, ge=1, le=4096)

@@ -81,7 +81,7 @@ class EncodedRows:
             "total": self.total,
             "used": len(self.rows),
             "truncated": self.truncated,
-            # A template's reasons may quote the rows, so each row may have a reason of its own.
+            # A template's reasons may quote the rows, so each row may have a different reason.
             "dropped": dict(self.dropped.most_common(10)),
             "tokens": self.tokens,
             "learned_tokens": self.learned_tokens,

@@ -139,7 +139,7 @@ class Buckets:
     """A callable that returns the name of a request's rate limit.
 
     Tokens, passwords and links could be guessed on public routes. Therefore these have a strict
-    limit of their own, except for those in :data:`NORMAL_LIMIT_ROUTES`.
+    separate limit, except for those in :data:`NORMAL_LIMIT_ROUTES`.
     """
 
     def __init__(self) -> None:
@@ -190,7 +190,7 @@ def _add_middleware(app: FastAPI, settings: Settings, buckets: Buckets) -> None:
             CORSMiddleware,
             allow_origins=settings.cors_origins,
             allow_methods=["DELETE", "GET", "HEAD", "PATCH", "POST", "PUT"],
-            # Uploads, ranges and repeatable requests use headers of their own.
+            # Uploads, ranges and repeatable requests use additional headers.
             allow_headers=["*"],
             expose_headers=["*"],
             max_age=600,

@@ -1,4 +1,4 @@
-"""Operations on external runs: starting a run, and sending later what a run could not send."""
+"""Operations on external runs: start a run, and send records that it could not send earlier."""
 
 import platform
 import sys

@@ -259,7 +259,7 @@ class Journal:
 
     @property
     def end(self) -> dict[str, Any] | None:
-        """The recorded end of the run; None if it has not ended, or its process died before."""
+        """The recorded end of the run; None if it has not ended, or if its process was killed."""
         try:
             found: dict[str, Any] = json.loads((self.directory / END).read_text("utf-8"))
         except FileNotFoundError:

@@ -26,7 +26,7 @@ EXAMPLE_CONFIG: Any = {
 
 
 class ExperimentOut(Shape):
-    """An experiment. ``metrics`` has the figures of its best run and of each run in ``runs``."""
+    """An experiment. ``metrics`` has the metrics of its best run and of each run in ``runs``."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -116,7 +116,7 @@ class RunOut(Shape):
     progress: float
     config: dict[str, Any]
     metrics: dict[str, Any] = Field(
-        description="the figures of its result and the last value of each series, once it has ended"
+        description="the metrics of its result and the last value of each series, once it has ended"
     )
     model: UUID | None
     rerun_of: UUID | None
@@ -171,7 +171,7 @@ class RunDetailOut(RunOut):
 
 
 class ComparedOut(Shape):
-    """A column of a comparison. ``run`` is the run that the figures come from."""
+    """A column of a comparison. ``run`` is the run that the metrics come from."""
 
     kind: Annotated[Literal["experiment", "run"], Extensible()]
     uuid: UUID

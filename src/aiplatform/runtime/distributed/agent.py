@@ -159,7 +159,7 @@ class Relay:
 def explain(directory: Path, failed: Any) -> tuple[str, bool]:
     """Return the cause of a failure as a sentence, and True if a retry may help.
 
-    If several ranks failed, the first one with an error of its own is used. A rank that only lost
+    If several ranks failed, the first one that raised an error is used. A rank that only lost
     contact with the others, or was ended together with them, doesn't know the cause.
 
     Args:

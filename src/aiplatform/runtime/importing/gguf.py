@@ -61,7 +61,7 @@ def _convert(file: Path, weights: Path, report: Reporter) -> dict[str, Any]:
 
 @contextmanager
 def parsed_once() -> Iterator[None]:
-    """Parse a GGUF file only once, although transformers asks for it three times.
+    """Parse a GGUF file only once, although transformers parses it three times.
 
     transformers also builds the map of tensor names once per module of the model. Both depend only
     on the file. Caching them halves the time of an import, whatever the model's size.

@@ -163,7 +163,7 @@ def remove_leftovers() -> None:
 
 
 def remove(root: Path) -> None:
-    """Remove a script's directories, whatever their depth.
+    """Remove a script's directories, even very deep ones.
 
     Raises:
         OSError: A file or directory can't be removed.

@@ -1,4 +1,4 @@
-"""A script's reports on a pipe of their own: metrics, progress, events and checkpoints."""
+"""A script's reports on a separate pipe: metrics, progress, events and checkpoints."""
 
 import os
 import select

@@ -101,7 +101,7 @@ def disk_limit_bytes(spec: ScriptSpec) -> int | None:
 def control_group(spec: ScriptSpec, directories: ScriptDirectories) -> Iterator[Group]:
     """Yield a control group for the script and remove it afterwards.
 
-    If the script has no user of its own, the group has no effect.
+    If the script has no separate user, the group has no effect.
     """
     group = Group(
         directories.root.name,

@@ -90,7 +90,7 @@ class ChatServer:
         return self._refused(request) or JSONResponse({"object": "list", "data": data})
 
     async def chat(self, request: Request) -> Response:
-        """Answer a chat request, as a whole or as server-sent events."""
+        """Answer a chat request, in one response or as server-sent events."""
         refused = self._refused(request)
         if refused is not None:
             return refused

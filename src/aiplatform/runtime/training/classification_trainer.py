@@ -1,4 +1,4 @@
-"""The trainer for classifiers, and their held-out figures."""
+"""The trainer for classifiers, and their held-out metrics."""
 
 from typing import Any
 
@@ -42,7 +42,7 @@ class ClassificationTrainer(CheckpointedTrainer):
         return row_losses(logits, inputs["labels"], self.class_weights).mean()
 
     def measure(self) -> dict[str, Any]:
-        """Return all figures on the held-out rows; empty if a stop was requested."""
+        """Return all metrics on the held-out rows; empty if a stop was requested."""
         assert self.held_out is not None
         self.model.eval()
         logits, labels = [], []
@@ -88,7 +88,7 @@ def row_losses(logits: Any, labels: Any, weights: list[float] | None = None) -> 
 
 
 def figures(logits: Any, labels: Any, names: list[str]) -> dict[str, Any]:
-    """Return loss, accuracy, macro F1, the figures of each label, and the confusion matrix.
+    """Return loss, accuracy, macro F1, the metrics of each label, and the confusion matrix.
 
     If rows have several labels, the accuracy is the share of rows with exactly the right ones, and
     there is no confusion matrix. The matrix has a row for each right label and a column for each

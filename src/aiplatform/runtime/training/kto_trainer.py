@@ -1,4 +1,4 @@
-"""TRL's KTOTrainer on encoded rows, and its held-out figures."""
+"""TRL's KTOTrainer on encoded rows, and its held-out metrics."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -25,7 +25,7 @@ class KtoTrainer(CheckpointedTrainer, KTOTrainer):  # type: ignore[misc]
     - Rows are encoded already, and are shuffled as in the other methods. TRL pairs each question
       with the answer to another one before the training, so it keeps the rows in order. Here, the
       collator makes these pairs within each batch.
-    - Held-out figures are those of all rows together, so they don't depend on the batch size. A
+    - Held-out metrics are those of all rows together, so they don't depend on the batch size. A
       stop request ends an evaluation.
     """
 
@@ -40,7 +40,7 @@ class KtoTrainer(CheckpointedTrainer, KTOTrainer):  # type: ignore[misc]
         return dataset
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Return the figures on the held-out rows; empty if a stop was requested."""
+        """Return the metrics on the held-out rows; empty if a stop was requested."""
         before = self.report.phase("evaluate")
         self.model.eval()
         values = self.measure()
@@ -179,7 +179,7 @@ def _start(labels: Sequence[int]) -> int:
 
 
 def last_figures(trainer: Any, *, evaluated: bool) -> dict[str, float]:
-    """Return the last reward margin, and the held-out figures, evaluating if necessary.
+    """Return the last reward margin, and the held-out metrics, evaluating if necessary.
 
     A step whose batch has only good or only bad answers has no margin.
     """

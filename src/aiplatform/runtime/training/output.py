@@ -22,7 +22,7 @@ def save_tuned_model(
         tokenizer: Saved with the weights, including its chat template.
         turn_ends: Additional tokens at which the model must stop.
         job: The training job.
-        result: Figures for the model card.
+        result: Metrics for the model card.
     """
     output = Path(job.output_dir)
     base = Path(job.inputs["base_model"])
@@ -60,7 +60,7 @@ def add_stop_tokens(model: Any, turn_ends: list[int]) -> None:
 
 
 def write_tuned_card(path: Path, base: Path, job: Job, result: dict[str, Any]) -> None:
-    """Write the model card: base, licence, data version, figures and the full configuration.
+    """Write the model card: base, licence, data version, metrics and the full configuration.
 
     The base model and the data appear under their usual names. Their uuids follow the names in the
     text and are also in the configuration.

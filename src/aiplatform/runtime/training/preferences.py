@@ -112,7 +112,7 @@ class PreferenceTrainer(CheckpointedTrainer):
 
 
 def last_figures(trainer: Any, *, evaluated: bool) -> dict[str, float]:
-    """Return the rewards at the last step, and the held-out figures, evaluating if necessary."""
+    """Return the rewards at the last step, and the held-out metrics, evaluating if necessary."""
     last = [entry for entry in trainer.state.log_history if "loss" in entry][-1]
     named = {series_name(key): value for key, value in last.items()}
     figures: dict[str, float] = {

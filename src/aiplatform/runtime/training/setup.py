@@ -1,4 +1,4 @@
-"""Steps that all training methods share: arguments, the training itself, and its figures."""
+"""Steps that all training methods share: arguments, the training itself, and its metrics."""
 
 import os
 from collections.abc import Iterator
@@ -74,7 +74,7 @@ def train(trainer: Any, job: Job, report: Reporter) -> None:
 
 
 def training_figures(trainer: Any, precision: Any, seconds_per_step: float) -> dict[str, Any]:
-    """Return the figures of a finished training that do not depend on the method."""
+    """Return the metrics of a finished training that do not depend on the method."""
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
     return {
         "train_loss_first": history[0]["loss"],
@@ -91,7 +91,7 @@ def training_figures(trainer: Any, precision: Any, seconds_per_step: float) -> d
 
 
 def last_evaluation(trainer: Any) -> dict[str, float]:
-    """Return the held-out figures after the last step, evaluating now if necessary."""
+    """Return the held-out metrics after the last step, evaluating now if necessary."""
     values: dict[str, float] = {}
     for entry in trainer.state.log_history:
         if "eval_loss" in entry and entry["step"] == trainer.state.global_step:

@@ -78,7 +78,7 @@ class FullWeights(ReplicatedWeights):
     """All weights of a model that is trained without an adapter."""
 
     def save(self, directory: Path, weights: dict[str, Any] | None) -> None:  # noqa: ARG002
-        """Write the model's weights to a checkpoint; weights that are tied occur once."""
+        """Write the model's weights to a checkpoint; tied weights are written only once."""
         from safetensors.torch import save_file
 
         tensors = {

@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 
 class AsyncDatabase:
-    """An API process's connections for short statements, each a transaction of its own."""
+    """An API process's connections for short statements, each in a separate transaction."""
 
     def __init__(self, url: str) -> None:
         self._pool: AsyncConnectionPool[Any] = AsyncConnectionPool(

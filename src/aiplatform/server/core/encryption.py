@@ -129,7 +129,7 @@ def _bound(key: Key, context: str) -> bytes:
 def encrypted_column(context: str, *, nullable: bool = False) -> MappedColumn[Any]:
     """Declare a column of encrypted values, for ``Mapped[bytes]``.
 
-    ``context`` identifies the row by columns of its own table, such as ``"totp:{user_id}"``. Their
+    ``context`` identifies the row by columns of the same table, such as ``"totp:{user_id}"``. Their
     values must never change. :func:`context_of` fills them in.
     """
     return mapped_column(LargeBinary, nullable=nullable, info={CONTEXT: context})

@@ -125,10 +125,10 @@ def conditions(subject: Subject, node: Node | None) -> search.Conditions:
 def require_known_figures(
     session: Session, subject: Subject, context: ProjectContext, node: Node | None
 ) -> None:
-    """Reject a filter on figures that no row in the project has. Call this for an empty result.
+    """Reject a filter on fields that no row in the project has. Call this for an empty result.
 
     Raises:
-        FilterInvalid: the message names the figure, and existing ones with a similar name.
+        FilterInvalid: the message names the field, and existing ones with a similar name.
     """
     asked = list(comparisons(node)) if node is not None else []
     figures = [one for one in asked if one.field.root in ROOTS and "." in one.field.path]
@@ -198,7 +198,7 @@ def list_experiments(
     asked: Filter = None,
     sort: Sort = None,
 ) -> Page[ExperimentOut]:
-    """List the project's experiments, newest first; filter them, or sort them by any figure.
+    """List the project's experiments, newest first; filter them, or sort them by any numeric field.
 
     Archived experiments are included if you give a name or a filter on `archived`.
     """
@@ -426,7 +426,7 @@ def list_runs_of_project(
     asked: Filter = None,
     sort: Sort = None,
 ) -> Page[RunOut]:
-    """List runs, newest first; select them with a filter, or sort them by any figure.
+    """List runs, newest first; select them with a filter, or sort them by any numeric field.
 
     A run is a training run or an external run that reports its metrics. It need not belong to an
     experiment.
@@ -498,7 +498,7 @@ def compare(
     experiment: Annotated[list[UUID] | None, Query(max_length=MAX_COMPARED)] = None,
     run: Annotated[list[UUID] | None, Query(max_length=MAX_COMPARED)] = None,
 ) -> ComparisonOut:
-    """Compare configs and figures: common values, and differing ones side by side."""
+    """Compare configs and metrics: common values, and differing ones side by side."""
     found = service.compare(session, context, experiments=experiment or (), runs=run or ())
     return ComparisonOut(
         items=[ComparedOut.model_validate(asdict(item)) for item in found.items],

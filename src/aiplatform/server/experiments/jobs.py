@@ -99,7 +99,7 @@ class External(TaskKind):
     started_through = "runs"
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
-        """Store the run's figures; see :func:`external.conclude`."""
+        """Store the run's metrics; see :func:`trainings.conclude_external_run`."""
         trainings.conclude_external_run(session, task, outcome)
 
 

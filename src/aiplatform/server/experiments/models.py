@@ -47,10 +47,9 @@ class ExperimentTag(Base):
 
 
 class RunDetails(Base):
-    """A run's columns that the task tables lack. A trigger inserts the row with the task.
+    """The metrics and the reproduction record of a run. A trigger inserts the row with the task.
 
-    ``metrics`` are the run's figures. ``record`` contains what is needed to repeat the run (see
-    ``rules.records``).
+    ``record`` contains what is needed to repeat the run (see ``rules.records``).
     """
 
     __tablename__ = "run_details"

@@ -141,7 +141,7 @@ def advice_for(
 
 
 def summary_of(result: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the figures in a training run's result that its experiment and model keep."""
+    """Return the metrics in a training run's result that its experiment and model keep."""
     return {key: result[key] for key in SUMMARY if result.get(key) is not None}
 
 
@@ -174,7 +174,7 @@ def best_run(runs: list[dict[str, Any]]) -> dict[str, Any] | None:
 def with_run(metrics: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
     """Return the experiment's metrics with one more run.
 
-    They consist of the figures of the best run, and of the latest runs under ``runs``.
+    They consist of the metrics of the best run, and of the latest runs under ``runs``.
     """
     runs = [*metrics.get("runs", []), run]
     return _summarised(runs)
@@ -208,7 +208,7 @@ def evaluation_of(result: Mapping[str, Any], **facts: Any) -> dict[str, Any]:
 def unmet(conditions: Iterable[PassCondition], result: Mapping[str, Any]) -> list[str]:
     """Return the pass conditions that the evaluated model fails, with the measured values.
 
-    A condition on a figure that was not measured fails.
+    A condition on a metric that was not measured fails.
     """
     figures = result.get("model") or {}
     return [
@@ -227,7 +227,7 @@ def _summarised(runs: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 def number_of(value: Any) -> float:
-    """Convert a stored figure to a float, or NaN if it is not a number.
+    """Convert a stored metric to a float, or NaN if it is not a number.
 
     NaN and infinities are stored as strings.
     """

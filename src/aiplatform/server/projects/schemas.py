@@ -163,7 +163,7 @@ class MemberIn(Strict):
 
 
 class TransferIn(Strict):
-    """The new owner, and the role that the old one keeps; without a role, the old owner leaves."""
+    """The new owner, and the role that the old owner keeps; without it, the old owner leaves."""
 
     user: Annotated[str, Field(min_length=1, max_length=50, description="uuid or user name")]
     keep_role: SystemRoleName | None = None

@@ -180,7 +180,7 @@ def require_submittable(session: Session, context: ProjectContext, action: Actio
     Raises:
         PermissionDenied: when a permission is missing.
         NotFound: for an experiment, dataset or model that the project may not use.
-        WrongTaskType: for a task type that is submitted by a route of its own.
+        WrongTaskType: for a task type that has a separate route for submission.
         PriorityTooHigh: when the priority is above the project's limit.
     """
     quotas.require_priority(session, context.project_id, action.priority)

@@ -22,13 +22,13 @@ class InvalidSweepValue(Invalid):
 
 
 class EvalDatasetMissing(Invalid):
-    """An objective or pruning metric that needs an eval_dataset, which the experiment lacks."""
+    """The objective or pruning metric needs an eval_dataset, which the experiment lacks."""
 
     code = "sweep.eval_dataset_missing"
 
 
 class EvalStepsMissing(Invalid):
-    """A pruning metric that runs measure only at their end, too late to stop a trial early."""
+    """The pruning metric is measured only at the end of a run, too late to stop a trial early."""
 
     code = "sweep.eval_steps_missing"
 

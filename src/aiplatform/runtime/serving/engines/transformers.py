@@ -141,7 +141,7 @@ class TransformersEngine:
         """Return why the engine can no longer answer, or None while it can."""
         if self._closing or self._thread.is_alive():
             return None
-        return "The engine ended by an error of its own; the log has the cause."
+        return "The engine failed with an internal error; the log has the cause."
 
     def close(self) -> None:
         """End the engine's thread; running and waiting answers end as cancelled."""

@@ -131,7 +131,7 @@ POLL_SECONDS = 0.5
 
 
 def run_attempt(claim: Claim) -> None:
-    """Run a claimed task to its outcome. When this returns, its processes here are gone."""
+    """Run a claimed task until it ends. Afterwards, none of its processes runs on this machine."""
     with (
         structlog.contextvars.bound_contextvars(task=str(claim.task_uuid), attempt=claim.attempt),
         attempt_span(claim),

@@ -176,7 +176,7 @@ class Spares:
     def begin(
         self, job: Job, devices: tuple[str, ...], begin: Begin, deadline_seconds: float
     ) -> Child | None:
-        """Give the job to the spare and return it, or None if the job needs a child of its own.
+        """Give the job to the spare and return it, or None if the job needs a new child.
 
         A job that has the whole worker to itself needs its own child: its OpenMP threads may wait
         actively, but those of a spare wait passively (``rules.PASSIVE``).

@@ -186,7 +186,7 @@ def end(
 
 
 def _note_report(session: Session, context: ProjectContext, task: Task, status: TaskStatus) -> None:
-    """Record that a run that had been given up has reported its end after all."""
+    """Record that a run that was ended as silent has reported its real end later."""
     add_event(session, task, "reported", status=status.value, before=task.status)
     audit.record(
         session,

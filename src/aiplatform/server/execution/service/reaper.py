@@ -1,4 +1,4 @@
-"""The reaper: ends expired leases, gives up silent runs, and resends lost wake-ups.
+"""The reaper: ends expired leases and silent external runs, and resends lost wake-ups.
 
 It runs in one worker at a time. A lease expires if its renewal counter has not changed for the
 duration of a lease on the reaper's own monotonic clock. No timestamps are compared, so a change of

@@ -89,7 +89,7 @@ class Subject:
     """Column with the id of the experiment whose tags a filter on ``tags`` compares."""
     attributes: Mapping[str, Attribute]
     one_by_one: bool = False
-    """True if figures are looked up row by row, which is fast for a few rows but slow for all."""
+    """True if metrics and config fields are read per row: fast for a few rows, slow for all."""
 
 
 def _text(column: Any) -> Attribute:
@@ -450,7 +450,7 @@ def unknown_figure(
 ) -> tuple[str, list[str]] | None:
     """Return the first of ``paths`` that no row in the project has, and some existing paths.
 
-    Return None if all paths exist, or if the project has no figures yet.
+    Return None if all paths exist, or if the project has no metrics yet.
     """
     facts = subject.facts
     for path in paths:
@@ -591,7 +591,7 @@ def _in_order(
 def _by_number(
     subject: Subject, conditions: Conditions, *, descending: bool, later: bool
 ) -> Compiled:
-    """Compile a search for a page's keys, sorted by a figure, the column ``number``."""
+    """Compile a search for a page's keys, sorted by a numeric field, the column ``number``."""
     # The facts contain their owner's key and project, so no other table is read unless the filter
     # needs an attribute.
     facts = aliased(subject.facts, name="sorted")

@@ -19,7 +19,7 @@ from aiplatform.server.queue.models import Task
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """An experiment or run in a comparison. ``run`` is the run that its figures come from.
+    """An experiment or run in a comparison. ``run`` is the run that its metrics come from.
 
     For an experiment, that is the best run.
     """

@@ -46,8 +46,8 @@ from aiplatform.server.registry.models import Model
 from aiplatform.server.telemetry.service.charts import summarise_metrics
 
 
-def store_figures(session: Session, task: Task, figures: Mapping[str, Any]) -> None:
-    """Store the last value of each series of an ended run, and the figures in its result."""
+def store_metrics(session: Session, task: Task, figures: Mapping[str, Any]) -> None:
+    """Store the last value of each series of an ended run, and the metrics in its result."""
     details = queries.run_details(session, task.id)
     if details is not None:
         details.metrics = {**jsonable(queries.last_values(session, task.id)), **figures}
@@ -378,7 +378,7 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
         NoModelProduced: the task succeeded but left no weights.
     """
     experiment = update_status(session, task, STATUS_AFTER[outcome.status])
-    store_figures(session, task, summary_of(jsonable(outcome.result)))
+    store_metrics(session, task, summary_of(jsonable(outcome.result)))
     _store_environment(session, task)
     # If the project was deleted in the meantime, its result is discarded. A model without a project
     # would be shared with all projects, although it was tuned on private data.
@@ -467,11 +467,11 @@ def _card(
 
 
 def conclude_external_run(session: Session, task: Task, outcome: Outcome) -> None:
-    """Store the figures of an external run that has ended.
+    """Store the metrics of an external run that has ended.
 
     They are stored for searches, in the task's result and, if the run succeeded, in its experiment.
     """
-    store_figures(session, task, figures_of(jsonable(outcome.result)))
+    store_metrics(session, task, figures_of(jsonable(outcome.result)))
     metrics = summarise_metrics(session, task)
     if not metrics:
         return

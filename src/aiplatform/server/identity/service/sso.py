@@ -50,7 +50,7 @@ class SignInStart:
 
     @property
     def nonce(self) -> str:
-        """The nonce that must come back in the ID token."""
+        """The nonce that the ID token must contain."""
         return _derive(self, "nonce")
 
     @property

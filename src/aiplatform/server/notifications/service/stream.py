@@ -3,7 +3,7 @@
 A position consists of the numbers of a transaction and a notification. Transactions get their
 numbers before they commit. Therefore only notifications from transactions before the oldest running
 one are read: no notification can later appear at an earlier position. A wake-up costs one statement
-for all watchers together, and a watcher needs no thread or connection of its own.
+for all watchers together, and a watcher needs no separate thread or connection.
 """
 
 import asyncio

@@ -171,7 +171,7 @@ class CallResult:
 
 
 def perform(call: WebhookCall) -> CallResult:
-    """Call the receiver.
+    """Send a delivery to its receiver, and return the result.
 
     Redirects are not followed, so that the signature is sent only to the configured address. The
     logged error names the kind of failure, never the request or its signature.

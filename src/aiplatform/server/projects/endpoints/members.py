@@ -148,7 +148,7 @@ def remove_member(user: UserName, context: ChangeMembers, session: SessionDep) -
     responses=CONFLICT,
 )
 def leave_project(context: Leave, session: SessionDep) -> None:
-    """Give up your own role in the project. The owner can't leave, only transfer the project."""
+    """Leave the project. The owner can't leave, only transfer the project."""
     service.leave(session, context)
 
 

@@ -250,7 +250,7 @@ def prepare_new_task(session: Session, context: ProjectContext, wanted: TaskRequ
     """Return the task to queue, after its kind has checked and pinned its references.
 
     Raises:
-        WrongTaskType: tasks of this type are started through a resource of their own.
+        WrongTaskType: tasks of this type are started through another resource.
         PermissionDenied: the kind requires a permission that the caller lacks.
         NotFound: a referenced object does not exist or belongs to another project.
         Problem: see :func:`submit`.

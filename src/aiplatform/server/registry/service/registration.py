@@ -266,7 +266,7 @@ def register_tuned(
         base_model_id: the model that was tuned.
         files: files in the blob store, in a model's layout. README.md becomes the card's text.
         card: the model card as data.
-        metrics: figures from training.
+        metrics: the metrics of the training.
         experiment_id: the experiment of the training task.
         created_by: id of the task's author.
     """

@@ -39,7 +39,7 @@ _NEXT = text(
 
 
 def update_levels(task_id: int) -> None:
-    """Add all points of a task to its levels, in transactions of its own.
+    """Add all points of a task to its levels, in separate transactions.
 
     Points get their ids while the task is locked. This function briefly locks the task, too, so no
     point with a smaller id can be committed later.

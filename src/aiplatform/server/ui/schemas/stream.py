@@ -96,7 +96,7 @@ class UnreadData(BaseModel):
 
 
 class ReadyData(BaseModel):
-    """The current state of a topic, once everything missed has been sent."""
+    """The current state of a topic, after all missed changes have been sent."""
 
     unread: int | None = Field(None, description="of the topic `notifications`")
 
@@ -197,7 +197,7 @@ class UnreadEvent(EventBase):
 
 
 class ReadyEvent(EventBase):
-    """Everything that was missed of this topic has been sent."""
+    """All changes of this topic that the client had missed have been sent."""
 
     event: Literal["ready"]
     data: ReadyData
