@@ -33,7 +33,10 @@ class Report:
         self._last = ""
 
     def state(self, state: State) -> None:
-        """Send the platform's state. Once it is ready, close the pipe to release the terminal."""
+        """Send the platform's state. If the platform is ready, also close the pipe.
+
+        The terminal from which it was started is then free.
+        """
         self._send({"state": state.as_dict()})
         if state.phase is Phase.READY:
             self._close()

@@ -60,7 +60,7 @@ class TrainingSpec(TaskOptions):
     makes: ClassVar[ModelKind] = ModelKind.LANGUAGE_MODEL
     """The kind of the tuned model; only a language model can be deployed and evaluated."""
     note_on_use: ClassVar[str] = ""
-    """What the card of a tuned model that writes no text says about its use."""
+    """Sentences for the card of a tuned model that generates no text, about its use."""
     one_process: ClassVar[bool] = False
     """True if the method can't train in several processes."""
     training_data: ClassVar[tuple[str, ...]] = ("dataset",)

@@ -10,7 +10,7 @@ from aiplatform.protocol.enums import DataShape
 
 
 class Shape(Check):
-    """A check for tables of no known shape, and messages without text (tool calls)."""
+    """A check for tables whose shape is unknown, and for messages without text (tool calls)."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

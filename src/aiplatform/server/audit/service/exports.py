@@ -85,7 +85,7 @@ def _filter_texts(filters: Filters) -> dict[str, str]:
 
 
 def sealed_lines(session: Session, first: int, last: int) -> Iterator[str]:
-    """Yield the lines of whole seals with their rows, as in an archive."""
+    """Yield the lines of complete seals and of their rows, in the format of an archive."""
     yield lines.header_line(lines.SEALS)
     rows = seals = 0
     for number in range(first, last + 1):

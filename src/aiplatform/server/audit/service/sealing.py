@@ -110,7 +110,7 @@ def sign_head(session: Session, key_file: Path) -> Head | None:
 
 
 def newest(session: Session) -> Head | None:
-    """Return the newest seal's number and hash, to keep elsewhere, or None if there is no seal."""
+    """Return the newest seal's number and hash, to store elsewhere; None if there is none."""
     row = session.execute(
         select(AuditSeal.id, AuditSeal.head).order_by(AuditSeal.id.desc()).limit(1)
     ).one_or_none()
