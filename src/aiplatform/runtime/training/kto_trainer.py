@@ -57,19 +57,17 @@ class KtoTrainer(CheckpointedTrainer, KTOTrainer):  # type: ignore[misc]
     def measure(self) -> dict[str, float]:
         """Return loss, margin and AUC of the held-out rows; empty if a stop was requested."""
         assert self.held_out is not None
-        rows: list[Row] = as_dataset(self.held_out).to_list()
-        # Neighbours often share their question, so each question gets an answer from far away.
-        middle = len(rows) // 2
-        others = iter(rows[middle:] + rows[:middle])
+        count = len(self.held_out.rows)
         own, mismatched = [], []
-        for start in range(0, len(rows), self.args.per_device_eval_batch_size):
+        places = iter(range(count))
+        while some := list(islice(places, self.args.per_device_eval_batch_size)):
             if self.report.stop.requested:
                 return {}
-            batch = rows[start : start + self.args.per_device_eval_batch_size]
+            # Neighbours often share their question, so each question gets an answer from far away.
             inputs = self._prepare_inputs(
                 make_batch(
-                    batch,
-                    list(islice(others, len(batch))),
+                    [row_at(self.held_out, place) for place in some],
+                    [row_at(self.held_out, (place + count // 2) % count) for place in some],
                     pad=self.processing_class.pad_token_id,
                     max_length=self.args.max_length,
                 )
@@ -139,6 +137,12 @@ def figures(
 def as_dataset(answers: EncodedAnswers) -> Any:
     """Return encoded answers as a dataset for the trainer."""
     return encoded_dataset({"": answers.rows}).add_column("good", answers.good)
+
+
+def row_at(answers: EncodedAnswers, place: int) -> Row:
+    """Return an encoded answer in the form that the dataset has for it."""
+    row = answers.rows[place]
+    return {**row._asdict(), "good": answers.good[place]}
 
 
 def collate_answers(rows: Sequence[Row], pad: int, max_length: int) -> dict[str, Any]:
