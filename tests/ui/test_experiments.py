@@ -170,6 +170,8 @@ class TestTrainingForm:
             page.get_by_label("Name of the experiment").fill(name)
             page.get_by_role("button", name="Continue").click()
             page.get_by_role("radio", name="Supervised fine-tuning (SFT)").wait_for()
+            page.get_by_role("radio", name="Labelled answers (KTO)").check()
+            page.get_by_label("Weight of bad answers").wait_for()
             page.get_by_role("radio", name="Preferences (DPO)").check()
             page.get_by_role("radio", name="Quick trial").check()
             page.get_by_label("Beta").fill("0.3")

@@ -318,6 +318,18 @@ class TestPlayground:
                     dialog.get_by_label("Name of the new dataset").fill(name)
                 dialog.get_by_role("button", name="Save the row").click()
                 page.get_by_role("button", name="Back to the chat").click(timeout=60_000)
+            answer.get_by_role("button", name="Save as a dataset row").click()
+            dialog.get_by_role("combobox", name="Dataset", exact=True).click()
+            page.get_by_role("option", name="New dataset").click()
+            dialog.get_by_label("Name of the new dataset").fill(f"{name}-rated")
+            dialog.get_by_role("combobox", name="Rows of the new dataset").click()
+            page.get_by_role("option", name="Answers labelled good or bad").click()
+            dialog.get_by_label("Answer", exact=True).fill("Five.")
+            dialog.get_by_role("radio", name="Bad").check()
+            dialog.get_by_role("button", name="Save the row").click()
+            page.get_by_role("button", name="Back to the chat").click(timeout=60_000)
+        rated = {"prompt": "What is 2 + 2?", "completion": "Five.", "label": False}
+        assert list(served.client.datasets.get(f"{name}-rated").rows()) == [rated]
         dataset = served.client.datasets.get(name)
         rows = [row["messages"][-1] for row in dataset.rows()]
         assert rows == [
