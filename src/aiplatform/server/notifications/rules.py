@@ -221,7 +221,7 @@ TEXTS: dict[N, dict[Language, Text]] = {
                    "请修复接收端后重新启用，等待中的事件将继续发送。"),
     },
     N.WORKER_CORDONED: {
-        "en": Text("Worker cordoned", "Worker {worker} takes no more tasks",
+        "en": Text("Worker cordoned", "Worker {worker} accepts no more tasks",
                    "Processes of the task {name} can't be ended on {worker} ({hostname}): "
                    "{processes}. End them or restart the machine, then resume the worker."),
         "zh": Text("worker 已停止接收任务", "worker {worker} 已停止接收任务",
@@ -235,7 +235,7 @@ WORK: dict[TaskType, dict[Language, str]] = {
     TaskType.DATA_FIX: {"en": "fix of a dataset", "zh": "数据集修复"},
     TaskType.DATA_QUALITY: {"en": "quality report", "zh": "质量报告"},
     TaskType.EVALUATION: {"en": "evaluation", "zh": "评估"},
-    TaskType.EXTERNAL: {"en": "run reported from elsewhere", "zh": "外部运行"},
+    TaskType.EXTERNAL: {"en": "external run", "zh": "外部运行"},
     TaskType.INFERENCE: {"en": "deployment", "zh": "部署"},
     TaskType.MODEL_IMPORT: {"en": "import of a model", "zh": "模型导入"},
     TaskType.SCRIPT: {"en": "script", "zh": "脚本"},

@@ -432,8 +432,8 @@ class Attempt:
         self.write(lambda s: fleet.cordon_for_leftovers(s, self.claim, left))
         listed = ", ".join(map(str, left))
         self.ending = Failure(
-            error=f"Processes of the task can't be ended: {listed}. Its worker takes no more tasks "
-            "until an administrator ends them and resumes the worker."
+            error=f"Processes of the task can't be ended: {listed}. Its worker accepts no more "
+            "tasks until an administrator ends them and resumes the worker."
         )
         self.cancelled = self.pausing = self.too_long = False
 
