@@ -18,12 +18,13 @@ from aiplatform.server.core.database import commit
 from aiplatform.server.core.errors import Problem
 from aiplatform.server.core.files import fetch_file
 from aiplatform.server.datasets.models import Dataset
+from aiplatform.server.identity.errors import PermissionDenied
 from aiplatform.server.projects.models import Project
 from aiplatform.server.queue.models import Task
 from aiplatform.server.queue.service import queue
 from aiplatform.server.queue.service.kinds import Outcome, kind_of
 from tests.conftest import Api
-from tests.factories import make_model
+from tests.factories import make_member, make_model
 from tests.server.datasets.conftest import jsonl
 
 pytestmark = pytest.mark.usefixtures("app")
@@ -127,6 +128,25 @@ def test_fix_after_a_newer_commit_fails_unless_it_branches(
     assert perform(branch)["result"]["version"] == "v3"
     version = mine.get(f"{path}/versions/v3").json()
     assert (version["parent"], version["message"]) == ("v1", "mine")
+
+
+def test_fix_of_an_author_who_may_only_read_now_is_refused(
+    api: Callable[..., Api],
+    mine: Api,
+    stored: Stored,
+    perform: Perform,
+    session: Session,
+    project: Project,
+) -> None:
+    path = f"datasets/{stored(jsonl(ROWS)).uuid}"
+    member = make_member(session, project, "developer")
+    task = api(member).post(f"{path}/fix", json={"fixes": {"duplicates": "drop"}}).json()["uuid"]
+    demoted = {"role": "viewer"}
+    role = mine.put(f"projects/{project.uuid}/members/{member.uuid}", json=demoted)
+    assert role.status_code == 200, role.text
+    with pytest.raises(PermissionDenied, match="datasets:write"):
+        perform(task)
+    assert [one["version"] for one in mine.get(f"{path}/versions").json()["items"]] == ["v1"]
 
 
 def test_fix_works_after_the_counting_model_was_deleted(
