@@ -18,7 +18,7 @@ import pytest
 
 from aiplatform import Client
 from tests.documentation.blocks import Block, find_difference
-from tests.tiny_model import make_tiny_model
+from tests.tiny_model import make_tiny_encoder, make_tiny_model
 
 ROOT = Path(__file__).parents[2]
 PREPARE = Path(__file__).with_name("prepare")
@@ -80,10 +80,12 @@ class Reader:
             "AIPLATFORM_CACHE": str(directory / "cache"),
             "AIPLATFORM_RUNS": str(directory / "runs"),
             "TINY_MODEL": str(directory / "tiny" / "weights"),
+            "TINY_ENCODER": str(directory / "tiny-encoder" / "weights"),
             "PREPARE": str(PREPARE),
         }
         self.packages = directory / "packages"
         write_package(self.packages, make_tiny_model(directory / "tiny"))
+        make_tiny_encoder(directory / "tiny-encoder")
         if (python := public_python()) is not None:
             programs = directory / "environment" / "bin"
             programs.mkdir(parents=True, exist_ok=True)
@@ -121,6 +123,7 @@ class Reader:
             self.run(self.login_script)
             self.run("aiplatform projects create library")
             self.run('aiplatform models import "$TINY_MODEL" --name smollm2 --shared -p library')
+            self.run('aiplatform models import "$TINY_ENCODER" --name minilm --shared -p library')
             self.has_library = True
         self.stop_deployments()
         if project is not None:

@@ -30,6 +30,8 @@ SHAPES = {
     "chosen": "preference",
     "instruction": "alpaca",
     "completion": "prompt_completion",
+    "anchor": "embedding_pairs",
+    "sentence1": "scored_pairs",
     "label": "classification",
     "text": "text",
     "x": "table",

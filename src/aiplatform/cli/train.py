@@ -75,8 +75,8 @@ def train(
         str | None,
         typer.Option(
             "--method",
-            help="Training method. Possible: classification, cpt, dpo, kto, orpo, reward, "
-            "sft. Default: sft.",
+            help="Training method. Possible: classification, cpt, dpo, embedding, kto, orpo, "
+            "reward, sft. Default: sft.",
             rich_help_panel=_METHOD,
         ),
     ] = None,
@@ -240,6 +240,11 @@ def print_training(client: "Client", task: "Task") -> None:
         "perplexity": tr("held-out perplexity"),
         "eval_accuracy": tr("held-out accuracy"),
         "eval_macro_f1": tr("held-out macro F1"),
+        "eval_recall_at_1": tr("held-out recall@1"),
+        "eval_recall_at_10": tr("held-out recall@10"),
+        "eval_mrr": tr("held-out MRR"),
+        "eval_ndcg_at_10": tr("held-out nDCG@10"),
+        "eval_spearman": tr("held-out rank correlation"),
         "eval_reward_accuracy": tr("held-out reward accuracy"),
         "eval_reward_auc": tr("held-out reward AUC"),
         "seconds": tr("seconds"),

@@ -11,6 +11,8 @@ Columns by shape, with the alternative names that are recognised in parentheses:
   ``system``
 - prompt/completion: ``prompt`` (question, query, input), ``completion`` (response, answer, output);
   ``system``
+- embedding pairs: ``anchor`` and ``positive``; ``negative``
+- scored pairs: ``sentence1`` (sentence_A), ``sentence2`` (sentence_B), ``score`` (similarity_score)
 - classification: ``text`` (sentence, content), ``label`` (category, class, intent, sentiment)
 - text: ``text`` (content, document)
 - table: anything else
@@ -109,6 +111,20 @@ RULES = (
         },
         {"system": ("system",)},
         may_converse=True,
+    ),
+    _Rule(
+        DataShape.EMBEDDING_PAIRS,
+        {"anchor": ("anchor",), "positive": ("positive",)},
+        {"negative": ("negative",)},
+    ),
+    _Rule(
+        DataShape.SCORED_PAIRS,
+        {
+            "sentence1": ("sentence1", "sentence_A"),
+            "sentence2": ("sentence2", "sentence_B"),
+            "score": ("score", "similarity_score"),
+        },
+        any_scalar=frozenset({"score"}),
     ),
     _Rule(
         DataShape.CLASSIFICATION,
@@ -354,8 +370,10 @@ CONTENT_COLUMNS: dict[DataShape, tuple[str, ...]] = {
     DataShape.ALPACA: ("system", "history", "instruction", "input", "output"),
     DataShape.CHAT: ("messages",),
     DataShape.CLASSIFICATION: ("text", "label"),
+    DataShape.EMBEDDING_PAIRS: ("anchor", "positive", "negative"),
     DataShape.PREFERENCE: ("system", "prompt", "chosen", "rejected"),
     DataShape.PROMPT_COMPLETION: ("system", "prompt", "completion"),
+    DataShape.SCORED_PAIRS: ("sentence1", "sentence2", "score"),
     DataShape.SHAREGPT: ("system", "conversations"),
     DataShape.TEXT: ("text",),
     DataShape.UNPAIRED_PREFERENCE: ("system", "prompt", "input", "completion", "label"),
@@ -366,10 +384,20 @@ REQUIRED_COLUMNS: dict[DataShape, tuple[str, ...]] = {
     DataShape.ALPACA: ("instruction", "output"),
     DataShape.CHAT: ("messages",),
     DataShape.CLASSIFICATION: ("text", "label"),
+    DataShape.EMBEDDING_PAIRS: ("anchor", "positive"),
     DataShape.PREFERENCE: ("chosen", "rejected"),
     DataShape.PROMPT_COMPLETION: ("prompt", "completion"),
+    DataShape.SCORED_PAIRS: ("sentence1", "sentence2", "score"),
     DataShape.SHAREGPT: ("conversations",),
     DataShape.TEXT: ("text",),
     DataShape.UNPAIRED_PREFERENCE: ("prompt", "completion", "label"),
 }
 """Columns in which a row needs a value to be usable for training, by shape."""
+
+TEXT_COLUMNS: dict[DataShape, tuple[str, ...]] = {
+    DataShape.CLASSIFICATION: ("text",),
+    DataShape.EMBEDDING_PAIRS: ("anchor", "positive", "negative"),
+    DataShape.SCORED_PAIRS: ("sentence1", "sentence2"),
+    DataShape.TEXT: ("text",),
+}
+"""Columns that a model reads as separate texts, by shape; other shapes are conversations."""

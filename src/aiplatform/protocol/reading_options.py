@@ -10,12 +10,13 @@ from aiplatform.protocol.strict import Strict
 
 Column = Annotated[str, Field(min_length=1, max_length=255)]
 ShapeColumn = Literal[
-    "chosen", "completion", "conversations", "history", "input", "instruction", "label",
-    "messages", "output", "prompt", "rejected", "system", "text",
+    "anchor", "chosen", "completion", "conversations", "history", "input", "instruction", "label",
+    "messages", "negative", "output", "positive", "prompt", "rejected", "score", "sentence1",
+    "sentence2", "system", "text",
 ]  # fmt: skip
 """The names of the columns that shapes consist of."""
 
-ColumnMap = Annotated[dict[Column, ShapeColumn], Field(max_length=13)]
+ColumnMap = Annotated[dict[Column, ShapeColumn], Field(max_length=19)]
 """Columns of the file by name, with the shape columns that they become."""
 
 ColumnType = Literal["text", "integer", "number", "boolean", "date", "timestamp"]

@@ -254,6 +254,37 @@ class ClassificationSpec(TuningSpec):
         return self
 
 
+class EmbeddingSpec(TuningSpec):
+    """Embeddings: the model learns to give texts that belong together similar vectors.
+
+    From pairs and triplets it learns to find the positive of each anchor among all texts of the
+    batch (multiple negatives ranking, arXiv:1705.00652), and from scored pairs to order them like
+    their scores (CoSENT).
+    """
+
+    reads = frozenset({DataShape.EMBEDDING_PAIRS, DataShape.SCORED_PAIRS})
+    tunes = (ModelKind.ENCODER,)
+    makes = ModelKind.ENCODER
+    note_on_use = "The model represents a text as a vector. sentence-transformers loads it."
+    one_process = True
+
+    method: Literal[TrainingMethod.EMBEDDING] = TrainingMethod.EMBEDDING
+    batch_size: int = Field(
+        32, ge=2, le=4096, description="rows per step; the more, the harder it is to find a text"
+    )
+    pooling: Literal["mean", "cls"] = Field(
+        "mean",
+        description="the vector of a text: the mean of its tokens' vectors, or that of the first "
+        "token; leave it as the base model was trained",
+    )
+    scale: float = Field(
+        20.0,
+        gt=0,
+        le=1000,
+        description="factor of the similarities in the loss, the inverse of a temperature",
+    )
+
+
 class PreferenceLora(LoraSpec):
     """LoRA without dropout, whose noise would hide the small differences between answers."""
 
@@ -383,7 +414,14 @@ class RewardSpec(PreferenceSpec):
 AnyTraining = TypeAliasType(
     "AnyTraining",
     Annotated[
-        SftSpec | CptSpec | ClassificationSpec | DpoSpec | KtoSpec | OrpoSpec | RewardSpec,
+        SftSpec
+        | CptSpec
+        | ClassificationSpec
+        | EmbeddingSpec
+        | DpoSpec
+        | KtoSpec
+        | OrpoSpec
+        | RewardSpec,
         Field(discriminator="method"),
         KindErrors("method", default=TrainingMethod.SFT),
     ],

@@ -100,6 +100,30 @@ def load_weights(model: Path, dtype: Any) -> Any:
         raise JobError(f"The model's weights are damaged: {error}.") from error
 
 
+def load_encoder(model: Path, dtype: Any) -> Any:
+    """Load the encoder in ``weights/`` of a model directory without a head, onto the CPU.
+
+    Raises:
+        JobError: The weights are missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from transformers import AutoModel
+
+    weights = model / WEIGHTS
+    if not (weights / "config.json").is_file():
+        raise JobError(f"The model has no {WEIGHTS}/config.json.")
+    try:
+        return AutoModel.from_pretrained(
+            str(weights),
+            dtype=dtype,
+            trust_remote_code=False,
+            use_safetensors=True,
+            local_files_only=True,
+        )
+    except SafetensorError as error:
+        raise JobError(f"The model's weights are damaged: {error}.") from error
+
+
 def load_scorer(
     model: Path, dtype: Any, *, pad: int, labels: Sequence[str] = ("score",), several: bool = False
 ) -> Any:

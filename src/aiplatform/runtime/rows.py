@@ -140,7 +140,12 @@ def encode_dataset(
     if shape is DataShape.TEXT:
         texts = (row.get("text") for row in iter_rows(parquet))
         marked = (mark_text(tokenizer, text) for text in islice(texts, max_rows))
-    elif shape in {DataShape.TABLE, DataShape.CLASSIFICATION}:
+    elif shape in {
+        DataShape.CLASSIFICATION,
+        DataShape.EMBEDDING_PAIRS,
+        DataShape.SCORED_PAIRS,
+        DataShape.TABLE,
+    }:
         raise JobError(
             f"The {dataset_name}'s rows are of the shape {shape.value!r}; a language model is "
             "tuned on conversations, instructions with answers, or plain text."

@@ -16,6 +16,11 @@ ratings = [
 ]
 client.datasets.upload("ratings", ratings[:16])
 client.datasets.upload("held-out-ratings", ratings[16:])
+matches = [
+    {"anchor": f"What is {n} plus 1?", "positive": f"The sum is {n + 1}."} for n in range(40)
+]
+client.datasets.upload("matches", matches[:32])
+client.datasets.upload("matches-test", matches[32:])
 reviews = [
     {"text": f"Film {n} is {word}.", "label": label}
     for n in range(12)

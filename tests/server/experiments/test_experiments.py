@@ -181,6 +181,27 @@ class TestCreate:
         answer = create(method="classification", base_model=str(encoder.uuid), **data)
         assert answer.status_code == 201, answer.text
 
+    def test_embedding_tunes_encoders_on_texts_that_belong_together(
+        self,
+        session: Session,
+        create: Create,
+        project: Project,
+        rows: Callable[[str], StoredFile],
+    ) -> None:
+        matches = make_dataset(session, project)
+        make_version(session, matches, file=rows("matches"), shape="embedding_pairs")
+        data = {"dataset": {"dataset": str(matches.uuid)}, "eval_dataset": None}
+        assert "choose the method embedding" in create(**data).json()["detail"]
+        refused = create(method="embedding", **data)
+        assert (refused.status_code, refused.json()["code"]) == (409, "model.not_tunable")
+        assert "is a language model, and the method embedding tunes an encoder" in refused.text
+        # The result of such a training is an encoder, and can be tuned again.
+        card = {"facts": {"config": {"method": "embedding"}}}
+        encoder = make_model(session, project, card=card)
+        answer = create(method="embedding", base_model=str(encoder.uuid), **data)
+        assert answer.status_code == 201, answer.text
+        assert answer.json()["config"]["pooling"] == "mean"
+
     def test_continued_pretraining_reads_texts_and_replays_conversations(
         self,
         session: Session,

@@ -15,7 +15,7 @@ import pyarrow as pa
 from aiplatform.data.canonical import rows_of
 from aiplatform.data.quality.check import Context, row_preview
 from aiplatform.data.quality.token_lengths import TokenLengths
-from aiplatform.data.shapes import Messages, rejected_messages, to_messages
+from aiplatform.data.shapes import TEXT_COLUMNS, Messages, rejected_messages, to_messages
 from aiplatform.protocol.enums import DataShape
 
 
@@ -92,9 +92,10 @@ class Tokens:
     def _texts(self, batch: pa.RecordBatch, first_row: int) -> Iterator[tuple[int, str]]:
         shape = self.context.shape
         for number, row in enumerate(rows_of(batch)):
-            if shape in {DataShape.TEXT, DataShape.CLASSIFICATION}:
-                if row["text"]:
-                    yield number, row["text"] + self._template.eos_token
+            if shape in TEXT_COLUMNS:
+                for name in TEXT_COLUMNS[shape]:
+                    if row.get(name):
+                        yield number, row[name] + self._template.eos_token
                 continue
             for messages in _sides(row, shape):
                 try:

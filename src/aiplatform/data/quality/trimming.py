@@ -20,15 +20,17 @@ from aiplatform.data.json_text import parse_json_text
 from aiplatform.data.quality.check import Context
 from aiplatform.data.quality.texts import ASSISTANTS
 from aiplatform.data.quality.tokens import Tokens
-from aiplatform.data.shapes import rejected_messages, to_messages
+from aiplatform.data.shapes import TEXT_COLUMNS, rejected_messages, to_messages
 from aiplatform.protocol.enums import DataShape
 
 CUT: dict[DataShape, tuple[str, ...]] = {
     DataShape.ALPACA: ("output",),
     DataShape.CHAT: ("messages",),
     DataShape.CLASSIFICATION: ("text",),
+    DataShape.EMBEDDING_PAIRS: ("anchor", "positive", "negative"),
     DataShape.PREFERENCE: ("chosen", "rejected"),
     DataShape.PROMPT_COMPLETION: ("completion",),
+    DataShape.SCORED_PAIRS: ("sentence1", "sentence2"),
     DataShape.SHAREGPT: ("conversations",),
     DataShape.TEXT: ("text",),
     DataShape.UNPAIRED_PREFERENCE: ("completion",),
@@ -112,8 +114,8 @@ class Trimmer:
 
         For a preference pair, the side ``name`` is counted.
         """
-        if self._shape in {DataShape.TEXT, DataShape.CLASSIFICATION}:
-            return self._tokens.of_text(row["text"])
+        if self._shape in TEXT_COLUMNS:
+            return self._tokens.of_text(row[name])
         parsed = {n: parse_json_text(row[n]) for n in self._json if row[n] is not None}
         side = rejected_messages if name == "rejected" else _conversation(self._shape)
         messages = side({**row, **parsed})

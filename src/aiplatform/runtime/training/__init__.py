@@ -16,6 +16,7 @@ METHODS: Mapping[TrainingMethod, str] = {
     TrainingMethod.CLASSIFICATION: "classification:run_classification",
     TrainingMethod.CPT: "cpt:run_cpt",
     TrainingMethod.DPO: "dpo:run_dpo",
+    TrainingMethod.EMBEDDING: "embedding:run_embedding",
     TrainingMethod.KTO: "kto:run_kto",
     TrainingMethod.ORPO: "orpo:run_orpo",
     TrainingMethod.REWARD: "reward:run_reward",

@@ -6,16 +6,14 @@ import torch
 from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from aiplatform.runtime.labelled_texts import LabelledRows
-from aiplatform.runtime.training.trainer import CheckpointedTrainer
+from aiplatform.runtime.training.trainer import MeasuringTrainer
 
 
-class ClassificationTrainer(CheckpointedTrainer):
+class ClassificationTrainer(MeasuringTrainer):
     """A trainer on encoded texts with one label each, or with several.
 
     In evaluations, all rows have the same weight, and a stop request ends them.
     """
-
-    callback_handler: Any
 
     def __init__(
         self,
@@ -57,20 +55,6 @@ class ClassificationTrainer(CheckpointedTrainer):
         if self.report.stop.requested:
             return {}
         return figures(torch.cat(logits), torch.cat(labels), self.held_out.names)
-
-    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Return loss, accuracy and macro F1 on the held-out rows; empty after a stop request."""
-        before = self.report.phase("evaluate")
-        measured = self.measure()
-        self.report.phase(before)
-        values = {name: value for name, value in measured.items() if isinstance(value, float)}
-        if values:
-            self.log(dict(values))
-        # This tells the trainer that the pending evaluation is done.
-        self.control = self.callback_handler.on_evaluate(
-            self.args, self.state, self.control, values
-        )
-        return values
 
 
 def scores(model: Any, inputs: dict[str, Any]) -> Any:

@@ -73,6 +73,7 @@ def write_tuned_card(path: Path, base: Path, job: Job, result: dict[str, Any]) -
         "perplexity": result.get("perplexity"),
         "eval_accuracy": result.get("eval_accuracy"),
         "eval_macro_f1": result.get("eval_macro_f1"),
+        **{name: value for name, value in result.items() if name in RETRIEVAL_FIGURES},
         "reward_accuracy": result.get("reward_accuracy"),
         "eval_reward_accuracy": result.get("eval_reward_accuracy"),
         "eval_reward_auc": result.get("eval_reward_auc"),
@@ -122,6 +123,9 @@ Trained with {versions}.
     )
 
 
+RETRIEVAL_FIGURES = (
+    *("eval_recall_at_1", "eval_recall_at_10", "eval_mrr", "eval_ndcg_at_10", "eval_spearman"),
+)
 KINDS = {"lora": "LoRA", "dora": "DoRA", "rslora": "rsLoRA"}
 
 

@@ -116,6 +116,30 @@ class CheckpointedTrainer(Trainer):  # type: ignore[misc]
                 restore_random_state(states[ranks.rank()])
 
 
+class MeasuringTrainer(CheckpointedTrainer):
+    """A trainer whose evaluations are what its method ``measure`` returns."""
+
+    callback_handler: Any
+
+    def measure(self) -> dict[str, Any]:
+        """Return all figures on the held-out rows; empty if a stop was requested."""
+        raise NotImplementedError
+
+    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
+        """Return the single figures of :meth:`measure`; empty after a stop request."""
+        before = self.report.phase("evaluate")
+        measured = self.measure()
+        self.report.phase(before)
+        values = {name: value for name, value in measured.items() if isinstance(value, float)}
+        if values:
+            self.log(dict(values))
+        # This tells the trainer that the pending evaluation is done.
+        self.control = self.callback_handler.on_evaluate(
+            self.args, self.state, self.control, values
+        )
+        return values
+
+
 class PlatformTrainer(CheckpointedTrainer, SFTTrainer):  # type: ignore[misc]
     """A trainer for SFT on encoded rows.
 

@@ -12,6 +12,8 @@ export function useShapeLabel(): (shape: string | null) => string {
     prompt_completion: t`Prompts and answers`,
     classification: t`Texts with labels`,
     unpaired_preference: t`Answers labelled good or bad`,
+    embedding_pairs: t`Texts that belong together`,
+    scored_pairs: t`Pairs of texts with a score`,
     text: t`Plain text`,
     table: t`Table`,
   };

@@ -18,7 +18,7 @@ export function DataStep({ draft, onChange, facts }: StepProps) {
     >
       <DatasetPicker
         label={t`Training data`}
-        description={t`Conversations, question and answer pairs, plain text, texts with labels, pairs of a chosen and a rejected answer, or answers labelled good or bad.`}
+        description={t`Conversations, question and answer pairs, plain text, texts with labels, texts that belong together, pairs of a chosen and a rejected answer, or answers labelled good or bad.`}
         dataset={draft.dataset}
         version={draft.version}
         onChange={(dataset, version) => onChange({ dataset, version })}

@@ -38,6 +38,11 @@ export function MethodStep(props: StepProps) {
       t`The model learns to give texts their labels. It writes no text itself.`,
     ],
     [
+      "embedding",
+      t`Embeddings`,
+      t`An encoder learns to give texts that belong together similar vectors, for search.`,
+    ],
+    [
       "dpo",
       t`Preferences (DPO)`,
       t`From pairs of answers, the model learns to prefer the chosen ones, and stays near the base model.`,
@@ -76,6 +81,7 @@ export function MethodStep(props: StepProps) {
       </Radio.Group>
       <PreferenceSettings draft={draft} onChange={onChange} />
       {draft.method === "classification" && <LabelSettings draft={draft} onChange={onChange} />}
+      {draft.method === "embedding" && <VectorSettings draft={draft} onChange={onChange} />}
       {draft.method === "cpt" && <ReplaySettings draft={draft} onChange={onChange} />}
       <Radio.Group
         label={t`Preset`}
@@ -141,7 +147,7 @@ function MoreSettings({ draft, onChange }: StepProps) {
         description={t`Rows per device and step. Lower it if memory runs out.`}
         value={draft.batchSize}
         onChange={(batchSize) => onChange({ batchSize })}
-        min={draft.method === "kto" ? 2 : 1}
+        min={draft.method === "kto" || draft.method === "embedding" ? 2 : 1}
         whole
       />
       <NumberField
@@ -330,6 +336,32 @@ function LabelSettings({ draft, onChange }: Pick<StepProps, "draft" | "onChange"
           onChange={(event) => onChange({ balanced: event.currentTarget.checked })}
         />
       )}
+    </>
+  );
+}
+
+function VectorSettings({ draft, onChange }: Pick<StepProps, "draft" | "onChange">) {
+  const { t } = useLingui();
+  return (
+    <>
+      <Select
+        label={t`Vector of a text`}
+        description={t`Leave it as the base model was trained.`}
+        maw={420}
+        value={draft.pooling}
+        onChange={(value) => onChange({ pooling: (value ?? "mean") as Draft["pooling"] })}
+        data={[
+          { value: "mean", label: t`The mean of its tokens (mean)` },
+          { value: "cls", label: t`The first token (cls)` },
+        ]}
+      />
+      <NumberField
+        label={t`Factor of similarities`}
+        description={t`The higher, the more the most similar wrong texts count; 20 is usual.`}
+        value={draft.scale}
+        onChange={(scale) => onChange({ scale })}
+        min={0}
+      />
     </>
   );
 }

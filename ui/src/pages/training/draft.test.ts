@@ -95,11 +95,21 @@ test("learning from labelled answers has weights and a loss of its own", () => {
   expect(back.dpoLoss).toBe("sigmoid");
 });
 
+test("embeddings are learned in larger batches", () => {
+  const draft = { ...withChange(DEFAULTS, { method: "embedding" }), pooling: "cls" as const };
+  expect(toSpec(draft)).toMatchObject({ method: "embedding", pooling: "cls", batch_size: 32 });
+  expect(toCli(draft, names)).toContain("pooling=");
+  expect(toCli(draft, names)).not.toContain("batch");
+  expect(fromConfig({ ...toSpec(draft) })).toMatchObject({ pooling: "cls", scale: 20 });
+});
+
 test("an encoder is tuned to a classifier, and a classifier not at all", () => {
   expect(tunes("classification", "encoder")).toBe(true);
   expect(tunes("classification", "language_model")).toBe(true);
   expect(tunes("classification", "classifier")).toBe(false);
   expect(tunes("sft", "encoder")).toBe(false);
+  expect(tunes("embedding", "encoder")).toBe(true);
+  expect(tunes("embedding", "language_model")).toBe(false);
 });
 
 test("classification weighs labels only if rows have one label each", () => {

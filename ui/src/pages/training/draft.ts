@@ -5,8 +5,18 @@ export type TrainingSpec = Schema<"AnyTraining">;
 type SftSpec = Schema<"SftSpec">;
 type DpoSpec = Schema<"DpoSpec">;
 type KtoSpec = Schema<"KtoSpec">;
+type EmbeddingSpec = Schema<"EmbeddingSpec">;
 
-export const METHODS = ["sft", "cpt", "classification", "dpo", "kto", "orpo", "reward"] as const;
+export const METHODS = [
+  "sft",
+  "cpt",
+  "classification",
+  "embedding",
+  "dpo",
+  "kto",
+  "orpo",
+  "reward",
+] as const;
 export type Method = (typeof METHODS)[number];
 
 export interface Draft {
@@ -22,6 +32,9 @@ export interface Draft {
   /** Of the method classification; empty if each row has one label. */
   labelSeparator: string;
   balanced: boolean;
+  /** Of the method embedding. */
+  pooling: NonNullable<EmbeddingSpec["pooling"]>;
+  scale: number;
   model: string;
   outputName: string;
   preset: PresetName;
@@ -82,6 +95,8 @@ export const DEFAULTS: Draft = {
   replayShare: 0.1,
   labelSeparator: "",
   balanced: false,
+  pooling: "mean",
+  scale: 20,
   model: "",
   outputName: "tuned",
   preset: "balanced",
@@ -149,6 +164,7 @@ const RATES: Record<Method, number> = {
   sft: 1,
   cpt: 1,
   classification: 1,
+  embedding: 1,
   dpo: 0.25,
   kto: 0.25,
   orpo: 0.25,
@@ -157,11 +173,12 @@ const RATES: Record<Method, number> = {
 
 /** Whether a method can train all weights, too, instead of an adapter. */
 export function trainsWeights(method: Method): boolean {
-  return method === "sft" || method === "cpt" || method === "classification";
+  return ["sft", "cpt", "classification", "embedding"].includes(method);
 }
 
 /** Whether a method can tune a model of this kind. */
 export function tunes(method: Method, kind: Schema<"ModelKind">): boolean {
+  if (method === "embedding") return kind === "encoder";
   if (method === "classification" && kind === "encoder") return true;
   return kind === "language_model";
 }
@@ -177,6 +194,8 @@ export function withChange(draft: Draft, change: Partial<Draft>): Draft {
     return {
       ...draft,
       method: change.method,
+      // The texts of a batch are what each text is told from, so there must be more of them.
+      batchSize: change.method === "embedding" ? Math.max(draft.batchSize, 32) : draft.batchSize,
       learningRate: (draft.learningRate * RATES[change.method]) / RATES[draft.method],
       // The noise of dropout hides the small differences between the answers of a pair.
       loraDropout: trainsWeights(change.method) ? DEFAULTS.loraDropout : 0,
@@ -260,6 +279,14 @@ export function toSpec(draft: Draft): TrainingSpec {
         label_separator: draft.labelSeparator || null,
         class_weights: draft.balanced && !draft.labelSeparator ? "balanced" : "none",
       };
+    case "embedding":
+      return {
+        ...shared,
+        method: "embedding",
+        tuning: draft.tuning,
+        pooling: draft.pooling,
+        scale: draft.scale,
+      };
     case "dpo":
       return {
         ...shared,
@@ -301,6 +328,8 @@ export function fromConfig(config: Record<string, unknown>): Partial<Draft> {
     replayShare: number(config.replay_share),
     labelSeparator: text(config.label_separator),
     balanced: config.class_weights === undefined ? undefined : config.class_weights === "balanced",
+    pooling: (["mean", "cls"] as const).find((name) => name === config.pooling),
+    scale: number(config.scale),
     model: text(config.base_model),
     outputName: text(config.output_name),
     preset: "own",

@@ -31,6 +31,8 @@ test.each([
   [["question", "answer"], {}, "prompt_completion"],
   [["frage", "antwort"], { frage: "prompt", antwort: "completion" }, "prompt_completion"],
   [["text", "label"], {}, "classification"],
+  [["anchor", "positive", "negative"], {}, "embedding_pairs"],
+  [["sentence_A", "sentence_B", "score"], {}, "scored_pairs"],
   [["a", "b"], {}, "table"],
 ])("%j with %j are %s", (columns, map, expected) => {
   expect(shapeOf(columns, map as Record<string, string>)).toBe(expected);

@@ -15,6 +15,12 @@ export const TARGETS: readonly ColumnTarget[] = [
   "history",
   "text",
   "label",
+  "anchor",
+  "positive",
+  "negative",
+  "sentence1",
+  "sentence2",
+  "score",
 ];
 
 /** The shape of answers with a label that is true or false, by which it is told from others. */
@@ -39,6 +45,15 @@ const SHAPES: readonly [string, readonly (readonly string[])[]][] = [
     [
       ["prompt", "question", "query", "input"],
       ["completion", "response", "answer", "output"],
+    ],
+  ],
+  ["embedding_pairs", [["anchor"], ["positive"]]],
+  [
+    "scored_pairs",
+    [
+      ["sentence1", "sentence_A"],
+      ["sentence2", "sentence_B"],
+      ["score", "similarity_score"],
     ],
   ],
   [
