@@ -75,7 +75,7 @@ def test_up_with_a_file_as_home_is_refused(platform: Platform) -> None:
     for extra in ((), ("--detach",)):
         done = platform.command("up", *extra, "--port", "0")
         assert done.returncode == 6
-        assert "in the way" in output_of(done)
+        assert "is not a directory" in output_of(done)
     platform.home.root.unlink()
 
 
