@@ -240,7 +240,7 @@ def test_failed_engine_reports_failure_and_ends_its_answers(
     assert engine.failure() is None
     assert Request(engine, "Hello").result()[1] == "cancelled"
     engine._thread.join(timeout=10)
-    assert "ended by an error" in (engine.failure() or "")
+    assert "internal error" in (engine.failure() or "")
 
 
 def test_close_ends_running_and_waiting_answers(tiny_model: Path) -> None:
