@@ -84,7 +84,7 @@ def task_named(name: str, **fields: Any) -> Task:
 
 def model_named(name: str, **fields: Any) -> Model:
     facts = {"uuid": U, "name": name, "created_at": CREATED}
-    return Model.read_answer({"status": "ready", **facts, **fields})
+    return Model.read_answer({"status": "ready", "kind": "language_model", **facts, **fields})
 
 
 def test_repr_of_a_dataset_shows_name_version_and_rows() -> None:
@@ -100,7 +100,7 @@ def test_repr_of_a_dataset_shows_name_version_and_rows() -> None:
     ("resource", "text"),
     [
         (model_named("tiny", version="2", status="failed"),
-         "Model('tiny', version 2, failed)"),
+         "Model('tiny', language_model, version 2, failed)"),
         (task_named("first", status="running", progress=0.45),
          "Task('first', training, running, 45%)"),
         (task_named("first", status="completed", progress=1.0),
