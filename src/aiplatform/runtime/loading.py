@@ -82,22 +82,9 @@ def load_weights(model: Path, dtype: Any) -> Any:
     Raises:
         JobError: The weights are missing or damaged.
     """
-    from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM
 
-    weights = model / WEIGHTS
-    if not (weights / "config.json").is_file():
-        raise JobError(f"The model has no {WEIGHTS}/config.json.")
-    try:
-        return AutoModelForCausalLM.from_pretrained(
-            str(weights),
-            dtype=dtype,
-            trust_remote_code=False,
-            use_safetensors=True,
-            local_files_only=True,
-        )
-    except SafetensorError as error:
-        raise JobError(f"The model's weights are damaged: {error}.") from error
+    return _load(AutoModelForCausalLM, model, dtype)
 
 
 def load_encoder(model: Path, dtype: Any) -> Any:
@@ -106,14 +93,19 @@ def load_encoder(model: Path, dtype: Any) -> Any:
     Raises:
         JobError: The weights are missing or damaged.
     """
-    from safetensors import SafetensorError
     from transformers import AutoModel
+
+    return _load(AutoModel, model, dtype)
+
+
+def _load(loader: Any, model: Path, dtype: Any) -> Any:
+    from safetensors import SafetensorError
 
     weights = model / WEIGHTS
     if not (weights / "config.json").is_file():
         raise JobError(f"The model has no {WEIGHTS}/config.json.")
     try:
-        return AutoModel.from_pretrained(
+        return loader.from_pretrained(
             str(weights),
             dtype=dtype,
             trust_remote_code=False,

@@ -11,13 +11,13 @@ from aiplatform.runtime.labelled_answers import EncodedAnswers
 from aiplatform.runtime.rows import IGNORED
 from aiplatform.runtime.training import setup
 from aiplatform.runtime.training.reporting import series_name
-from aiplatform.runtime.training.trainer import CheckpointedTrainer, collate
+from aiplatform.runtime.training.trainer import MeasuringTrainer, collate
 from aiplatform.runtime.training.trainer import as_dataset as encoded_dataset
 
 Row = dict[str, Any]
 
 
-class KtoTrainer(CheckpointedTrainer, KTOTrainer):  # type: ignore[misc]
+class KtoTrainer(MeasuringTrainer, KTOTrainer):  # type: ignore[misc]
     """A trainer for KTO. The reference is the model with the adapter disabled.
 
     It differs from TRL's trainer as follows:
@@ -29,8 +29,6 @@ class KtoTrainer(CheckpointedTrainer, KTOTrainer):  # type: ignore[misc]
       stop request ends an evaluation.
     """
 
-    callback_handler: Any
-
     def __init__(self, *, held_out: EncodedAnswers | None, **options: Any) -> None:
         super().__init__(**options)
         self.held_out = held_out
@@ -38,21 +36,6 @@ class KtoTrainer(CheckpointedTrainer, KTOTrainer):  # type: ignore[misc]
 
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
         return dataset
-
-    def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Return the metrics on the held-out rows; empty if a stop was requested."""
-        before = self.report.phase("evaluate")
-        self.model.eval()
-        values = self.measure()
-        if values:
-            self.log(dict(values))
-        self.model.train()
-        self.report.phase(before)
-        # This tells the trainer that the pending evaluation is done.
-        self.control = self.callback_handler.on_evaluate(
-            self.args, self.state, self.control, values
-        )
-        return values
 
     def measure(self) -> dict[str, float]:
         """Return loss, margin and AUC of the held-out rows; empty if a stop was requested."""

@@ -124,7 +124,11 @@ Trained with {versions}.
 
 
 RETRIEVAL_FIGURES = (
-    *("eval_recall_at_1", "eval_recall_at_10", "eval_mrr", "eval_ndcg_at_10", "eval_spearman"),
+    "eval_recall_at_1",
+    "eval_recall_at_10",
+    "eval_mrr",
+    "eval_ndcg_at_10",
+    "eval_spearman",
 )
 KINDS = {"lora": "LoRA", "dora": "DoRA", "rslora": "rsLoRA"}
 

@@ -128,11 +128,15 @@ class MeasuringTrainer(CheckpointedTrainer):
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
         """Return the single figures of :meth:`measure`; empty after a stop request."""
         before = self.report.phase("evaluate")
+        self.model.eval()
         measured = self.measure()
-        self.report.phase(before)
         values = {name: value for name, value in measured.items() if isinstance(value, float)}
+        # TRL's trainers ask the model whether these are metrics of training or of an evaluation.
+        self.model.eval()
         if values:
             self.log(dict(values))
+        self.model.train()
+        self.report.phase(before)
         # This tells the trainer that the pending evaluation is done.
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, values
