@@ -36,8 +36,12 @@ def free_port() -> int:
 
 
 def public_python() -> Path | None:
-    """Return a Python that every user on this machine can run, as tasks with scripts require."""
-    for program in (Path(sys.executable), Path("/usr/bin/python3")):
+    """Return a Python that every user on this machine can run, as tasks with scripts require.
+
+    It is not the Python of the virtual environment that runs the tests: the sandbox of a script
+    contains the system's directories only.
+    """
+    for program in (Path("/usr/bin/python3"), Path(sys.executable).resolve()):
         folders = program.resolve().parents
         if program.exists() and all(folder.stat().st_mode & 0o001 for folder in folders):
             return program
