@@ -54,6 +54,47 @@ def test_train_creates_experiment_starts_run_and_follows(run: Run, trainable: Fa
     assert "base@1" in ran.out
 
 
+def test_rewards_are_read_from_repeated_options(
+    run: Run, trainable: FakeServer, tmp_path: Path
+) -> None:
+    schema = tmp_path / "answer.json"
+    schema.write_text('{"type": "object"}')
+    rewards = {
+        'contains text="New York" weight=2': {"text": "New York", "weight": 2},
+        r"regex pattern='^\d+ #$' ignore_case=true": {"pattern": r"^\d+ #$", "ignore_case": True},
+        "contains text=42": {"text": "42"},
+        f"json_schema json_schema=@{schema}": {"json_schema": {"type": "object"}},
+        """custom name=mine settings='{"a": 1}'""": {"name": "mine", "settings": {"a": 1}},
+    }
+    options = [word for reward in rewards for word in ("--reward", reward)]
+    ran = run("train", "-m", "base", "-d", "faq", "--method", "grpo", *options, "--detach")
+    assert ran.code == 0, ran.err
+    sent = posted(trainable, "/experiments")["config"]["rewards"]
+    for written, fields, reward in zip(rewards, rewards.values(), sent, strict=True):
+        assert reward.items() >= {"kind": written.split()[0], **fields}.items()
+
+
+@pytest.mark.parametrize(
+    ("reward", "message"),
+    [
+        ("", "write it as a kind and settings"),
+        ("regex pattern='x", "write it as a kind and settings"),
+        ("regex x", "write x as key=value"),
+        ("json_schema json_schema=@nowhere.json", "--reward json_schema: "),
+        ("json_schema json_schema={", "--reward json_schema: "),
+        ("magic", "must be one of exact, contains"),
+        ("regex pattern=(", "is not a regular expression"),
+    ],
+)
+def test_reward_that_can_not_be_read_is_refused(
+    run: Run, trainable: FakeServer, reward: str, message: str
+) -> None:
+    del trainable
+    ran = run("train", "-m", "base", "-d", "faq", "--method", "grpo", "--reward", reward)
+    assert ran.code == 2
+    assert message in unfolded(ran.err)
+
+
 def test_train_that_waits_prints_each_reason_once(run: Run, trainable: FakeServer) -> None:
     def waits(number: int, reason: str) -> tuple[str, str, dict[str, object]]:
         return (str(number), "waiting", {"reason": reason, "ahead": 0, "blocked": True})

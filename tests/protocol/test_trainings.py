@@ -13,6 +13,10 @@ from aiplatform.protocol.validation_errors import error_text
 from aiplatform.runtime.training import METHODS
 
 CONFIG: dict[str, Any] = {"base_model": str(uuid4()), "dataset": {"dataset": str(uuid4())}}
+OWN: dict[TrainingMethod, dict[str, Any]] = {
+    TrainingMethod.GRPO: {"rewards": [{"kind": "exact"}]},
+}
+"""The fields that a method requires."""
 
 
 def test_every_method_has_a_spec_and_a_function() -> None:
@@ -32,7 +36,7 @@ def test_config_without_method_is_supervised_fine_tuning() -> None:
 
 @pytest.mark.parametrize("method", TrainingMethod)
 def test_stored_config_is_parsed_as_the_same_spec(method: TrainingMethod) -> None:
-    spec = parse_training({**CONFIG, "method": method.value})
+    spec = parse_training({**CONFIG, "method": method.value, **OWN.get(method, {})})
     assert isinstance(spec, TrainingSpec)
     assert type(spec) is SPECS[method]
     assert parse_training(spec.model_dump(mode="json")) == spec

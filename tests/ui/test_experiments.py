@@ -188,6 +188,34 @@ class TestTrainingForm:
         assert result["steps"] == 20
         assert "reward_margin" in lab.client.tasks.metrics(task)
 
+    def test_rewards_are_listed_with_their_settings(
+        self, open_window: Window, admin_state: Any, lab: Lab
+    ) -> None:
+        with open_window(state=admin_state, for_axe=True) as window:
+            page = window.page
+            page.goto(lab.path("experiments/new?step=method"))
+            page.get_by_role("radio", name="Rewards (GRPO)").check()
+            page.get_by_role("button", name="Add a reward").click()
+            page.get_by_role("combobox", name="The answer").last.click()
+            page.get_by_role("option", name="Matches a pattern (regex)").click()
+            page.get_by_text("Fill in this reward.").wait_for()
+            page.get_by_label("Regular expression").fill("^[a-z ]+$")
+            page.get_by_text("Fill in this reward.").wait_for(state="detached")
+            page.get_by_label("Weight", exact=True).last.fill("0.5")
+            page.get_by_label("Answers to each question").fill("3")
+            page.get_by_text("is not a multiple of the 3 answers").wait_for()
+            page.get_by_label("Answers to each question").fill("4")
+            page.get_by_text("is not a multiple of").wait_for(state="detached")
+            page.get_by_role("tab", name="CLI").click()
+            shown = page.get_by_label("Command line").inner_text()
+            assert "--reward exact" in shown
+            assert "--reward 'regex weight=0.5 pattern=\"^[a-z ]+$\"'" in shown
+            assert "--set num_generations=4" in shown
+            window.settle()
+            assert window.violations() == []
+            page.get_by_role("button", name="Remove reward 2").click()
+            page.get_by_text("regex weight").wait_for(state="detached")
+
     def test_settings_of_another_experiment_are_taken_over(
         self, open_window: Window, admin_state: Any, lab: Lab
     ) -> None:

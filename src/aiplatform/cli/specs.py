@@ -1,6 +1,7 @@
 """Task specs as written by users: a file, options, and ``--set``."""
 
 import json
+import shlex
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,46 @@ def assign(spec: dict[str, Any], assignments: list[str]) -> None:
             place[last] = json.loads(text)
         except ValueError:
             place[last] = text
+
+
+def read_reward(text: str) -> dict[str, Any]:
+    """Return a reward written as kind and settings, such as ``contains text="New York" weight=2``.
+
+    Quotes keep a value with spaces together; backslashes have no special meaning. The JSON of
+    ``json_schema`` and ``settings`` may stand in a file: ``json_schema=@answer.json``.
+
+    Raises:
+        CommandError: if it is not written like this.
+    """
+    words = shlex.shlex(text, posix=True, punctuation_chars=False)
+    words.whitespace_split = True
+    words.commenters = words.escape = ""
+    try:
+        kind, *pairs = words
+    except ValueError as error:
+        raise _usage(
+            tr(
+                "--reward {text}: write it as a kind and settings, such as "
+                "'contains text=\"New York\" weight=2'",
+                text=text,
+            )
+        ) from error
+    reward: dict[str, Any] = {"kind": kind}
+    for pair in pairs:
+        key, equals, value = pair.partition("=")
+        if not equals or not key:
+            raise _usage(tr("--reward {text}: write {pair} as key=value", text=text, pair=pair))
+        reward[key] = _json_of(key, value) if key in {"json_schema", "settings"} else value
+    return reward
+
+
+def _json_of(key: str, value: str) -> Any:
+    try:
+        if value.startswith("@"):
+            value = Path(value[1:]).read_text(encoding="utf-8")
+        return json.loads(value)
+    except (OSError, ValueError) as error:
+        raise _usage(tr("--reward {key}: {error}", key=key, error=error)) from error
 
 
 def _yaml(text: str) -> Any:

@@ -9,7 +9,7 @@ import typer
 from aiplatform.cli.options import Detach, Json, OverrideGate, Priority, Project
 from aiplatform.cli.output import number_text, print_json, print_json_line, print_rows, say
 from aiplatform.cli.session import connect
-from aiplatform.cli.specs import assign, read_spec
+from aiplatform.cli.specs import assign, read_reward, read_spec
 from aiplatform.cli.task_display import follow, say_queued
 from aiplatform.language import tr
 
@@ -75,8 +75,8 @@ def train(
         str | None,
         typer.Option(
             "--method",
-            help="Training method. Possible: classification, cpt, dpo, embedding, kto, orpo, "
-            "reward, sft. Default: sft.",
+            help="Training method. Possible: classification, cpt, dpo, embedding, grpo, kto, "
+            "orpo, reward, sft. Default: sft.",
             rich_help_panel=_METHOD,
         ),
     ] = None,
@@ -149,6 +149,17 @@ def train(
         int | None,
         typer.Option(help="Seed of the random numbers. Default: 42.", rich_help_panel=_METHOD),
     ] = None,
+    rewards: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--reward",
+            metavar="KIND [KEY=VALUE …]",
+            help="Score answers by this reward, for --method grpo: 'exact', or "
+            "'contains text=Paris weight=2'. Kinds: exact, contains, numeric, regex, json_schema, "
+            "length, custom. Can be repeated.",
+            rich_help_panel=_METHOD,
+        ),
+    ] = None,
     assignments: Set = None,
     priority: Priority = None,
     override_gate: OverrideGate = None,
@@ -180,6 +191,8 @@ def train(
     wanted |= _given_values(fields)
     if _given_values(lora):
         wanted["lora"] = {**wanted.get("lora", {}), **_given_values(lora)}
+    if rewards:
+        wanted["rewards"] = [read_reward(reward) for reward in rewards]
     assign(wanted, assignments or [])
     for required in ("base_model", "dataset"):
         if wanted.get(required) in (None, ""):
@@ -247,6 +260,10 @@ def print_training(client: "Client", task: "Task") -> None:
         "eval_spearman": tr("held-out rank correlation"),
         "eval_reward_accuracy": tr("held-out reward accuracy"),
         "eval_reward_auc": tr("held-out reward AUC"),
+        "mean_reward_first": tr("first mean reward"),
+        "mean_reward_last": tr("last mean reward"),
+        "eval_mean_reward_before": tr("held-out mean reward before"),
+        "eval_mean_reward": tr("held-out mean reward"),
         "seconds": tr("seconds"),
     }
     rows = [[label, number_text(result[key])] for key, label in labels.items() if key in result]

@@ -153,6 +153,7 @@ class TrainingMethod(StrEnum):
     CPT = "cpt"
     DPO = "dpo"
     EMBEDDING = "embedding"
+    GRPO = "grpo"
     KTO = "kto"
     ORPO = "orpo"
     REWARD = "reward"

@@ -15,6 +15,7 @@ from aiplatform.protocol.discriminated_unions import KindErrors, members_of
 from aiplatform.protocol.enums import DataShape, ModelKind, TaskType, TrainingMethod
 from aiplatform.protocol.names import Name
 from aiplatform.protocol.references import DatasetRef, ModelId
+from aiplatform.protocol.rewards import MAX_REWARDS, AnyReward, refusal
 from aiplatform.protocol.strict import Strict
 from aiplatform.protocol.task_options import TaskOptions
 
@@ -392,6 +393,105 @@ class KtoSpec(TrainingSpec):
     )
 
 
+class GrpoSpec(TrainingSpec):
+    """Group relative policy optimisation, Shao et al. 2024 (arXiv:2402.03300).
+
+    The model answers each question several times, the rewards score the answers, and the model
+    learns to give answers like those that are better than the average of their group. Each answer
+    is used for one step. The model is compared with the base model, which is the same model with
+    the adapter disabled.
+    """
+
+    reads = CONVERSATIONS
+    one_process = True
+
+    method: Literal[TrainingMethod.GRPO] = TrainingMethod.GRPO
+    lora: PreferenceLora = Field(default_factory=PreferenceLora)
+    learning_rate: float = Field(5e-5, gt=0, lt=1)
+    rewards: list[AnyReward] = Field(
+        min_length=1,
+        max_length=MAX_REWARDS,
+        description="what answers are scored by; the sum of the weighted rewards counts",
+    )
+    num_generations: int = Field(
+        8, ge=2, le=1024, description="answers to each question, which are compared"
+    )
+    batch_size: int = Field(
+        8,
+        ge=1,
+        le=4096,
+        description="answers that are learned at once; together with gradient_accumulation a "
+        "multiple of num_generations",
+    )
+    max_length: int = Field(
+        512, ge=8, le=1_048_576, description="tokens of a question and its answer together"
+    )
+    max_answer_tokens: int = Field(
+        128, ge=1, le=1_048_576, description="tokens after which an answer is cut off"
+    )
+    temperature: float = Field(
+        1.0, gt=0, le=10, description="how different the answers to a question are"
+    )
+    top_p: float = Field(
+        1.0, gt=0, le=1, description="share of the most likely tokens from which answers are drawn"
+    )
+    beta: float = Field(
+        0.04,
+        ge=0,
+        le=100,
+        description="how strongly the model is kept near the base model; 0 saves the computation "
+        "of the comparison",
+    )
+    loss_type: Literal["grpo", "dr_grpo", "bnpo"] = Field(
+        "grpo",
+        description="grpo gives all answers the same weight, bnpo all tokens of a batch; dr_grpo "
+        "(arXiv:2503.20783) divides by max_answer_tokens, so that long wrong answers are not "
+        "favoured",
+    )
+    scale_rewards: Literal["group", "batch", "none"] = Field(
+        "group",
+        description="what the differences from the average are divided by: the standard deviation "
+        "in the group, that in the batch, or nothing",
+    )
+
+    @model_validator(mode="after")
+    def _batch_has_whole_groups(self) -> "GrpoSpec":
+        answers = self.batch_size * self.gradient_accumulation
+        if answers % self.num_generations:
+            raise refusal(
+                "incomplete_groups",
+                f"batch_size times gradient_accumulation is {answers}, which is not a multiple of "
+                f"num_generations ({self.num_generations}); each step needs all answers to a "
+                "question",
+                f"batch_size 与 gradient_accumulation 的乘积为 {answers}，不是 num_generations"
+                f"（{self.num_generations}）的整数倍；每一步都需要同一问题的全部回答",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _a_reward_counts(self) -> "GrpoSpec":
+        if not any(reward.weight for reward in self.rewards):
+            raise refusal(
+                "no_weight",
+                "all rewards have the weight 0, so there is nothing to learn; give one of them "
+                "another weight",
+                "所有奖励的权重都为 0，没有可学习的内容；请至少为其中一个设置其他权重",
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _questions_have_room(self) -> "GrpoSpec":
+        if self.max_answer_tokens >= self.max_length:
+            raise refusal(
+                "no_room_for_questions",
+                f"max_answer_tokens ({self.max_answer_tokens}) leaves no room for a question "
+                f"within max_length ({self.max_length}); lower it, or raise max_length",
+                f"max_answer_tokens（{self.max_answer_tokens}）在 max_length（{self.max_length}）内"
+                "没有给问题留出空间；请调低它，或调高 max_length",
+            )
+        return self
+
+
 class RewardSpec(PreferenceSpec):
     """A reward model: a score for an answer, higher for the chosen ones.
 
@@ -419,6 +519,7 @@ AnyTraining = TypeAliasType(
         | ClassificationSpec
         | EmbeddingSpec
         | DpoSpec
+        | GrpoSpec
         | KtoSpec
         | OrpoSpec
         | RewardSpec,

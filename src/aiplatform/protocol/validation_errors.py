@@ -51,12 +51,15 @@ def _bound(words: str, words_zh: str, key: str) -> Callable[[Mapping[str, Any]],
     return lambda facts: Expectation(f"{words} {facts[key]}", f"{words_zh} {facts[key]}")
 
 
+_SINGULAR = {"characters": "character", "entries": "entry"}
+
+
 def _size(
     least: bool, key: str, unit: str, unit_zh: str
 ) -> Callable[[Mapping[str, Any]], Expectation]:
     def words(facts: Mapping[str, Any]) -> Expectation:
         number = facts[key]
-        units = unit if number != 1 else unit.removesuffix("s")
+        units = unit if number != 1 else _SINGULAR[unit]
         if least:
             return Expectation(f"at least {number} {units} long", f"至少 {number} {unit_zh}")
         return Expectation(f"at most {number} {units} long", f"最多 {number} {unit_zh}")

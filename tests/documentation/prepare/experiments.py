@@ -16,6 +16,9 @@ ratings = [
 ]
 client.datasets.upload("ratings", ratings[:16])
 client.datasets.upload("held-out-ratings", ratings[16:])
+sums = [{"prompt": f"What is {n} plus 1?", "completion": str(n + 1)} for n in range(24)]
+client.datasets.upload("sums", sums[:16])
+client.datasets.upload("held-out-sums", sums[16:])
 matches = [
     {"anchor": f"What is {n} plus 1?", "positive": f"The sum is {n + 1}."} for n in range(40)
 ]

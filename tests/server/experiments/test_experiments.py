@@ -123,6 +123,32 @@ class TestCreate:
         refused = create(**chosen).json()["detail"]
         assert "choose the method dpo or orpo or reward" in refused
 
+    def test_create_with_rewards(self, create: Create, owner_api: Api) -> None:
+        rewards: list[dict[str, Any]] = [
+            {"kind": "contains", "weight": 2},
+            {"kind": "json_schema", "json_schema": {"type": "object"}},
+        ]
+        answer = create(method="grpo", rewards=rewards, beta=0)
+        assert answer.status_code == 201, answer.text
+        shown = answer.json()
+        assert shown["task_type"] == "grpo"
+        assert [one["weight"] for one in shown["config"]["rewards"]] == [2, 1]
+        assert owner_api.post(f"experiments/{shown['uuid']}/runs", json={}).status_code == 202
+
+        refused = create(method="grpo", rewards=[{"kind": "regex", "pattern": "("}])
+        assert (refused.status_code, refused.json()["code"]) == (422, "request.invalid")
+        assert "the pattern '(' is not a regular expression of Python" in refused.text
+        elsewhere = {"$ref": "http://127.0.0.1:8400/api/v1/health"}
+        for schema, reason in ({"type": "nothing"}, '"nothing"'), (elsewhere, "is disabled"):
+            rewards[1] = {"kind": "json_schema", "json_schema": schema}
+            refused = create(method="grpo", rewards=rewards)
+            assert (refused.status_code, refused.json()["code"]) == (
+                422,
+                "experiment.invalid_reward",
+            )
+            assert "The JSON Schema of the reward json_schema can't be used: " in refused.text
+            assert reason in refused.json()["detail"]
+
     def test_create_with_conversations_for_a_method_on_pairs_is_refused(
         self, create: Create
     ) -> None:

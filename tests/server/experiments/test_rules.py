@@ -36,6 +36,15 @@ def run(name: str, **figures: Any) -> dict[str, Any]:
         ([run("a", eval_loss="NaN", train_loss_last=1.0)], "a"),
         ([run("a", eval_loss="-Infinity"), run("b", eval_loss=9.0)], "b"),
         ([run("a", eval_loss=True), run("b", eval_loss=9.0)], "b"),
+        # Of runs that learn from rewards, the highest reward counts.
+        ([run("a", eval_mean_reward=0.5), run("b", eval_mean_reward=0.7)], "b"),
+        (
+            [
+                run("a", train_loss_last=0.0, mean_reward_last=0.2),
+                run("b", train_loss_last=0.1, mean_reward_last=0.3),
+            ],
+            "b",
+        ),
         ([run("a", eval_loss=None), run("b", eval_loss="low")], None),
     ],
 )

@@ -17,6 +17,7 @@ METHODS: Mapping[TrainingMethod, str] = {
     TrainingMethod.CPT: "cpt:run_cpt",
     TrainingMethod.DPO: "dpo:run_dpo",
     TrainingMethod.EMBEDDING: "embedding:run_embedding",
+    TrainingMethod.GRPO: "grpo:run_grpo",
     TrainingMethod.KTO: "kto:run_kto",
     TrainingMethod.ORPO: "orpo:run_orpo",
     TrainingMethod.REWARD: "reward:run_reward",

@@ -77,6 +77,9 @@ def write_tuned_card(path: Path, base: Path, job: Job, result: dict[str, Any]) -
         "reward_accuracy": result.get("reward_accuracy"),
         "eval_reward_accuracy": result.get("eval_reward_accuracy"),
         "eval_reward_auc": result.get("eval_reward_auc"),
+        "mean_reward": result.get("mean_reward_last"),
+        "eval_mean_reward": result.get("eval_mean_reward"),
+        "eval_mean_reward_before": result.get("eval_mean_reward_before"),
     }
     metrics = {name: round(value, 4) for name, value in figures.items() if value is not None}
     uuids = {

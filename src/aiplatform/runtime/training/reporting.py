@@ -1,6 +1,7 @@
 """Reports from a running training job (metrics, progress), and its reaction to a stop."""
 
 import math
+import re
 import sys
 import time
 from typing import Any
@@ -27,14 +28,28 @@ _SERIES = {
     "accuracy": "reward_accuracy",
     "margin": "reward_margin",
     "mean_reward": "mean_reward",
+    "reward": "mean_reward",
+    "reward_std": "reward_std",
+    "frac_reward_zero_std": "equal_rewards_share",
+    "completions/mean_length": "answer_tokens",
+    "completions/clipped_ratio": "cut_answers_share",
+    "entropy": "entropy",
     "nll_loss": "chosen_loss",
     "kl": "kl",
 }
 """The names of series by the names that TRL gives them."""
 
+_HELD_OUT = {"eval_loss": "held-out loss", "eval_mean_reward": "held-out mean reward"}
+"""The held-out metrics that are printed, with their descriptions."""
+
+_ONE_REWARD = re.compile(r"rewards/(\w+)/mean")
+"""TRL's name for the mean of one of the rewards of a training."""
+
 
 def series_name(logged: str) -> str | None:
     """Return the name of the series for a value of a method, or None for other values."""
+    if one := _ONE_REWARD.fullmatch(logged):
+        return f"reward_{one[1]}"
     return _SERIES.get(logged)
 
 
@@ -85,10 +100,12 @@ class ReportingCallback(TrainerCallback):  # type: ignore[misc]
     def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_: Any) -> None:
         """Report the values that the trainer logs at a step, together with the speed."""
         logs = logs or {}
-        if "eval_loss" in logs:
+        if any(name.startswith("eval_") for name in logs):
             self._since = time.monotonic()
             self.report.metrics(state.global_step, {k: v for k, v in logs.items() if k != "epoch"})
-            self._print(state, f"held-out loss {logs['eval_loss']:.4f}")
+            for name, words in _HELD_OUT.items():
+                if name in logs:
+                    self._print(state, f"{words} {logs[name]:.4f}")
         elif "loss" in logs:
             self._report_steps(state, logs)
 
@@ -116,7 +133,8 @@ class ReportingCallback(TrainerCallback):  # type: ignore[misc]
         if "grad_norm" in logs:
             values["grad_norm"] = float(logs["grad_norm"])
         self.report.metrics(state.global_step, values)
-        self._print(state, f"loss {logs['loss']:.4f}, {seconds / steps:.2f} s a step")
+        reward = f", mean reward {logs['reward']:.4f}" if "reward" in logs else ""
+        self._print(state, f"loss {logs['loss']:.4f}{reward}, {seconds / steps:.2f} s a step")
         if not math.isfinite(logs["loss"]):
             raise JobError(
                 f"The loss became {logs['loss']} at step {state.global_step}: the training "

@@ -94,7 +94,8 @@ def last_evaluation(trainer: Any) -> dict[str, float]:
     """Return the held-out metrics after the last step, evaluating now if necessary."""
     values: dict[str, float] = {}
     for entry in trainer.state.log_history:
-        if "eval_loss" in entry and entry["step"] == trainer.state.global_step:
+        evaluated = any(name.startswith("eval_") for name in entry)
+        if evaluated and entry["step"] == trainer.state.global_step:
             values = entry
     return values or trainer.evaluate()
 

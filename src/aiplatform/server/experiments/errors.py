@@ -27,6 +27,12 @@ class ExperimentArchived(Conflict):
     code = "experiment.archived"
 
 
+class RewardInvalid(Invalid):
+    """A reward of the method ``grpo`` can't be used."""
+
+    code = "experiment.invalid_reward"
+
+
 class ExternalRunNotRerunnable(Conflict):
     """The external run can't be rerun: the platform has neither its code nor its data."""
 

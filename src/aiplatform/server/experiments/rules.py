@@ -56,6 +56,10 @@ SUMMARY = (
     "eval_reward_accuracy",
     "eval_reward_margin",
     "eval_reward_auc",
+    "mean_reward_first",
+    "mean_reward_last",
+    "eval_mean_reward",
+    "eval_mean_reward_before",
     "steps",
     "epochs",
     "rows",
@@ -67,6 +71,12 @@ SUMMARY = (
     "seconds_per_step",
 )
 """Fields of a training run's result that are copied to its experiment and model."""
+
+_RANKED_BY = {"eval_mean_reward": -1, "mean_reward_last": -1, "eval_loss": 1, "train_loss_last": 1}
+"""The metrics that tell the best run, the most important one first; -1 if higher is better.
+
+The loss of a run that learns from rewards says nothing about its quality.
+"""
 
 STATUS_AFTER = {
     TaskStatus.COMPLETED: ExperimentStatus.COMPLETED,
@@ -165,14 +175,15 @@ def own_config(task_type: str, config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def best_run(runs: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the run with the lowest held-out loss or, if none has one, the lowest last loss.
+    """Return the best run: that with the highest reward or, if none has one, the lowest loss.
 
-    If several runs are equal, the earliest one is returned. A loss that is not finite never counts.
+    Held-out metrics decide, if a run has them; otherwise those of the last step. If several runs
+    are equal, the earliest one is returned. A value that is not finite never counts.
     """
-    for key in ("eval_loss", "train_loss_last"):
+    for key, sign in _RANKED_BY.items():
         measured = [run for run in runs if math.isfinite(number_of(run.get(key)))]
         if measured:
-            return min(measured, key=lambda run: number_of(run[key]))
+            return min(measured, key=lambda run: sign * number_of(run[key]))
     return None
 
 

@@ -5,6 +5,7 @@ import { FormSection } from "@/design/FormSection";
 import { DatasetPicker } from "./DatasetPicker";
 import { type Draft, type Method, type PresetName, trainsWeights } from "./draft";
 import { NumberField } from "./NumberField";
+import { RewardSettings } from "./RewardSettings";
 import type { StepProps } from "./steps";
 
 export function MethodStep(props: StepProps) {
@@ -58,6 +59,11 @@ export function MethodStep(props: StepProps) {
       t`From pairs of answers, the model learns to give the chosen ones and to avoid the rejected ones.`,
     ],
     [
+      "grpo",
+      t`Rewards (GRPO)`,
+      t`The model answers questions several times, and learns from how rewards score its answers.`,
+    ],
+    [
       "reward",
       t`Reward model`,
       t`From pairs of answers, the model learns to score answers. It writes no text itself.`,
@@ -80,6 +86,7 @@ export function MethodStep(props: StepProps) {
         </Stack>
       </Radio.Group>
       <PreferenceSettings draft={draft} onChange={onChange} />
+      {draft.method === "grpo" && <RewardSettings draft={draft} onChange={onChange} />}
       {draft.method === "classification" && <LabelSettings draft={draft} onChange={onChange} />}
       {draft.method === "embedding" && <VectorSettings draft={draft} onChange={onChange} />}
       {draft.method === "cpt" && <ReplaySettings draft={draft} onChange={onChange} />}
@@ -111,7 +118,11 @@ export function MethodStep(props: StepProps) {
       />
       <NumberField
         label={t`Longest row`}
-        description={t`In tokens; longer rows are cut. Longer rows take more memory and time.`}
+        description={
+          draft.method === "grpo"
+            ? t`In tokens; a question and its answer together. Longer rows take more memory and time.`
+            : t`In tokens; longer rows are cut. Longer rows take more memory and time.`
+        }
         value={draft.maxLength}
         onChange={(maxLength) => onChange({ maxLength })}
         min={8}
@@ -144,7 +155,11 @@ function MoreSettings({ draft, onChange }: StepProps) {
       />
       <NumberField
         label={t`Batch size`}
-        description={t`Rows per device and step. Lower it if memory runs out.`}
+        description={
+          draft.method === "grpo"
+            ? t`Answers that are learned at once. Lower it if memory runs out.`
+            : t`Rows per device and step. Lower it if memory runs out.`
+        }
         value={draft.batchSize}
         onChange={(batchSize) => onChange({ batchSize })}
         min={draft.method === "kto" || draft.method === "embedding" ? 2 : 1}

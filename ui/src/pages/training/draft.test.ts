@@ -1,6 +1,7 @@
 import { expect, test } from "vitest";
 import { countSteps, DEFAULTS, fromConfig, readTokens, toSpec, tunes, withChange } from "./draft";
 import { toCli, toPython, toYaml } from "./equivalents";
+import { isComplete, NEW_REWARD } from "./rewards";
 
 test("steps follow from rows, batch, devices and epochs, unless their number is given", () => {
   const draft = { ...DEFAULTS, epochs: 3, batchSize: 8, accumulation: 2 };
@@ -93,6 +94,58 @@ test("learning from labelled answers has weights and a loss of its own", () => {
   };
   expect(back).toMatchObject({ method: "kto", ktoLoss: "apo_zero_unpaired", badWeight: 3 });
   expect(back.dpoLoss).toBe("sigmoid");
+});
+
+test("learning from rewards has a list of them, and its own strength of the comparison", () => {
+  const rewards = [
+    { ...NEW_REWARD, kind: "contains" as const, text: "New York", weight: 2 },
+    { ...NEW_REWARD, kind: "regex" as const, pattern: "^\\d+$", ignoreCase: true },
+    { ...NEW_REWARD, kind: "json_schema" as const, schema: '{"type":"object"}' },
+  ];
+  const draft = { ...withChange(DEFAULTS, { method: "grpo" }), rewards };
+  expect(draft).toMatchObject({ beta: 0.04, loraDropout: 0 });
+  expect(withChange(draft, { method: "dpo" }).beta).toBe(0.1);
+  expect(toSpec(draft)).toMatchObject({
+    method: "grpo",
+    num_generations: 8,
+    rewards: [
+      { kind: "contains", text: "New York", weight: 2 },
+      { kind: "regex", pattern: "^\\d+$", whole: false },
+      { kind: "json_schema", json_schema: { type: "object" } },
+    ],
+  });
+  expect(toSpec(DEFAULTS)).not.toHaveProperty("rewards");
+  const cli = toCli(draft, names);
+  expect(cli).toContain("--method grpo");
+  expect(cli).toContain(`--reward 'contains weight=2 text="New York"'`);
+  expect(cli).toContain("--reward 'regex pattern=^\\d+$ ignore_case=true'");
+  expect(cli).not.toContain("--set");
+  expect(toPython(draft, names)).toContain(
+    '{"kind": "regex", "pattern": "^\\\\d+$", "ignore_case": True}',
+  );
+  expect(toYaml(draft, names)).toContain(
+    'rewards:\n  - {"kind":"contains","weight":2,"text":"New York"}',
+  );
+  const quoted = { ...draft, rewards: [{ ...NEW_REWARD, kind: "contains" as const, text: `'"` }] };
+  expect(toCli(quoted, names)).toContain("--set 'rewards=[");
+  const back = { ...DEFAULTS, ...fromConfig({ ...toSpec(draft) }) };
+  expect(back).toMatchObject({ method: "grpo", rewards, generations: 8, grpoLoss: "grpo" });
+});
+
+test("a reward is complete if what its kind requires can be read", () => {
+  const json = { ...NEW_REWARD, kind: "json_schema" as const };
+  expect(isComplete(NEW_REWARD)).toBe(true);
+  expect(isComplete({ ...NEW_REWARD, weight: Number.NaN })).toBe(false);
+  expect(isComplete({ ...NEW_REWARD, kind: "regex" })).toBe(false);
+  expect(isComplete({ ...json, schema: "[1]" })).toBe(false);
+  expect(isComplete({ ...json, schema: "{" })).toBe(false);
+  expect(isComplete({ ...NEW_REWARD, kind: "custom", name: "mine" })).toBe(true);
+});
+
+test("a step that learns from rewards takes fewer rows, and only full ones", () => {
+  const draft = { ...DEFAULTS, method: "grpo" as const, batchSize: 16, epochs: 2 };
+  expect(countSteps(draft, 9)).toBe(8);
+  expect(countSteps({ ...draft, accumulation: 2 }, 9)).toBe(4);
 });
 
 test("embeddings are learned in larger batches", () => {

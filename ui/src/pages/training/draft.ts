@@ -1,11 +1,13 @@
 /** The form of a training: its defaults, presets, and the spec that it means. Pure functions. */
 import type { Schema } from "@/api/types";
+import { fromReward, NEW_REWARD, type RewardDraft, toReward } from "./rewards";
 
 export type TrainingSpec = Schema<"AnyTraining">;
 type SftSpec = Schema<"SftSpec">;
 type DpoSpec = Schema<"DpoSpec">;
 type KtoSpec = Schema<"KtoSpec">;
 type EmbeddingSpec = Schema<"EmbeddingSpec">;
+type GrpoSpec = Schema<"GrpoSpec">;
 
 export const METHODS = [
   "sft",
@@ -15,6 +17,7 @@ export const METHODS = [
   "dpo",
   "kto",
   "orpo",
+  "grpo",
   "reward",
 ] as const;
 export type Method = (typeof METHODS)[number];
@@ -51,7 +54,15 @@ export interface Draft {
   precision: TrainingSpec["precision"];
   seed: number;
   method: Method;
-  /** Of the methods dpo, kto and orpo. */
+  /** Of the method grpo, as the fields below. */
+  rewards: RewardDraft[];
+  generations: number;
+  answerTokens: number;
+  temperature: number;
+  topP: number;
+  grpoLoss: NonNullable<GrpoSpec["loss_type"]>;
+  scaleRewards: NonNullable<GrpoSpec["scale_rewards"]>;
+  /** Of the methods dpo, grpo, kto and orpo. */
   beta: number;
   dpoLoss: NonNullable<DpoSpec["loss_type"]>;
   /** The share of swapped pairs, for the loss "robust" of dpo. */
@@ -112,6 +123,13 @@ export const DEFAULTS: Draft = {
   precision: "auto",
   seed: 42,
   method: "sft",
+  rewards: [NEW_REWARD],
+  generations: 8,
+  answerTokens: 128,
+  temperature: 1,
+  topP: 1,
+  grpoLoss: "grpo",
+  scaleRewards: "group",
   beta: 0.1,
   dpoLoss: "sigmoid",
   labelSmoothing: 0.1,
@@ -148,6 +166,13 @@ export const DPO_LOSSES = [
   "apo_zero",
 ] as const;
 
+export const GRPO_LOSSES = ["grpo", "dr_grpo", "bnpo"] as const;
+
+export const REWARD_SCALES = ["group", "batch", "none"] as const;
+
+/** The usual strength with which the method grpo keeps the model near the base model. */
+const GRPO_BETA = 0.04;
+
 export const KTO_LOSSES = ["kto", "apo_zero_unpaired"] as const;
 
 export type PresetName = "trial" | "balanced" | "thorough" | "own";
@@ -168,6 +193,7 @@ const RATES: Record<Method, number> = {
   dpo: 0.25,
   kto: 0.25,
   orpo: 0.25,
+  grpo: 0.25,
   reward: 0.5,
 };
 
@@ -197,6 +223,8 @@ export function withChange(draft: Draft, change: Partial<Draft>): Draft {
       // The texts of a batch are what each text is told from, so there must be more of them.
       batchSize: change.method === "embedding" ? Math.max(draft.batchSize, 32) : draft.batchSize,
       learningRate: (draft.learningRate * RATES[change.method]) / RATES[draft.method],
+      beta:
+        change.method === "grpo" ? GRPO_BETA : draft.method === "grpo" ? DEFAULTS.beta : draft.beta,
       // The noise of dropout hides the small differences between the answers of a pair.
       loraDropout: trainsWeights(change.method) ? DEFAULTS.loraDropout : 0,
     };
@@ -304,6 +332,19 @@ export function toSpec(draft: Draft): TrainingSpec {
         desirable_weight: draft.goodWeight,
         undesirable_weight: draft.badWeight,
       };
+    case "grpo":
+      return {
+        ...shared,
+        method: "grpo",
+        rewards: draft.rewards.map(toReward),
+        num_generations: draft.generations,
+        max_answer_tokens: draft.answerTokens,
+        temperature: draft.temperature,
+        top_p: draft.topP,
+        beta: draft.beta,
+        loss_type: draft.grpoLoss,
+        scale_rewards: draft.scaleRewards,
+      };
     case "orpo":
       return { ...shared, method: "orpo", beta: draft.beta };
     case "reward":
@@ -347,6 +388,15 @@ export function fromConfig(config: Record<string, unknown>): Partial<Draft> {
     precision: (["auto", "fp32", "bf16"] as const).find((name) => name === config.precision),
     seed: number(config.seed),
     method: METHODS.find((name) => name === config.method),
+    rewards: Array.isArray(config.rewards)
+      ? config.rewards.map(fromReward).filter((reward) => reward !== null)
+      : undefined,
+    generations: number(config.num_generations),
+    answerTokens: number(config.max_answer_tokens),
+    temperature: number(config.temperature),
+    topP: number(config.top_p),
+    grpoLoss: GRPO_LOSSES.find((name) => name === config.loss_type),
+    scaleRewards: REWARD_SCALES.find((name) => name === config.scale_rewards),
     beta: number(config.beta),
     dpoLoss: DPO_LOSSES.find((name) => name === config.loss_type),
     labelSmoothing: number(config.label_smoothing),
@@ -389,11 +439,16 @@ function number(value: unknown): number | undefined {
  * Return the number of steps, or null if the rows are not known.
  *
  * A step takes `batchSize` rows on each device and `accumulation` such batches. Rows that the
- * training leaves out, because they have nothing to learn from, make it fewer.
+ * training leaves out, because they have nothing to learn from, make it fewer. The method grpo takes
+ * fewer rows, each with several answers, and leaves out those that do not fill a step.
  */
 export function countSteps(draft: Draft, rows: number | null): number | null {
   if (draft.maxSteps > 0) return draft.maxSteps;
   if (rows === null || rows === 0) return null;
+  if (draft.method === "grpo") {
+    const answers = draft.batchSize * draft.accumulation;
+    return Math.ceil(draft.epochs * Math.floor(rows / Math.ceil(answers / draft.generations)));
+  }
   const devices = Math.max(1, draft.gpus) * draft.nodes;
   const batches = Math.ceil(rows / (draft.batchSize * devices));
   return Math.ceil(draft.epochs * Math.max(1, Math.ceil(batches / draft.accumulation)));

@@ -1,5 +1,6 @@
 /** The same training as YAML, Python and command line. Pure functions. */
 import { type Draft, type Method, toSpec } from "./draft";
+import { shortened, toOption, toReward } from "./rewards";
 
 export interface Names {
   project: string;
@@ -66,6 +67,17 @@ const METHOD_DEFAULTS: Record<Method, Record<string, Value>> = {
   dpo: { learning_rate: 5e-5, "lora.dropout": 0 },
   kto: { learning_rate: 5e-5, "lora.dropout": 0, loss_type: "kto" },
   orpo: { learning_rate: 5e-5, "lora.dropout": 0 },
+  grpo: {
+    learning_rate: 5e-5,
+    "lora.dropout": 0,
+    num_generations: 8,
+    max_answer_tokens: 128,
+    temperature: 1,
+    top_p: 1,
+    beta: 0.04,
+    loss_type: "grpo",
+    scale_rewards: "group",
+  },
   reward: { learning_rate: 1e-4, "lora.dropout": 0 },
 };
 
@@ -79,6 +91,11 @@ function chosen(draft: Draft): Fields {
     const value = inner ? (outer as Record<string, Value>)[inner] : (outer as Value);
     return value === undefined || value === usual ? [] : [[path, value]];
   });
+}
+
+/** Return the rewards of the method grpo, without what is usual; empty for other methods. */
+function rewardsOf(draft: Draft): Record<string, unknown>[] {
+  return draft.method === "grpo" ? draft.rewards.map((one) => shortened(toReward(one))) : [];
 }
 
 /** Return the fields with those of one part together: `[["lora", [["rank", 8]]]]`. */
@@ -110,6 +127,9 @@ export function toYaml(draft: Draft, names: Names): string {
     if (Array.isArray(value))
       lines.push(`${key}:`, ...value.map(([inner, one]) => `  ${inner}: ${JSON.stringify(one)}`));
     else lines.push(`${key}: ${JSON.stringify(value)}`);
+  const rewards = rewardsOf(draft);
+  if (rewards.length > 0)
+    lines.push("rewards:", ...rewards.map((reward) => `  - ${JSON.stringify(reward)}`));
   return `${lines.join("\n")}\n`;
 }
 
@@ -119,6 +139,8 @@ export function toPython(draft: Draft, names: Names): string {
       ? `${key}={${value.map(([inner, one]) => `${JSON.stringify(inner)}: ${python(one)}`).join(", ")}}`
       : `${key}=${python(value)}`,
   );
+  const rewards = rewardsOf(draft);
+  if (rewards.length > 0) fields.push(`rewards=${python(rewards)}`);
   const run = [
     ...(draft.priority === 5 ? [] : [`priority=${draft.priority}`]),
     ...(draft.gateReason ? [`override_gate=${python(draft.gateReason)}`] : []),
@@ -139,9 +161,14 @@ export function toPython(draft: Draft, names: Names): string {
   ].join("\n")}\n`;
 }
 
-function python(value: Value): string {
+function python(value: unknown): string {
   if (value === null) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
+  if (Array.isArray(value)) return `[${value.map(python).join(", ")}]`;
+  if (typeof value === "object")
+    return `{${Object.entries(value)
+      .map(([key, inner]) => `${JSON.stringify(key)}: ${python(inner)}`)
+      .join(", ")}}`;
   return JSON.stringify(value);
 }
 
@@ -175,10 +202,20 @@ export function toCli(draft: Draft, names: Names): string {
         ? `${OPTIONS[path]} ${shell(String(value))}`
         : `--set ${shell(`${path}=${JSON.stringify(value)}`)}`,
     ),
+    ...rewardOptions(draft),
     ...(draft.priority === 5 ? [] : [`--priority ${draft.priority}`]),
     ...(draft.gateReason ? [`--override-gate ${shell(draft.gateReason)}`] : []),
   ];
   return `${parts.join(" \\\n    ")}\n`;
+}
+
+/** Return the options for rewards: one each, or the whole list if one has too many quotes. */
+function rewardOptions(draft: Draft): string[] {
+  const rewards = rewardsOf(draft);
+  const options = rewards.map(toOption);
+  if (options.some((option) => option === null))
+    return [`--set ${shell(`rewards=${JSON.stringify(rewards)}`)}`];
+  return options.map((option) => `--reward ${shell(option ?? "")}`);
 }
 
 /** Quote a word for the shell, where it needs that. */

@@ -1,6 +1,7 @@
 import { useLingui } from "@lingui/react/macro";
 import { useModelKinds } from "@/design/modelKinds";
 import { type Draft, tunes } from "./draft";
+import { isComplete } from "./rewards";
 import type { TrainingStep } from "./search";
 import type { TrainingFacts } from "./useTrainingFacts";
 
@@ -66,7 +67,7 @@ export function useProblems(draft: Draft, facts: TrainingFacts): Problem[] {
     );
 
   const { tokens } = facts;
-  if (tokens && tokens.max > draft.maxLength) {
+  if (draft.method !== "grpo" && tokens && tokens.max > draft.maxLength) {
     const longer = tokens.maxLength === draft.maxLength ? tokens.overLength : null;
     add(
       "method",
@@ -78,6 +79,28 @@ export function useProblems(draft: Draft, facts: TrainingFacts): Problem[] {
   }
   if (draft.method === "cpt" && !(draft.replayShare > 0 && draft.replayShare < 1))
     add("method", true, t`The share of the data to mix in must be between 0 and 1.`);
+  if (draft.method === "grpo") {
+    const answers = draft.batchSize * draft.accumulation;
+    if (!draft.rewards.every(isComplete)) add("method", true, t`Fill in all rewards.`);
+    if (!draft.rewards.some((reward) => reward.weight))
+      add("method", true, t`Give at least one reward a weight other than 0.`);
+    if (!(draft.generations >= 2))
+      add("method", true, t`There must be at least 2 answers to each question.`);
+    else if (answers % draft.generations)
+      add(
+        "method",
+        true,
+        t`The batch has ${answers} answers, which is not a multiple of the ${draft.generations} answers to each question.`,
+      );
+    if (!(draft.answerTokens >= 1 && draft.answerTokens < draft.maxLength))
+      add("method", true, t`The longest answer must be shorter than the longest row.`);
+    if (!(draft.temperature > 0 && draft.topP > 0 && draft.topP <= 1 && draft.beta >= 0))
+      add(
+        "method",
+        true,
+        t`Temperature and top p must be above 0, top p at most 1, beta at least 0.`,
+      );
+  }
   if (!(draft.learningRate > 0)) add("method", true, t`The learning rate must be above 0.`);
   if (draft.learningRate > 0.01)
     add("method", false, t`A learning rate above 0.01 usually makes the training diverge.`);
@@ -89,7 +112,7 @@ export function useProblems(draft: Draft, facts: TrainingFacts): Problem[] {
       true,
       t`Batch size, lengths, ranks, checkpoints and machines must be at least 1.`,
     );
-  if (facts.rows && facts.rows < draft.batchSize)
+  if (draft.method !== "grpo" && facts.rows && facts.rows < draft.batchSize)
     add("method", false, t`The batch is larger than the dataset: each step takes all rows.`);
 
   if (facts.maxPriority !== null && draft.priority > facts.maxPriority)

@@ -6,11 +6,13 @@ from typing import Any
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
+from aiplatform.data.json_schemas import compile_schema
 from aiplatform.protocol.encoding import jsonable
 from aiplatform.protocol.enums import ExperimentStatus, TaskStatus, TaskType
 from aiplatform.protocol.notifications import NotificationType
 from aiplatform.protocol.references import After, DatasetRef
-from aiplatform.protocol.trainings import AnyTraining, TrainingSpec, parse_training
+from aiplatform.protocol.rewards import JsonSchemaReward, reward_labels
+from aiplatform.protocol.trainings import AnyTraining, GrpoSpec, TrainingSpec, parse_training
 from aiplatform.server.core.errors import NotFound
 from aiplatform.server.core.statements import compiled, fetch_all
 from aiplatform.server.core.storage import StoredFile
@@ -23,6 +25,7 @@ from aiplatform.server.experiments.errors import (
     ExperimentArchived,
     ExternalRunNotRerunnable,
     NotRepeatable,
+    RewardInvalid,
 )
 from aiplatform.server.experiments.models import Experiment, RunDetails
 from aiplatform.server.experiments.rules import (
@@ -137,7 +140,9 @@ def prepare(session: Session, context: ProjectContext, spec: AnyTraining) -> Pre
         ModelNotReady: the base model's files are not complete.
         ModelNotTunable: the method can't tune such a model.
         DatasetNotTrainable: a dataset is unsuitable.
+        RewardInvalid: the JSON Schema of a reward is invalid.
     """
+    require_usable_rewards(spec)
     _, base = base_model(session, context, spec)
     inputs = [base]
     pinned: dict[str, DatasetRef] = {}
@@ -145,6 +150,22 @@ def prepare(session: Session, context: ProjectContext, spec: AnyTraining) -> Pre
         pinned[role], rows = pin_rows(session, context, ref, role, spec)
         inputs.append(rows)
     return Prepared(spec=spec.model_copy(update=pinned), inputs=inputs)
+
+
+def require_usable_rewards(spec: TrainingSpec) -> None:
+    """Check the JSON Schemas of the rewards of a training, which protocol can't check.
+
+    Raises:
+        RewardInvalid: one of them is invalid, or refers to another document.
+    """
+    if not isinstance(spec, GrpoSpec):
+        return
+    for reward, label in zip(spec.rewards, reward_labels(spec.rewards), strict=True):
+        if isinstance(reward, JsonSchemaReward):
+            try:
+                compile_schema(reward.json_schema)
+            except ValueError as error:
+                raise RewardInvalid(reward=label, reason=str(error)[:300]) from None
 
 
 def require_reference(
