@@ -1,6 +1,5 @@
 """Encoding of pairs, triplets and scored pairs of texts as token ids."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +7,8 @@ from typing import Any, NamedTuple
 
 from aiplatform.protocol.enums import DataShape
 from aiplatform.runtime.channel import JobError
+from aiplatform.runtime.row_counts import RowCounts
+from aiplatform.runtime.rows import Encoded
 
 COLUMNS = {
     DataShape.EMBEDDING_PAIRS: ("anchor", "positive", "negative"),
@@ -24,14 +25,15 @@ class TextRow(NamedTuple):
 
 
 @dataclass
-class EmbeddingRows:
+class EmbeddingRows(RowCounts):
     """A dataset's encoded rows, with counts."""
 
     scored: bool
     rows: list[TextRow] = field(default_factory=list)
-    total: int = 0
-    truncated: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
+
+    def sequences(self) -> Sequence[tuple[Encoded, ...]]:
+        """Return the token sequences of each kept row: its texts, in which no token is learned."""
+        return [tuple(Encoded.unlearned(text) for text in row.texts) for row in self.rows]
 
     def describe(self) -> dict[str, Any]:
         """Return counts of rows and tokens for the timeline."""
@@ -74,32 +76,34 @@ def encode_embedding_rows(
         name for name in COLUMNS[shape] if any(_is_text(row.get(name)) for row in read)
     ]
     result = EmbeddingRows(scored=shape is DataShape.SCORED_PAIRS, total=len(read))
-    kept: list[tuple[dict[str, Any], float | None]] = []
-    for row in read:
+    kept: list[tuple[int, dict[str, Any], float | None]] = []
+    for number, row in enumerate(read, start=1):
         missing = [name for name in columns if not _is_text(row.get(name))]
         score = _number(row.get("score")) if result.scored else None
         if missing or (result.scored and score is None):
-            result.dropped[f"it has no {missing[0] if missing else 'score'}"] += 1
+            result.drop(f"it has no {missing[0] if missing else 'score'}", number)
         else:
-            kept.append((row, score))
+            kept.append((number, row, score))
     if len(kept) < 2 or len(columns) < 2:
         raise JobError(
             f"Only {len(kept)} of the {dataset_name}'s {len(read)} rows can be used, and at least "
             f"2 are needed. Each row needs {' and '.join(COLUMNS[shape][:2])}"
             f"{', and a score that is a number' if result.scored else ''}."
         )
-    if result.scored and len({score for _, score in kept}) == 1:
+    if result.scored and len({score for *_, score in kept}) == 1:
         raise JobError(
-            f"All pairs of the {dataset_name} have the score {kept[0][1]:g}, so there is nothing "
+            f"All pairs of the {dataset_name} have the score {kept[0][2]:g}, so there is nothing "
             "to order. Add pairs with other scores."
         )
     encoded = {
-        name: tokenizer([row[name] for row, _ in kept], return_attention_mask=False)["input_ids"]
+        name: tokenizer([row[name] for _, row, _ in kept], return_attention_mask=False)["input_ids"]
         for name in columns
     }
-    for place, (_, score) in enumerate(kept):
+    for place, (number, _, score) in enumerate(kept):
         texts = [encoded[name][place] for name in columns]
-        result.truncated += any(len(text) > max_length for text in texts)
+        longest = max(len(text) for text in texts)
+        if longest > max_length:
+            result.truncate(number, longest)
         result.rows.append(TextRow(tuple(_cut(text, max_length) for text in texts), score))
     return result
 

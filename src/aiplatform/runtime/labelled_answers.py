@@ -70,7 +70,8 @@ def encode_answers(
             answer_start(row, number, max_length, dataset_name)
             result.rows.append(row.cut(max_length))
             result.good.append(good)
-            result.truncated += len(row.input_ids) > max_length
+            if len(row.input_ids) > max_length:
+                result.truncate(number, len(row.input_ids))
     if not result.total:
         raise JobError(f"The {dataset_name} has no rows.")
     for label, other in ((True, False), (False, True)):
@@ -104,7 +105,7 @@ def _usable_rows(
         else:
             marked = mark_answers(tokenizer, messages, "last")  # type: ignore[arg-type]
         if isinstance(marked, str):
-            result.dropped[marked] += 1
+            result.drop(marked, number)
         else:
             yield number, marked, row["label"]
 

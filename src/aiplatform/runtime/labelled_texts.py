@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from aiplatform.runtime.channel import JobError
+from aiplatform.runtime.row_counts import RowCounts
+from aiplatform.runtime.rows import Encoded
 
 NO_TEXT = "it has no text"
 NO_LABEL = "it has no label"
@@ -20,14 +22,15 @@ class LabelledText(NamedTuple):
 
 
 @dataclass
-class LabelledRows:
+class LabelledRows(RowCounts):
     """A dataset's encoded texts, with the names of the labels and counts of rows."""
 
     names: list[str]
     rows: list[LabelledText] = field(default_factory=list)
-    total: int = 0
-    truncated: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
+
+    def sequences(self) -> Sequence[tuple[Encoded, ...]]:
+        """Return the token sequences of each kept row: one, in which no token is learned."""
+        return [(Encoded.unlearned(row.input_ids),) for row in self.rows]
 
     @property
     def counts(self) -> list[int]:
@@ -71,16 +74,16 @@ def encode_labelled(
     """
     from aiplatform.data.canonical import iter_rows
 
-    kept: list[tuple[str, list[str]]] = []
-    result = LabelledRows([])
+    kept: list[tuple[int, str, list[str]]] = []
+    result = LabelledRows(names=[])
     for number, row in enumerate(iter_rows(parquet), 1):
         result.total += 1
         text, labels = row.get("text"), labels_of(row.get("label"), separator)
         if not isinstance(text, str) or not text.strip():
-            result.dropped[NO_TEXT] += 1
+            result.drop(NO_TEXT, number)
             continue
         if not labels:
-            result.dropped[NO_LABEL] += 1
+            result.drop(NO_LABEL, number)
             continue
         unknown = [label for label in labels if known is not None and label not in known]
         if unknown:
@@ -88,21 +91,22 @@ def encode_labelled(
                 f"Row {number} of the {dataset_name} has the label {unknown[0]!r}, which no row of "
                 "the training data has. Add such rows to the training data, or take this row out."
             )
-        kept.append((text, labels))
+        kept.append((number, text, labels))
     if not kept:
         raise JobError(
             f"None of the {dataset_name}'s {result.total} rows has both a text and a label."
         )
-    if len({frozenset(labels) for _, labels in kept}) == 1:
+    if len({frozenset(labels) for *_, labels in kept}) == 1:
         raise JobError(
-            f"All rows of the {dataset_name} have the label {', '.join(kept[0][1])!r}, so there is "
+            f"All rows of the {dataset_name} have the label {', '.join(kept[0][2])!r}, so there is "
             "nothing to tell apart. Add rows with other labels."
         )
-    result.names = list(known or sorted({label for _, labels in kept for label in labels}))
+    result.names = list(known or sorted({label for *_, labels in kept for label in labels}))
     places = {name: place for place, name in enumerate(result.names)}
-    tokens = tokenizer([text for text, _ in kept], return_attention_mask=False)["input_ids"]
-    for ids, (_, labels) in zip(tokens, kept, strict=True):
-        result.truncated += len(ids) > max_length
+    tokens = tokenizer([text for _, text, _ in kept], return_attention_mask=False)["input_ids"]
+    for ids, (number, _, labels) in zip(tokens, kept, strict=True):
+        if len(ids) > max_length:
+            result.truncate(number, len(ids))
         result.rows.append(LabelledText(ids[:max_length], tuple(places[label] for label in labels)))
     return result
 

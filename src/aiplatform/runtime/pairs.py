@@ -4,7 +4,7 @@ Each side of a pair is the whole conversation. Its labels mark the last answer, 
 differ.
 """
 
-from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,6 +13,7 @@ import numpy as np
 
 from aiplatform.protocol.enums import DataShape
 from aiplatform.runtime.channel import JobError
+from aiplatform.runtime.row_counts import RowCounts
 from aiplatform.runtime.rows import (
     BATCH_ROWS,
     NO_CONVERSATION,
@@ -34,14 +35,14 @@ class Pair(NamedTuple):
 
 
 @dataclass
-class EncodedPairs:
+class EncodedPairs(RowCounts):
     """A dataset's encoded pairs, with counts of all, truncated and dropped rows."""
 
     pairs: list[Pair] = field(default_factory=list)
-    total: int = 0
-    truncated: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-    """Number of dropped rows by reason."""
+
+    def sequences(self) -> Sequence[tuple[Encoded, ...]]:
+        """Return the token sequences of each kept row: both sides of the pair."""
+        return self.pairs
 
     def describe(self) -> dict[str, Any]:
         """Return counts of rows and tokens for the timeline."""
@@ -87,21 +88,21 @@ def encode_pairs(
         result.total += 1
         chosen, rejected = to_messages(row, DataShape.PREFERENCE), rejected_messages(row)
         if chosen is None or rejected is None:
-            result.dropped[NO_CONVERSATION] += 1
+            result.drop(NO_CONVERSATION, number)
         elif chosen == rejected:
             raise JobError(
                 f"In row {number} of the {dataset_name}, chosen and rejected are equal, so there "
                 "is nothing to prefer. Correct or remove such rows."
             )
         elif chosen[:-1] != rejected[:-1]:
-            result.dropped[DIFFERENT_PROMPTS] += 1
+            result.drop(DIFFERENT_PROMPTS, number)
         else:
             sides = [mark_answers(tokenizer, side, "last") for side in (chosen, rejected)]
             match sides:
                 case [Marked() as first, Marked() as second]:
                     batch.append((number, first, second))
                 case [str() as reason, _] | [_, str() as reason]:
-                    result.dropped[reason] += 1
+                    result.drop(reason, number)
         if len(batch) == BATCH_ROWS:
             _encode_batch(batch, tokenizer, max_length, dataset_name, result)
             batch = []
@@ -136,4 +137,6 @@ def _encode_batch(
                 f"were cut to max_length {max_length}. Raise max_length, or remove such rows."
             )
         result.pairs.append(pair)
-        result.truncated += max(len(chosen.input_ids), len(rejected.input_ids)) > max_length
+        longest = max(len(chosen.input_ids), len(rejected.input_ids))
+        if longest > max_length:
+            result.truncate(number, longest)

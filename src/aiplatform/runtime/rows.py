@@ -19,6 +19,7 @@ import numpy.typing as npt
 from aiplatform.protocol.enums import DataShape
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.chat import Messages, TemplateRefusal, render
+from aiplatform.runtime.row_counts import RowCounts
 
 IGNORED = -100
 """Label of a position that is excluded from the loss, following PyTorch's convention."""
@@ -38,6 +39,12 @@ class Encoded(NamedTuple):
     input_ids: npt.NDArray[np.int32]
     labels: npt.NDArray[np.int32]
 
+    @classmethod
+    def unlearned(cls, input_ids: Sequence[int]) -> "Encoded":
+        """Return tokens of which none is learned, such as those of a text with a label."""
+        ids = np.asarray(input_ids, dtype=np.int32)
+        return cls(ids, np.full_like(ids, IGNORED))
+
     def cut(self, max_length: int) -> "Encoded":
         """Return the first ``max_length`` tokens."""
         return Encoded(self.input_ids[:max_length].copy(), self.labels[:max_length].copy())
@@ -56,14 +63,14 @@ class Marked(NamedTuple):
 
 
 @dataclass
-class EncodedRows:
+class EncodedRows(RowCounts):
     """A dataset's encoded rows, with counts of all, truncated and dropped rows."""
 
     rows: list[Encoded] = field(default_factory=list)
-    total: int = 0
-    truncated: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
-    """Number of dropped rows by reason."""
+
+    def sequences(self) -> Sequence[tuple[Encoded, ...]]:
+        """Return the token sequences of each kept row; here, each row has one."""
+        return [(row,) for row in self.rows]
 
     @property
     def tokens(self) -> int:
@@ -316,22 +323,24 @@ def _common_prefix(first: str, second: str) -> int:
 def _encode_batch(
     batch: list[Marked | str], tokenizer: Any, max_length: int, result: EncodedRows
 ) -> None:
-    result.total += len(batch)
     kept = []
-    for row in batch:
+    for number, row in enumerate(batch, start=result.total + 1):
         if isinstance(row, str):
-            result.dropped[row] += 1
+            result.drop(row, number)
         else:
-            kept.append(row)
+            kept.append((number, row))
+    result.total += len(batch)
     if not kept:
         return
-    for whole in encode_marked(kept, tokenizer):
+    wholes = encode_marked([row for _, row in kept], tokenizer)
+    for (number, _), whole in zip(kept, wholes, strict=True):
         encoded = whole.cut(max_length)
-        if encoded.learned_tokens:
-            result.rows.append(encoded)
-            result.truncated += len(whole.input_ids) > max_length
-        else:
-            result.dropped[NO_TOKENS] += 1
+        if not encoded.learned_tokens:
+            result.drop(NO_TOKENS, number)
+            continue
+        result.rows.append(encoded)
+        if len(whole.input_ids) > max_length:
+            result.truncate(number, len(whole.input_ids))
 
 
 def encode_marked(rows: list[Marked], tokenizer: Any) -> Iterator[Encoded]:
