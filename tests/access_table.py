@@ -372,6 +372,8 @@ TABLE = [
     # Experiments
     reads("projects/{project}/experiments", Permission.TRAINING_READ),
     writes("POST", "projects/{project}/experiments", Permission.TRAINING_WRITE),
+    writes("POST", "projects/{project}/training-estimates", Permission.TRAINING_WRITE),
+    reads("training-estimates/{estimate}", Permission.TRAINING_READ),
     reads("experiments/{experiment}", Permission.TRAINING_READ),
     writes("PATCH", "experiments/{experiment}", Permission.TRAINING_WRITE),
     writes("DELETE", "experiments/{experiment}", Permission.TRAINING_WRITE),

@@ -10,6 +10,7 @@ from pydantic_core import PydanticUndefined
 
 from aiplatform.cli.train import train
 from aiplatform.protocol.enums import TrainingMethod
+from aiplatform.protocol.shapes.estimates import EXAMPLE_ESTIMATE
 from aiplatform.protocol.trainings import LoraSpec, SftSpec
 from tests.cli.conftest import TASK, D, E, M, P, Run, T, posted
 from tests.client.fake import FakeServer, answer, sse
@@ -207,3 +208,25 @@ def test_train_with_invalid_fields_is_refused_without_a_request(
     assert ran.code == 2
     assert words in ran.err
     assert trainable.count(f"POST projects/{P}/experiments") == 0
+
+
+def test_dry_run_prints_the_estimate_and_starts_nothing(run: Run, world: FakeServer) -> None:
+    queued = Partial({"uuid": T, "project": P, "status": "pending", "result": None})
+    world.on(f"POST projects/{P}/training-estimates", answer(queued, 202))
+    world.on(f"GET tasks/{T}", answer(TASK | {"type": "estimate"}))
+    world.on(f"GET tasks/{T}/events", sse(("1", "end", {"status": "completed"})))
+    done = queued | {"status": "completed", "result": EXAMPLE_ESTIMATE}
+    world.on(f"GET training-estimates/{T}", answer(done))
+    ran = run("train", "-m", "base", "-d", "faq", "--max-steps", "3", "--dry-run")
+    assert ran.code == 0, ran.err
+    assert posted(world, "/training-estimates")["config"]["max_steps"] == 3
+    assert re.search(r"peak memory +2.2 GB \(1.9 GB to 2.6 GB\)", ran.out)
+    assert re.search(r"duration +0:52 \(0:40 to 1:15\)", ran.out)
+    assert "3 measured steps" in ran.out
+    assert "1 rows dropped: it has no assistant's message to learn from\n  4: Where" in ran.out
+    assert "Where is my parcel?[[It is on its way.]]" in ran.out
+    assert "Warning: 3 of 119 rows are cut" in ran.out
+    world.on(f"GET tasks/{T}/events", sse(("1", "end", {"status": "completed"})))
+    as_json = run("train", "-m", "base", "-d", "faq", "--dry-run", "--json")
+    assert json.loads(as_json.out)["result"] == EXAMPLE_ESTIMATE
+    assert not [sent for sent in world.requests if sent.url.path.endswith("/experiments")]

@@ -22,6 +22,7 @@ from aiplatform.client import (
     Delivery,
     Deployment,
     Enrolment,
+    Estimate,
     Experiment,
     Firing,
     FixPreview,
@@ -300,6 +301,9 @@ def test_experiments_and_tasks(client: Client, tmp_path: Path) -> None:
         "x", base_model=U, dataset=U, eval_dataset=U, description="d", lora={"rank": 4}
     )
     only(experiment, Experiment)
+    only(client.estimates.create(base_model=U, dataset=U, max_steps=3), Estimate)
+    only(client.estimates.create(client.experiments.spec(base_model=U, dataset=U)), Estimate)
+    only(client.estimates.get(U), Estimate)
     only(client.experiments.get(U).update(description="e"), Experiment)
     client.experiments.list(name="x", filter="a = 1", sort="created", archived=True).first()
     only(experiment.clone("y", changes={"lora.rank": 8}), Experiment)

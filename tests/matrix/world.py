@@ -139,6 +139,14 @@ def resources(session: Session, project: Project, home: Path, mark: str) -> dict
         model_id=model.id,
         config=jsonable(config),
     )
+    estimate = make_task(
+        session,
+        project,
+        name=name("estimate"),
+        type=TaskType.ESTIMATE,
+        status=TaskStatus.COMPLETED,
+        config={"training": jsonable(config)},
+    )
     sweep = Sweep(
         project_id=project.id,
         experiment_id=experiment.id,
@@ -185,6 +193,7 @@ def resources(session: Session, project: Project, home: Path, mark: str) -> dict
         "bundle": str(bundle.uuid),
         "experiment": str(experiment.uuid),
         "run": str(run.uuid),
+        "estimate": str(estimate.uuid),
         "schedule": str(schedule.uuid),
         "sweep": str(sweep.uuid),
         "model": str(model.uuid),

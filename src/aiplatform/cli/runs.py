@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from aiplatform.cli.errors import ExitCode
+from aiplatform.cli.estimate_text import comparison_rows
 from aiplatform.cli.options import Detach, Json, Limit, OverrideGate, Priority, Project, group
 from aiplatform.cli.output import (
     SHORT_HASH,
@@ -27,6 +28,9 @@ from aiplatform.language import tr
 if TYPE_CHECKING:
     from aiplatform.client import Comparison
     from aiplatform.client.external.group import Synced
+
+SHOWN_APART = ("config", "record", "metrics.metrics", "estimate")
+"""Fields of a run that are printed in their own way."""
 
 app = group("Runs: trainings, and runs that client.run() reports.")
 
@@ -82,7 +86,9 @@ def show(run: RunArgument, project: Project = None, json: Json = False) -> None:
     """Show a run: configuration, seed, hashes of data and base model, software, hardware."""
     client = connect(project)
     found = client.runs.get(run)
-    print_record(found, as_json=json, skip=("config", "record", "metrics.metrics"), client=client)
+    print_record(found, as_json=json, skip=SHOWN_APART, client=client)
+    if not json and found.estimate is not None:
+        print_rows(["", ""], comparison_rows(found.estimate))
     if json or found.record is None:
         return
     record = to_json(found.record)

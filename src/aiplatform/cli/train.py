@@ -161,6 +161,14 @@ def train(
         ),
     ] = None,
     assignments: Set = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Train nothing: show rows, tokens, steps, memory and time of the training.",
+            rich_help_panel=_RUN,
+        ),
+    ] = False,
     priority: Priority = None,
     override_gate: OverrideGate = None,
     detach: Detach = False,
@@ -209,6 +217,9 @@ def train(
             )
 
     client = connect(project or wanted.get("project"))
+    if dry_run:
+        show_estimate(client, wanted, as_json=json)
+        return
     experiment = create_experiment(client, wanted, name)
     from aiplatform.client import git_state
 
@@ -237,6 +248,21 @@ def create_experiment(client: "Client", wanted: dict[str, Any], name: str | None
     return client.experiments.create(
         experiment_name, description=about.get("description"), **_with_references(wanted)
     )
+
+
+def show_estimate(client: "Client", wanted: dict[str, Any], *, as_json: bool) -> None:
+    """Estimate a training, and print the estimate."""
+    from aiplatform.cli.estimate_text import print_estimate
+
+    fields = {key: value for key, value in wanted.items() if key not in _ABOUT}
+    queued = client.estimates.create(**_with_references(fields))
+    if as_json:
+        print_json(queued.wait())
+        return
+    follow(client, client.tasks.get(queued.uuid), as_json=False)
+    estimate = client.estimates.get(queued)
+    if estimate.result is not None:
+        print_estimate(estimate.result)
 
 
 def print_training(client: "Client", task: "Task") -> None:

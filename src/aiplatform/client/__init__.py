@@ -48,6 +48,7 @@ from aiplatform.client.errors import (
     ValidationFailed,
     WaitTimeout,
 )
+from aiplatform.client.estimates import Estimate
 from aiplatform.client.experiments import (
     Comparison,
     Experiment,
@@ -137,6 +138,7 @@ __all__ = [
     "DpoSpec",
     "EmbeddingSpec",
     "Enrolment",
+    "Estimate",
     "EvaluationSpec",
     "Experiment",
     "ExternalRun",

@@ -25,6 +25,7 @@ from aiplatform.client.credentials import (
 from aiplatform.client.datasets import Datasets
 from aiplatform.client.deployments import Deployments
 from aiplatform.client.errors import ClientError, Unauthenticated
+from aiplatform.client.estimates import Estimates
 from aiplatform.client.experiments import Experiment, Experiments, Metrics, Runs
 from aiplatform.client.external import ExternalRun, ExternalRuns
 from aiplatform.client.models import Models
@@ -147,6 +148,7 @@ class Client(Connection):
 
         self.projects = Projects(self)
         self.datasets = Datasets(self)
+        self.estimates = Estimates(self)
         self.experiments = Experiments(self)
         self.runs = Runs(self)
         self.tasks = Tasks(self)

@@ -12,6 +12,7 @@ from aiplatform.client.dataset_paths import DatasetLike, DatasetPaths
 from aiplatform.client.models import ModelLike, Models
 from aiplatform.client.projects import ProjectLike, Projects
 from aiplatform.client.tasks import MetricPoint, Task, TaskLike, Tasks
+from aiplatform.protocol.shapes.estimates import RunEstimate
 from aiplatform.protocol.shapes.experiments import ComparisonOut, ExperimentOut, RunOut
 from aiplatform.protocol.shapes.experiments import Record as RecordOut
 from aiplatform.protocol.shapes.tasks import LineOut, TaskSummaryOut
@@ -271,9 +272,13 @@ class Record(RecordOut):
 
 
 class Run(Resource, RunOut):
-    """A training run or an external run. ``record`` is set only by :meth:`Runs.get`."""
+    """A training run or an external run.
+
+    ``record`` and ``estimate`` are set only by :meth:`Runs.get`.
+    """
 
     record: Record | None = None
+    estimate: RunEstimate | None = None
 
     def rerun(
         self,

@@ -9,6 +9,7 @@ class TaskType(StrEnum):
     DATASET_IMPORT = "dataset_import"
     DATA_FIX = "data_fix"
     DATA_QUALITY = "data_quality"
+    ESTIMATE = "estimate"
     EVALUATION = "evaluation"
     EXTERNAL = "external"
     INFERENCE = "inference"

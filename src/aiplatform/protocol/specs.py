@@ -12,6 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from aiplatform.protocol.dataset_sources import DataSource
 from aiplatform.protocol.discriminated_unions import KindErrors
 from aiplatform.protocol.enums import DataFormat, TaskType
+from aiplatform.protocol.estimates import Pace
 from aiplatform.protocol.model_sources import ModelSource
 from aiplatform.protocol.pass_conditions import PassCondition
 from aiplatform.protocol.reading_options import (
@@ -46,7 +47,7 @@ class ServingResources(Resources):
 
 
 class ReportResources(Resources):
-    """The resources that a quality report or a fix occupies.
+    """The resources that a quality report, a fix or an estimate occupies.
 
     The default is half a core, so that on a machine with two cores an upload's report can run
     alongside a training task.
@@ -109,6 +110,17 @@ class EvaluationSpec(TaskOptions):
     answers: int = Field(3, ge=0, le=100, description="rows answered by both, side by side")
     max_new_tokens: int = Field(64, ge=1, le=8192)
     precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+
+class EstimateSpec(TaskOptions):
+    """Estimate what a training will do. Its rows are encoded, but nothing is trained."""
+
+    type: Literal[TaskType.ESTIMATE] = TaskType.ESTIMATE
+    resources: ReportResources = Field(default_factory=ReportResources)
+    training: AnyTraining
+    pace: Pace | None = Field(
+        None, description="the speed of earlier trainings; without it, a few steps are measured"
+    )
 
 
 class QualitySpec(TaskOptions):
@@ -286,6 +298,7 @@ class ExternalSpec(TaskOptions):
 TaskSpec = Annotated[
     AnyTraining
     | EvaluationSpec
+    | EstimateSpec
     | ExternalSpec
     | QualitySpec
     | FixSpec

@@ -62,6 +62,8 @@ class TrainingSpec(TaskOptions):
     """The kind of the tuned model; only a language model can be deployed and evaluated."""
     note_on_use: ClassVar[str] = ""
     """Sentences for the card of a tuned model that generates no text, about its use."""
+    estimable: ClassVar[bool] = True
+    """True if it can be estimated before a training what the training will do."""
     one_process: ClassVar[bool] = False
     """True if the method can't train in several processes."""
     training_data: ClassVar[tuple[str, ...]] = ("dataset",)
@@ -403,6 +405,7 @@ class GrpoSpec(TrainingSpec):
     """
 
     reads = CONVERSATIONS
+    estimable = False
     one_process = True
 
     method: Literal[TrainingMethod.GRPO] = TrainingMethod.GRPO

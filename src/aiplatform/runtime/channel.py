@@ -4,7 +4,7 @@ import os
 import sys
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from aiplatform.protocol.encoding import clean_text
 from aiplatform.protocol.messages import (
@@ -32,6 +32,19 @@ class JobError(Exception):
         self.retryable = retryable
 
 
+class TrainingObserver(Protocol):
+    """An observer of a training that is started only to be estimated.
+
+    Its methods may raise an exception, which ends the training.
+    """
+
+    def rows_encoded(self, tokenizer: Any, rows: Any, sequences: Any, held_out: Any) -> None:
+        """Handle the encoded rows. See :func:`aiplatform.runtime.training.setup.show_rows`."""
+
+    def training_begins(self, trainer: Any) -> None:
+        """Handle the moment before the first step."""
+
+
 class Reporter:
     """A writer of messages from a job to the runner in the worker.
 
@@ -47,6 +60,8 @@ class Reporter:
         self.outcome_sent = False
         self.traced = False
         """True if phases are reported, for the task's trace."""
+        self.observer: TrainingObserver | None = None
+        """The observer of a training that is only estimated."""
         self._phase = ""
         self._fd = fd
         self._lock = threading.Lock()

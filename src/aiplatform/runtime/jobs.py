@@ -5,6 +5,7 @@ from typing import Any, assert_never
 from aiplatform.protocol.messages import Job
 from aiplatform.protocol.specs import (
     DatasetImportSpec,
+    EstimateSpec,
     EvaluationSpec,
     ExternalSpec,
     FixSpec,
@@ -24,6 +25,10 @@ def run(job: Job, report: Reporter) -> dict[str, Any]:
             from aiplatform.runtime.training import run_training
 
             return run_training(job, spec, report)
+        case EstimateSpec():
+            from aiplatform.runtime.estimates.run import run_estimate
+
+            return run_estimate(job, report)
         case EvaluationSpec():
             from aiplatform.runtime.evaluation.run import run_evaluation
 

@@ -73,6 +73,9 @@ def models(live: LivePlatform) -> None:
 
 
 @scenario(
+    "Estimate.wait",
+    "Estimates.create",
+    "Estimates.get",
     "Experiment.archive",
     "Experiment.clone",
     "Experiment.delete",
@@ -110,6 +113,10 @@ def experiments(live: LivePlatform) -> None:
     copy = copy.unarchive()
     assert (copy.archived_at, copy.description) == (None, "A copy.")
     assert experiments.update(copy, description="Another.").description == "Another."
+    estimate = live.client.estimates.create(spec).wait(200)
+    assert estimate.result is not None
+    assert (estimate.result.steps.total, estimate.result.seconds.source) == (2, "history")
+    assert live.client.estimates.get(estimate.uuid).result == estimate.result
     experiments.create(gone := live.name("new"), spec).delete()
     experiments.delete(experiments.clone(made, other := live.name("copy")))
     assert not {gone, other} & {found.name for found in experiments.list()}

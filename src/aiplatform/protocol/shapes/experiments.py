@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field
 
 from aiplatform.protocol.enums import ExperimentStatus, TaskStatus, TaskType
 from aiplatform.protocol.schedules import FiringOutcome, Missed, Overlap
+from aiplatform.protocol.shapes.estimates import RunEstimate
 from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.shapes.shape import Extensible, Shape
 from aiplatform.protocol.sweeps import SweepStatus, TrialState
@@ -168,6 +169,9 @@ class RunDetailOut(RunOut):
     )
 
     record: Record
+    estimate: RunEstimate | None = Field(
+        None, description="the newest estimate of the same training that was made before"
+    )
 
 
 class ComparedOut(Shape):

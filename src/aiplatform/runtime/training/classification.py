@@ -34,6 +34,7 @@ def run_classification(job: Job, report: Reporter) -> dict[str, Any]:
     report.phase("load")
     tokenizer = load_tokenizer(base / WEIGHTS, chat=False)
     rows, held_out = encode_inputs(job, spec, tokenizer, report)
+    setup.show_rows(report, tokenizer, rows, held_out)
 
     # Model and trainer.
     import torch

@@ -48,11 +48,14 @@ def run_cpt(job: Job, report: Reporter) -> dict[str, Any]:
     report.event("rows", **rows.describe(), blocks=len(blocks))
     if spec.replay_dataset is not None:
         blocks = with_replay(blocks, job, spec, tokenizer, length, report)
-    held_out = None
+    held_out = held_out_rows = None
     if spec.eval_dataset is not None:
         held_out_rows = read_texts(job, "eval_dataset", "held-out dataset", tokenizer)
         held_out = pack(held_out_rows, tokenizer, length=length)
         report.event("held_out_rows", **held_out_rows.describe(), blocks=len(held_out))
+    setup.show_rows(
+        report, tokenizer, rows, held_out_rows, sequences=[(block,) for block in blocks]
+    )
 
     # Model and trainer.
     import torch

@@ -46,6 +46,7 @@ def run_kto(job: Job, report: Reporter) -> dict[str, Any]:
             dataset_name="held-out dataset",
         )
         report.event("held_out_rows", **held_out.describe())
+    setup.show_rows(report, tokenizer, rows, held_out)
 
     # Model and trainer.
     from trl import KTOConfig

@@ -37,6 +37,7 @@ def run_orpo(job: Job, report: Reporter) -> dict[str, Any]:
 
     max_length = min(spec.max_length, context_length(base))
     rows, held_out = preferences.encode_inputs(job, tokenizer, max_length, report)
+    setup.show_rows(report, tokenizer, rows, held_out)
 
     # Model and trainer.
     from trl import DPOConfig

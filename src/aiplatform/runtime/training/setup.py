@@ -1,7 +1,7 @@
 """Steps that all training methods share: arguments, the training itself, and its metrics."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
@@ -11,8 +11,11 @@ from aiplatform.protocol.messages import Job
 from aiplatform.protocol.trainings import LoraSpec, TrainingSpec
 from aiplatform.runtime.channel import JobError, Reporter
 from aiplatform.runtime.loading import device, precision_name
+from aiplatform.runtime.row_counts import RowCounts
+from aiplatform.runtime.rows import Encoded
 from aiplatform.runtime.training import sharding
 from aiplatform.runtime.training.checkpoints import find_usable, step_of
+from aiplatform.runtime.training.usage import device_name, peak_memory_mb
 
 REPORTED_PACKAGES = ("torch", "transformers", "peft", "trl", "accelerate")
 
@@ -68,13 +71,40 @@ def train(trainer: Any, job: Job, report: Reporter) -> None:
     trainer.remove_callback(PrinterCallback)  # ReportingCallback prints the same
     resume_from = checkpoint_to_resume(job, report)
     report.phase("train")
+    if report.observer is not None:
+        report.observer.training_begins(trainer)
     with report.stop.delay():
         trainer.train(resume_from_checkpoint=resume_from)
     report.stop.raise_if_requested()
 
 
+def show_rows(
+    report: Reporter,
+    tokenizer: Any,
+    rows: RowCounts,
+    held_out: RowCounts | None,
+    *,
+    sequences: Sequence[tuple[Encoded, ...]] | None = None,
+) -> None:
+    """Show the rows that will be learned to the observer of the training, if it has one.
+
+    Args:
+        report: The training's reporter.
+        tokenizer: The tokenizer of the rows.
+        rows: The encoded rows.
+        held_out: The encoded held-out rows.
+        sequences: The token sequences that are learned, if these are not the rows themselves.
+    """
+    if report.observer is not None:
+        learned = rows.sequences() if sequences is None else sequences
+        report.observer.rows_encoded(tokenizer, rows, learned, held_out)
+
+
 def training_figures(trainer: Any, precision: Any, seconds_per_step: float) -> dict[str, Any]:
-    """Return the metrics of a finished training that do not depend on the method."""
+    """Return the metrics of a finished training that do not depend on the method.
+
+    ``computed_tokens`` are those of this attempt, including padding, on one device.
+    """
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
     return {
         "train_loss_first": history[0]["loss"],
@@ -87,6 +117,9 @@ def training_figures(trainer: Any, precision: Any, seconds_per_step: float) -> d
         ),
         "precision": precision_name(precision),
         "seconds_per_step": seconds_per_step,
+        "computed_tokens": trainer.computed_tokens,
+        "peak_memory_mb": peak_memory_mb(),
+        "device": device_name(),
     }
 
 

@@ -41,6 +41,17 @@ class CheckpointedTrainer(Trainer):  # type: ignore[misc]
     def __init__(self, *, report: Reporter, **options: Any) -> None:
         super().__init__(**options)
         self.report = report
+        self.computed_tokens = 0
+        """Tokens of this attempt's steps on this rank, including padding; 0 if not counted."""
+
+    def training_step(self, model: Any, inputs: Any, *rest: Any) -> Any:
+        """Compute the gradients of one batch, and count its tokens."""
+        # Methods that generate answers get prompts as texts here.
+        if isinstance(inputs, Mapping):
+            self.computed_tokens += sum(
+                ids.numel() for name, ids in inputs.items() if name.endswith("input_ids")
+            )
+        return super().training_step(model, inputs, *rest)
 
     def create_accelerator_and_postprocess(self) -> None:
         """Create the accelerator, and enable FSDP on CPUs, where accelerate silently disables it.

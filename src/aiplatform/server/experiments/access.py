@@ -8,9 +8,12 @@ from aiplatform.server.queue.models import Task
 EXPERIMENT = ResourcePath(Experiment.uuid, Experiment.project_id, "experiment", "experiment")
 RUN = ResourcePath(Task.uuid, Task.project_id, "run", "run")
 
+ESTIMATE = ResourcePath(Task.uuid, Task.project_id, "estimate", "estimate")
+
 LIST = ProjectGuard(Permission.TRAINING_READ)
 CREATE = ProjectGuard(Permission.TRAINING_WRITE)
 READ = ProjectGuard(Permission.TRAINING_READ, EXPERIMENT)
 CHANGE = ProjectGuard(Permission.TRAINING_WRITE, EXPERIMENT)
 READ_RUN = ProjectGuard(Permission.TRAINING_READ, RUN)
+READ_ESTIMATE = ProjectGuard(Permission.TRAINING_READ, ESTIMATE)
 RERUN = ProjectGuard(Permission.TRAINING_WRITE, RUN)

@@ -15,6 +15,12 @@ class DatasetNotTrainable(Invalid):
     code = "dataset.not_trainable"
 
 
+class NotEstimable(Invalid):
+    """The training method does work whose amount is unknown before the training."""
+
+    code = "training.not_estimable"
+
+
 class DatasetNotEvaluable(Invalid):
     """The dataset lacks the conversations or texts on which a model's loss is measured."""
 

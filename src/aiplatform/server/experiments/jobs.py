@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import ExperimentStatus, TaskType
 from aiplatform.protocol.permissions import Permission
-from aiplatform.server.experiments.service import evaluations, trainings
+from aiplatform.server.experiments.service import estimates, evaluations, trainings
 from aiplatform.server.experiments.service.trainings import task_inputs
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.queue.models import Task
@@ -63,6 +63,23 @@ class Training(TaskKind):
         trainings.conclude(session, task, outcome)
 
 
+class Estimate(TaskKind):
+    """An estimate of a training. It is not a run of an experiment."""
+
+    type = TaskType.ESTIMATE
+    permission = Permission.TRAINING_WRITE
+    started_through = "projects/{project}/training-estimates"
+    announces_success = True
+
+    def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
+        """Choose exact versions, pace and resources; see :func:`estimates.prepare`."""
+        return estimates.prepare(session, context, spec)
+
+    def inputs(self, session: Session, task: Task) -> Inputs:
+        """Return the files of the base model, training rows and held-out rows."""
+        return task_inputs(session, task)
+
+
 class Evaluation(TaskKind):
     """An evaluation of a model and its base model on held-out rows."""
 
@@ -107,4 +124,5 @@ def register() -> None:
     """Register the task kinds; called when the API or a worker starts."""
     kinds.register(External())
     kinds.register(Training())
+    kinds.register(Estimate())
     kinds.register(Evaluation())

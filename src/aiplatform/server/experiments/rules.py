@@ -69,6 +69,7 @@ SUMMARY = (
     "trainable_parameters",
     "seconds",
     "seconds_per_step",
+    "peak_memory_mb",
 )
 """Fields of a training run's result that are copied to its experiment and model."""
 

@@ -53,6 +53,14 @@ class ExperimentIn(Strict):
         return self
 
 
+class EstimateIn(Strict):
+    """A training to estimate."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"config": EXAMPLE_CONFIG}]})
+
+    config: AnyTraining = Field(description="the training's spec, as in an experiment")
+
+
 class ExperimentChange(Strict):
     """Changes to an experiment; omitted fields keep their values.
 

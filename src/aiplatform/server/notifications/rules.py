@@ -234,6 +234,7 @@ WORK: dict[TaskType, dict[Language, str]] = {
     TaskType.DATASET_IMPORT: {"en": "import of a dataset", "zh": "数据集导入"},
     TaskType.DATA_FIX: {"en": "fix of a dataset", "zh": "数据集修复"},
     TaskType.DATA_QUALITY: {"en": "quality report", "zh": "质量报告"},
+    TaskType.ESTIMATE: {"en": "estimate of a training", "zh": "训练预估"},
     TaskType.EVALUATION: {"en": "evaluation", "zh": "评估"},
     TaskType.EXTERNAL: {"en": "external run", "zh": "外部运行"},
     TaskType.INFERENCE: {"en": "deployment", "zh": "部署"},

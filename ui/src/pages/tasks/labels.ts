@@ -5,6 +5,7 @@ export function useTypeLabel(): (type: string) => string {
   const { t } = useLingui();
   const labels: Record<string, string> = {
     training: t`Training`,
+    estimate: t`Estimate`,
     evaluation: t`Evaluation`,
     data_quality: t`Quality report`,
     data_fix: t`Dataset fix`,

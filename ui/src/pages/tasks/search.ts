@@ -13,6 +13,7 @@ export const STATUSES: readonly TaskStatus[] = [
 
 export const TYPES: readonly TaskType[] = [
   "training",
+  "estimate",
   "evaluation",
   "data_quality",
   "data_fix",

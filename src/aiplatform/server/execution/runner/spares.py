@@ -19,7 +19,7 @@ import psutil
 import structlog
 
 from aiplatform.protocol.messages import Begin, Job, Renew
-from aiplatform.protocol.specs import EvaluationSpec, InferenceSpec
+from aiplatform.protocol.specs import EstimateSpec, EvaluationSpec, InferenceSpec
 from aiplatform.protocol.trainings import TrainingSpec
 from aiplatform.server.core.settings import Settings
 from aiplatform.server.execution.rules import PASSIVE
@@ -167,7 +167,7 @@ class Spares:
         if job.ranks is not None or bool(devices) != self.gpus:
             return False
         match job.spec:
-            case TrainingSpec() | EvaluationSpec():
+            case TrainingSpec() | EstimateSpec() | EvaluationSpec():
                 return True
             case InferenceSpec(engine=engine):
                 return engine == "transformers"

@@ -1,6 +1,6 @@
 """SELECT statements for experiments and their inputs, for runs, and for searches over both."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 from uuid import UUID
@@ -11,14 +11,16 @@ from sqlalchemy import (
     Integer,
     Row,
     Select,
+    Text,
     any_,
     bindparam,
     case,
+    cast,
     func,
     select,
     text,
 )
-from sqlalchemy.dialects.postgresql import aggregate_order_by
+from sqlalchemy.dialects.postgresql import JSONB, aggregate_order_by
 from sqlalchemy.orm import Session, aliased
 
 from aiplatform.protocol.enums import TaskStatus, TaskType
@@ -341,6 +343,88 @@ def get_run(session: Session, context: ProjectContext, uuid: UUID) -> Task:
     if found is None:
         raise NotFound(resource="run")
     return found
+
+
+def get_estimate_row(session: Session, context: ProjectContext, uuid: UUID) -> Row[Any]:
+    """Return an estimate of a training with its result and author.
+
+    Raises:
+        NotFound: the project has no such estimate.
+    """
+    found = session.execute(
+        select(
+            Task.uuid,
+            Task.status,
+            Task.config,
+            Task.error_message,
+            Task.created_at,
+            Task.completed_at,
+            TaskScheduling.result,
+            User.uuid.label("author_uuid"),
+            User.username.label("author_name"),
+        )
+        .join(TaskScheduling, TaskScheduling.task_id == Task.id)
+        .outerjoin(User, User.id == TaskScheduling.created_by)
+        .where(
+            Task.uuid == uuid,
+            Task.project_id == context.project_id,
+            Task.type == TaskType.ESTIMATE.value,
+        )
+    ).one_or_none()
+    if found is None:
+        raise NotFound(resource="estimate")
+    return found
+
+
+HISTORY = 100
+"""Number of newest trainings of a model that tell the pace of the next one."""
+
+
+def completed_trainings(session: Session, base_model_id: int) -> Sequence[Row[Any]]:
+    """Return configs and results of the newest completed trainings of a base model.
+
+    Trainings of all projects count, because only their speed is used.
+    """
+    return session.execute(
+        select(Task.config, TaskScheduling.result)
+        .join(TaskScheduling, TaskScheduling.task_id == Task.id)
+        .join(TaskInput, TaskInput.task_id == Task.id)
+        .where(
+            TaskInput.model_id == base_model_id,
+            Task.type == TaskType.TRAINING.value,
+            Task.status == TaskStatus.COMPLETED.value,
+            TaskScheduling.result.is_not(None),
+        )
+        .order_by(Task.id.desc())
+        .limit(HISTORY)
+    ).all()
+
+
+def estimate_of(
+    session: Session, run: Task, config: Mapping[str, Any], unrelated: Sequence[str]
+) -> Row[Any] | None:
+    """Return the newest completed estimate before a run whose spec is ``config``.
+
+    Args:
+        session: the database session.
+        run: the run.
+        config: the run's config without the fields in ``unrelated``.
+        unrelated: fields of the estimated spec that are not compared.
+    """
+    training = Task.config["training"]
+    return session.execute(
+        select(Task.uuid, TaskScheduling.result)
+        .join(TaskScheduling, TaskScheduling.task_id == Task.id)
+        .where(
+            Task.project_id == run.project_id,
+            Task.id < run.id,
+            Task.type == TaskType.ESTIMATE.value,
+            Task.status == TaskStatus.COMPLETED.value,
+            training.op("-")(cast(list(unrelated), ARRAY(Text))) == cast(config, JSONB),
+        )
+        .order_by(Task.id.desc())
+        .limit(1)
+    ).one_or_none()
 
 
 def run_details(session: Session, task_id: int) -> RunDetails | None:

@@ -1,11 +1,12 @@
 """Use cases for experiments.
 
-``experiments`` creates and changes experiments. ``trainings`` and ``evaluations`` handle such tasks
-and external runs, from the submission to the stored outcome. ``comparisons`` compares experiments
-and runs.
+``experiments`` creates and changes experiments. ``estimates`` says before a training what it will
+do. ``trainings`` and ``evaluations`` handle such tasks and external runs, from the submission to
+the stored outcome. ``comparisons`` compares experiments and runs.
 """
 
 from aiplatform.server.experiments.service.comparisons import compare, record
+from aiplatform.server.experiments.service.estimates import estimate_of_run, submit_estimate
 from aiplatform.server.experiments.service.experiments import (
     changed_config,
     clone_experiment,
@@ -22,10 +23,12 @@ __all__ = [
     "compare",
     "create_experiment",
     "delete_experiment",
+    "estimate_of_run",
     "on_delete",
     "record",
     "require_reference",
     "rerun",
+    "submit_estimate",
     "submit_run",
     "update_experiment",
 ]

@@ -16,6 +16,7 @@ MOST_NAMED = 5
 KINDS: dict[str, tuple[str, str, str]] = {
     TaskType.INFERENCE: ("deployment", "deployments", "部署"),
     TaskType.TRAINING: ("training", "trainings", "训练"),
+    TaskType.ESTIMATE: ("estimate", "estimates", "预估"),
     TaskType.EVALUATION: ("evaluation", "evaluations", "评估"),
     TaskType.DATA_QUALITY: ("quality report", "quality reports", "质量报告"),
     TaskType.DATA_FIX: ("fix", "fixes", "数据修复"),

@@ -455,8 +455,12 @@ def get_run(
 ) -> RunDetailOut:
     """Return a run and its record, which contains everything needed to repeat it."""
     row = queries.get_run_row(session, context, run)
-    record = service.record(session, queries.get_run(session, context, run))
-    return RunDetailOut(**_fields(row), record=Record(**record))
+    task = queries.get_run(session, context, run)
+    return RunDetailOut(
+        **_fields(row),
+        record=Record(**service.record(session, task)),
+        estimate=service.estimate_of_run(session, task),
+    )
 
 
 @runs_router.post(
@@ -507,8 +511,3 @@ def compare(
         metrics=found.metrics,
         series=found.series,
     )
-
-
-router = APIRouter(tags=["experiments"])
-router.include_router(experiments_router)
-router.include_router(runs_router)

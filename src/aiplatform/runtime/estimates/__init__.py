@@ -1,0 +1,1 @@
+"""Estimates of trainings: their rows, tokens, steps, memory and time, and advice on settings."""

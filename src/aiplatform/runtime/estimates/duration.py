@@ -1,0 +1,85 @@
+"""The duration of a training, from earlier ones or from a few measured steps. Pure functions."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from aiplatform.protocol.estimates import Pace
+
+FORWARD_SHARE = 0.35
+"""Time of a held-out token relative to a learned one, which also has a backward pass."""
+
+CALIBRATION_MARGIN = 0.25
+"""Relative width of the range to both sides, besides the spread of the measured steps."""
+
+OVERHEAD_OF_LOADING = 1.5
+"""Time for loading and saving, relative to loading alone."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """The tokens that one device computes in a training, including padding.
+
+    ``final_held_out`` are those of the evaluation after the last step, and ``other_held_out`` those
+    of all earlier evaluations.
+    """
+
+    trained: float
+    final_held_out: float
+    other_held_out: float
+
+
+@dataclass(frozen=True)
+class MeasuredStep:
+    """The duration of a step and the tokens that it computed, including padding."""
+
+    seconds: float
+    tokens: int
+
+
+def from_history(pace: Pace, work: Work) -> dict[str, Any]:
+    """Return the estimated duration at the pace of earlier trainings."""
+    # The overhead of the earlier trainings contains their last evaluations.
+    tokens = work.trained + FORWARD_SHARE * work.other_held_out
+
+    def seconds(per_token: float) -> float:
+        return round(pace.overhead_seconds + per_token * tokens, 1)
+
+    return {
+        "low": seconds(pace.low),
+        "expected": seconds(pace.expected),
+        "high": seconds(pace.high),
+        "source": "history",
+        "trainings": pace.trainings,
+        "steps": None,
+    }
+
+
+def from_calibration(
+    measured: Sequence[MeasuredStep], loading_seconds: float, work: Work
+) -> dict[str, Any]:
+    """Return the estimated duration at the pace of a few measured steps.
+
+    Args:
+        measured: At least one step. The first one of several is left out, because it also prepares
+            the others.
+        loading_seconds: The time until the first step began.
+        work: The tokens of the training.
+    """
+    counted = measured[1:] or measured
+    pace = [step.seconds / max(1, step.tokens) for step in counted]
+    tokens = work.trained + FORWARD_SHARE * (work.final_held_out + work.other_held_out)
+    overhead = OVERHEAD_OF_LOADING * loading_seconds
+
+    def seconds(per_token: float) -> float:
+        return round(overhead + per_token * tokens, 1)
+
+    return {
+        "low": seconds(min(pace) * (1 - CALIBRATION_MARGIN)),
+        "expected": seconds(median(pace)),
+        "high": seconds(max(pace) * (1 + CALIBRATION_MARGIN)),
+        "source": "calibration",
+        "trainings": None,
+        "steps": len(measured),
+    }

@@ -1,0 +1,84 @@
+"""Facts about a model that its configuration and the headers of its files tell, without loading."""
+
+import json
+import math
+import re
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiplatform.protocol.trainings import LoraSpec
+from aiplatform.runtime.artifacts import WEIGHTS
+
+_VOCABULARY = re.compile(r"(embed|wte|wpe|lm_head|classifier|score|pooler|cls\.)")
+"""Modules that no adapter is applied to by ``all-linear``: embeddings and heads."""
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """The sizes of a transformer model."""
+
+    layers: int
+    hidden: int
+    inner: int
+    """Width of the feed-forward layers."""
+    vocabulary: int
+    shapes: Mapping[str, tuple[int, ...]]
+    """Shape of each stored weight by name; tied weights are stored once."""
+    stored_bytes: int
+
+    @property
+    def parameters(self) -> int:
+        """The number of weights."""
+        return sum(math.prod(shape) for shape in self.shapes.values())
+
+    def adapted(self, lora: LoraSpec) -> list[tuple[int, int]]:
+        """Return outputs and inputs of each linear layer that gets an adapter."""
+        wanted = lora.target_modules
+        found = []
+        for name, shape in self.shapes.items():
+            module = name.removesuffix(".weight")
+            if len(shape) != 2 or module == name:
+                continue
+            if wanted == "all-linear":
+                fits = not _VOCABULARY.search(module)
+            elif isinstance(wanted, str):
+                fits = re.fullmatch(wanted, module) is not None
+            else:
+                fits = any(module == one or module.endswith(f".{one}") for one in wanted)
+            if fits:
+                found.append((shape[0], shape[1]))
+        return found
+
+    def adapter_parameters(self, lora: LoraSpec) -> int:
+        """Return the number of weights of an adapter."""
+        return sum(lora.rank * (outputs + inputs) for outputs, inputs in self.adapted(lora))
+
+
+def read_model_facts(model: Path) -> ModelFacts:
+    """Read the facts about the model in a model directory."""
+    from transformers import AutoConfig
+
+    weights = model / WEIGHTS
+    config = AutoConfig.from_pretrained(str(weights), trust_remote_code=False).get_text_config()
+    shapes: dict[str, tuple[int, ...]] = {}
+    files = sorted(weights.glob("*.safetensors"))
+    for file in files:
+        shapes |= _read_shapes(file)
+    return ModelFacts(
+        layers=config.num_hidden_layers,
+        hidden=config.hidden_size,
+        inner=getattr(config, "intermediate_size", None) or 4 * config.hidden_size,
+        vocabulary=config.vocab_size,
+        shapes=shapes,
+        stored_bytes=sum(file.stat().st_size for file in files),
+    )
+
+
+def _read_shapes(file: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes in a safetensors header: its length in 8 bytes, followed by JSON."""
+    with file.open("rb") as opened:
+        (length,) = struct.unpack("<Q", opened.read(8))
+        header = json.loads(opened.read(length))
+    return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}

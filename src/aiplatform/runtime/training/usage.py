@@ -1,0 +1,40 @@
+"""Measurements of what a training takes: memory and the device that computes it."""
+
+import sys
+from pathlib import Path
+
+from aiplatform.runtime.environment import cpu_name
+from aiplatform.runtime.loading import device
+
+
+def peak_memory_mb() -> int:
+    """Return the most memory that was used at a time, in MiB.
+
+    On a GPU this is the memory that torch reserved there. On a CPU it is the resident memory of the
+    process.
+    """
+    import torch
+
+    if device().type == "cuda":
+        return int(torch.cuda.max_memory_reserved() >> 20)
+    try:
+        # Unlike this figure, getrusage's also counts the program that started this one.
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            name, _, value = line.partition(":")
+            if name == "VmHWM":
+                return int(value.split()[0]) >> 10
+    except OSError:
+        pass
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return int(peak >> 20 if sys.platform == "darwin" else peak >> 10)
+
+
+def device_name() -> str:
+    """Return the product name of the GPU or the processor that computes."""
+    import torch
+
+    if device().type == "cuda":
+        return str(torch.cuda.get_device_name())
+    return cpu_name()

@@ -1,0 +1,10 @@
+"""The HTTP endpoints of experiments, runs and estimates of trainings."""
+
+from fastapi import APIRouter
+
+from aiplatform.server.experiments.endpoints import estimates, experiments
+
+router = APIRouter(tags=["experiments"])
+router.include_router(experiments.experiments_router)
+router.include_router(experiments.runs_router)
+router.include_router(estimates.router)
