@@ -3,7 +3,7 @@ import { useEffect } from "react";
 import { useSavePreferences, useSession } from "@/api/session";
 import { activateLocale, type Locale } from "./locale";
 
-type Theme = "light" | "dark" | "system";
+export type Theme = "light" | "dark" | "system";
 
 export function toScheme(theme: Theme): MantineColorScheme {
   return theme === "system" ? "auto" : theme;

@@ -11,7 +11,7 @@ export function Header({ narrow }: { narrow: boolean }) {
   return (
     <header className={classes.header}>
       <nav id={CRUMBS_SLOT} className={classes.crumbs} aria-label={t`Breadcrumb`} />
-      <div id={ACTIONS_SLOT} className={classes.actions} />
+      <div id={ACTIONS_SLOT} className={classes.actions} data-of-page />
       <PaletteButton />
       {/* Language and theme are on the page of the account; there is no room for them here. */}
       {narrow && (

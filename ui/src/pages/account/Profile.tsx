@@ -1,10 +1,20 @@
 import { useLingui } from "@lingui/react/macro";
-import { Button, Group, PasswordInput, Text, TextInput } from "@mantine/core";
+import {
+  Button,
+  Group,
+  PasswordInput,
+  SegmentedControl,
+  Stack,
+  Text,
+  TextInput,
+  useMantineColorScheme,
+} from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { type FormEvent, useState } from "react";
 import { useChangeEmail } from "@/api/account";
 import { useMe, useSso } from "@/api/session";
-import { PreferenceMenus } from "@/app/PreferenceMenus";
+import { LOCALES, type Locale } from "@/app/locale";
+import { type Theme, toScheme, useChoosePreferences } from "@/app/theme";
 import { ErrorNotice } from "@/design/ErrorNotice";
 import { FormSection } from "@/design/FormSection";
 import { Id, TimeAgo } from "@/design/values";
@@ -36,9 +46,7 @@ export function Profile() {
         title={t`Language and theme`}
         description={t`They follow your account to every browser.`}
       >
-        <Group gap="sm">
-          <PreferenceMenus signedIn />
-        </Group>
+        <LanguageAndTheme />
       </FormSection>
       <FormSection
         title={t`Single sign-on`}
@@ -51,6 +59,33 @@ export function Profile() {
         </Text>
       </FormSection>
     </>
+  );
+}
+
+function LanguageAndTheme() {
+  const { t, i18n } = useLingui();
+  const { colorScheme } = useMantineColorScheme();
+  const { chooseLocale, chooseTheme } = useChoosePreferences(true);
+  const themes: { value: Theme; label: string }[] = [
+    { value: "light", label: t`Light` },
+    { value: "dark", label: t`Dark` },
+    { value: "system", label: t`Like the system` },
+  ];
+  return (
+    <Stack gap="sm" align="flex-start">
+      <SegmentedControl
+        aria-label={t`Language`}
+        data={Object.entries(LOCALES).map(([value, label]) => ({ value, label }))}
+        value={i18n.locale}
+        onChange={(locale) => void chooseLocale(locale as Locale)}
+      />
+      <SegmentedControl
+        aria-label={t`Theme`}
+        data={themes}
+        value={themes.find(({ value }) => toScheme(value) === colorScheme)?.value ?? "system"}
+        onChange={(theme) => chooseTheme(theme as Theme)}
+      />
+    </Stack>
   );
 }
 

@@ -15,6 +15,7 @@ import { PageHeader } from "@/design/PageHeader";
 import { TableSkeleton } from "@/design/Skeletons";
 import { compare, type Entry, flatten, show } from "./flatten";
 import classes from "./Models.module.css";
+import { splitMetrics } from "./metrics";
 import type { CompareSearch } from "./search";
 import { modelLabel } from "./versions";
 
@@ -105,7 +106,13 @@ function Comparison({ a, b }: { a: Model; b: Model }) {
   return (
     <Stack gap="xl">
       <AnswersLink a={a} b={b} />
-      <Side title={t`Metrics`} a={a} b={b} left={flatten(a.metrics)} right={flatten(b.metrics)} />
+      <Side
+        title={t`Metrics`}
+        a={a}
+        b={b}
+        left={flatten(splitMetrics(a.metrics).results)}
+        right={flatten(splitMetrics(b.metrics).results)}
+      />
       <Side
         title={t`Configuration`}
         a={a}

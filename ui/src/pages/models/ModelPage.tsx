@@ -20,6 +20,8 @@ import { Lineage } from "./Lineage";
 import { ModelActions } from "./ModelActions";
 import { ModelFiles } from "./ModelFiles";
 import { ModelVersions } from "./ModelVersions";
+import { splitMetrics } from "./metrics";
+import { SeriesTable } from "./SeriesTable";
 import type { ModelSearch, ModelTab } from "./search";
 import { modelLabel } from "./versions";
 
@@ -37,6 +39,7 @@ export function ModelPage({ uuid, search, onSearch }: Props) {
   const can = useCanHere();
   const model = useSuspenseQuery(modelOptions(uuid)).data;
   const tab = search.tab ?? "card";
+  const metrics = splitMetrics(model.metrics);
   return (
     <>
       <PageHeader
@@ -99,9 +102,10 @@ export function ModelPage({ uuid, search, onSearch }: Props) {
         <Tabs.Panel value="metrics">
           <EntryTable
             label={t`Metrics`}
-            entries={flatten(model.metrics)}
+            entries={flatten(metrics.results)}
             empty={t`No figures yet. A training on this platform records them.`}
           />
+          <SeriesTable series={metrics.series} />
           <EntryTable
             label={t`Facts`}
             title={t`Facts`}

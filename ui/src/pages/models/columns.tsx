@@ -7,7 +7,7 @@ import { UserName } from "@/design/refs";
 import { Status } from "@/design/Status";
 import type { Column } from "@/design/table/types";
 import { Id, Size, TimeAgo } from "@/design/values";
-import { flatten } from "./flatten";
+import { mainResults } from "./metrics";
 import { type ModelRow, modelLabel } from "./versions";
 
 const FIGURES = 2;
@@ -75,10 +75,8 @@ export function useModelColumns(): Column<ModelRow>[] {
       width: 220,
       cell: ({ model }) => (
         <span className="secondary">
-          {flatten(model.metrics)
-            .filter(({ value }) => typeof value === "number")
-            .slice(0, FIGURES)
-            .map(({ key, value }) => `${key} ${formatMetric(value as number, i18n.locale)}`)
+          {mainResults(model.metrics, FIGURES)
+            .map(([name, value]) => `${name} ${formatMetric(value, i18n.locale)}`)
             .join(" · ")}
         </span>
       ),
