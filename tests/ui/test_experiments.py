@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,7 +20,7 @@ from tests.ui.conftest import Window, signed_in_state
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from playwright.sync_api import Page
+    from playwright.sync_api import Locator, Page
 
 
 @dataclass
@@ -293,6 +294,52 @@ class TestComparison:
             page.wait_for_url("**x=tokens**")
             page.get_by_role("figure", name="loss", exact=True).wait_for()
             assert window.violations() == []
+
+    def test_zoomed_part_of_long_curves_is_drawn_in_full(
+        self, open_window: Window, admin_state: Any, lab: Lab
+    ) -> None:
+        tasks = []
+        for name in ("one", "two"):
+            with lab.client.run(name, project=lab.project) as run:
+                for step in range(3000):
+                    run.log({"loss": (step * 7919) % 101}, step=step)
+            tasks.append(str(run.task))
+        pages = [
+            f"tasks/{tasks[0]}?tab=curves",
+            f'experiments/compare?run=["{tasks[0]}","{tasks[1]}"]',
+        ]
+        with open_window(state=admin_state) as window:
+            page = window.page
+            for address in pages:
+                page.goto(lab.path(address))
+                chart = page.get_by_role("figure", name="loss", exact=True)
+                assert len(self.drawn_steps(page, chart)) <= 500
+                with page.expect_response(re.compile(r"[?&]first=\d+")) as detail:
+                    self.zoom(page, chart)
+                detail.value.finished()
+                steps = self.drawn_steps(page, chart)
+                whole = [step for step in steps if 1400 <= step <= 1500]
+                assert whole == list(range(1400, 1501))
+                assert steps[0] == 0
+                assert steps[-1] == 2999
+
+    def zoom(self, page: "Page", chart: "Locator") -> None:
+        """Drag over the steps from about 1,350 to 1,650."""
+        box = chart.locator(".u-over").bounding_box()
+        assert box is not None
+        page.mouse.move(box["x"] + box["width"] * 0.45, box["y"] + 20)
+        page.mouse.down()
+        page.mouse.move(box["x"] + box["width"] * 0.55, box["y"] + 20, steps=5)
+        page.mouse.up()
+
+    def drawn_steps(self, page: "Page", chart: "Locator") -> list[int]:
+        """Return the steps that the chart has, from its download."""
+        chart.locator("canvas").wait_for()
+        chart.get_by_role("button", name="Download").click()
+        with page.expect_download() as download:
+            page.get_by_role("menuitem", name="CSV").click()
+        lines = Path(download.value.path()).read_text("utf-8").splitlines()
+        return [int(line.split(",")[0]) for line in lines[1:]]
 
 
 class TestSweeps:

@@ -4,7 +4,7 @@ import { ifMatch, versioned } from "./etags";
 import { PAGED } from "./pages";
 import { allBut } from "./query";
 import { refreshTasks } from "./tasks";
-import type { Answer, Experiment, Schema, Task } from "./types";
+import type { Answer, Experiment, Schema, Steps, Task } from "./types";
 
 export type Run = Schema<"RunOut">;
 export type Comparison = Answer<"/api/v1/projects/{project}/comparison">;
@@ -60,16 +60,33 @@ export const comparisonOptions = (project: string, runs: string[], experiments: 
     params: { path: { project }, query: { run: runs, experiment: experiments } },
   });
 
+const METRICS = "/api/v1/projects/{project}/metrics";
+
+/** Curves of several tasks; a chart is a few hundred pixels wide. */
 export const chartsOptions = (project: string, keys: string[], tasks: string[], live: boolean) =>
   $api.queryOptions(
     "get",
-    "/api/v1/projects/{project}/metrics",
-    { params: { path: { project }, query: { key: keys, task: tasks, points: 2000 } } },
+    METRICS,
+    { params: { path: { project }, query: { key: keys, task: tasks, points: 500 } } },
     {
       enabled: keys.length > 0 && tasks.length > 0,
       placeholderData: keepPreviousData,
       refetchInterval: live ? 5_000 : false,
     },
+  );
+
+/** A part of the curves in more detail. */
+export const chartDetailOptions = (
+  project: string,
+  keys: string[],
+  tasks: string[],
+  steps: Steps | null,
+) =>
+  $api.queryOptions(
+    "get",
+    METRICS,
+    { params: { path: { project }, query: { key: keys, task: tasks, points: 1000, ...steps } } },
+    { enabled: steps !== null, placeholderData: keepPreviousData },
   );
 
 /** Return a function that marks lists, experiments and comparisons as old. */

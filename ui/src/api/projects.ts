@@ -86,13 +86,18 @@ export const ownAccessOptions = (project: string) =>
     { staleTime: 30_000 },
   );
 
+/** Return whether the access to a project covers a permission. */
+export function holds(access: Schema<"AccessOut">, permission: string): boolean {
+  const held = access.permissions.map((entry) => entry.permission);
+  return covers(held, permission);
+}
+
 /** Return whether the user holds a permission in the project of the page. */
 export function useCanHere(): (permission: string) => boolean {
   const project = useProject();
   const access = useSuspenseQuery(ownAccessOptions(project.uuid)).data;
-  const held = access.permissions.map((entry) => entry.permission);
   const writable = project.status === "active";
-  return (permission) => covers(held, permission) && (writable || !permission.endsWith(":write"));
+  return (permission) => holds(access, permission) && (writable || !permission.endsWith(":write"));
 }
 
 /**
@@ -105,8 +110,7 @@ export function useCanIn(project: string | undefined): (permission: string) => b
     ...ownAccessOptions(project ?? ""),
     enabled: project !== undefined,
   }).data;
-  const held = access?.permissions.map((entry) => entry.permission) ?? [];
-  return (permission) => covers(held, permission);
+  return (permission) => access !== undefined && holds(access, permission);
 }
 
 export const useAccess = (project: string, user: string, enabled: boolean) =>

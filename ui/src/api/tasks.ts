@@ -1,7 +1,7 @@
 import { keepPreviousData, useMutation, useQueryClient } from "@tanstack/react-query";
 import { $api, api } from "./client";
 import { ifMatch } from "./etags";
-import type { Schema, TaskDetail, TaskStatus, TaskType } from "./types";
+import type { Schema, Steps, TaskDetail, TaskStatus, TaskType } from "./types";
 
 export interface TaskFilter {
   status?: TaskStatus;
@@ -32,10 +32,20 @@ export const recentTasksOptions = (project: string, filter: TaskFilter = {}, lim
 export const taskOptions = (task: string) =>
   $api.queryOptions("get", TASK, { params: { path: { task } } });
 
+const METRICS = "/api/v1/tasks/{task}/metrics";
+
+/** The curves of a task; a chart is a few hundred pixels wide. */
 export const taskMetricsOptions = (task: string) =>
-  $api.queryOptions("get", "/api/v1/tasks/{task}/metrics", {
-    params: { path: { task }, query: { points: 2000 } },
-  });
+  $api.queryOptions("get", METRICS, { params: { path: { task }, query: { points: 500 } } });
+
+/** A part of the curves in more detail. */
+export const metricDetailOptions = (task: string, steps: Steps | null) =>
+  $api.queryOptions(
+    "get",
+    METRICS,
+    { params: { path: { task }, query: { points: 1000, ...steps } } },
+    { enabled: steps !== null, placeholderData: keepPreviousData },
+  );
 
 export const telemetryOptions = (task: string, live: boolean) =>
   $api.queryOptions(

@@ -28,3 +28,9 @@ export type Dataset = Schema<"DatasetOut">;
 export type Experiment = Schema<"ExperimentOut">;
 export type Deployment = Schema<"DeploymentOut">;
 export type Model = Answer<"/api/v1/models/{model}">;
+
+/** A part of a series, both ends included. */
+export interface Steps {
+  first: number;
+  last: number;
+}

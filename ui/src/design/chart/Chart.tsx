@@ -8,7 +8,13 @@ import "uplot/dist/uPlot.min.css";
 import classes from "./Chart.module.css";
 import { downloadCsv, downloadPng } from "./download";
 import { Legend } from "./Legend";
-import { buildOptions, type ChartSettings, DEFAULT_SETTINGS, type XKind } from "./options";
+import {
+  buildOptions,
+  type ChartSettings,
+  DEFAULT_SETTINGS,
+  visibleRange,
+  type XKind,
+} from "./options";
 import { robustRange, type Series, smooth } from "./series";
 
 interface Props {
@@ -22,8 +28,8 @@ interface Props {
   /** Keys of series that are not drawn. */
   hidden?: ReadonlySet<string>;
   onToggle?: (key: string) => void;
-  /** Called after a zoom, so that a page can fetch the visible part in full. */
-  onZoom?: (range: [number, number]) => void;
+  /** Called after a zoom with what is shown, so that a page can fetch it in full; null is all. */
+  onZoom?: (range: [number, number] | null) => void;
 }
 
 /** Curves over steps or time: drag to zoom, double-click to reset, shift-drag to move. */
@@ -106,9 +112,7 @@ export function Chart(props: Props) {
   useEffect(() => {
     const plot = chart.current;
     if (!plot || plot.data === data) return;
-    const { min, max } = plot.scales.x ?? {};
-    const before = plot.data[0];
-    const whole = min == null || (min <= (before[0] ?? min) && (max ?? 0) >= (before.at(-1) ?? 0));
+    const whole = visibleRange(plot) === null;
     plot.setData(data, whole);
     if (!whole) plot.redraw();
   }, [data]);

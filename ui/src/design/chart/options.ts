@@ -39,7 +39,7 @@ interface Build {
   locale: string;
   sync: string | undefined;
   onCursor: (x: number | null) => void;
-  onZoom: (range: [number, number]) => void;
+  onZoom: (range: [number, number] | null) => void;
 }
 
 /** Return the options of a chart. Colours are read when they are built: rebuild on a new theme. */
@@ -102,14 +102,22 @@ export function buildOptions(build: Build): uPlot.Options {
       ],
       setScale: [
         (chart, key) => {
-          const scale = chart.scales.x;
-          if (key === "x" && scale?.min != null && scale.max != null)
-            build.onZoom([scale.min, scale.max]);
+          if (key === "x") build.onZoom(visibleRange(chart));
         },
       ],
       ready: [panWithShift],
     },
   };
+}
+
+/** Return the range that a chart shows, or null if it shows all of its points. */
+export function visibleRange(chart: uPlot): [number, number] | null {
+  const { min, max } = chart.scales.x ?? {};
+  const places = chart.data[0];
+  const first = places[0];
+  const last = places.at(-1);
+  if (min == null || max == null || first === undefined || last === undefined) return null;
+  return min <= first && max >= last ? null : [min, max];
 }
 
 /** Shift and drag moves the visible part; a drag without shift zooms. */

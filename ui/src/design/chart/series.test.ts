@@ -1,5 +1,13 @@
-import { expect, test } from "vitest";
-import { readPoints, robustRange, smooth, toCsv, valueAt } from "./series";
+import { describe, expect, it, test } from "vitest";
+import {
+  type RawPoint,
+  readPoints,
+  robustRange,
+  smooth,
+  toCsv,
+  valueAt,
+  withDetail,
+} from "./series";
 
 test("readPoints leaves out what is no number", () => {
   const points = [
@@ -54,4 +62,28 @@ test("valueAt takes the last point before", () => {
   expect(valueAt(points, 0)).toBeNull();
   expect(valueAt(points, 4)).toBe(10);
   expect(valueAt(points, 9)).toBe(50);
+});
+
+describe("withDetail", () => {
+  const whole = [
+    [0, 1, 0],
+    [100, 2, 0],
+    [200, 3, 0],
+  ] as const;
+
+  it("replaces the points of the part", () => {
+    const detail = [
+      [90, 5, 0],
+      [100, 6, 0],
+      [110, 7, 0],
+    ] as const;
+    expect(withDetail<RawPoint>(whole, detail).map(([step]) => step)).toEqual([
+      0, 90, 100, 110, 200,
+    ]);
+  });
+
+  it("keeps the points if the part has none", () => {
+    expect(withDetail<RawPoint>(whole, undefined)).toEqual(whole);
+    expect(withDetail<RawPoint>(whole, [])).toEqual(whole);
+  });
 });

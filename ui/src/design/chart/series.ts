@@ -2,6 +2,9 @@
 
 export type Point = readonly [x: number, y: number];
 
+/** A point of the API: step, value, time. */
+export type RawPoint = readonly (number | string)[];
+
 export interface Series {
   key: string;
   label: string;
@@ -11,10 +14,7 @@ export interface Series {
 }
 
 /** The API writes NaN and infinities as text; return the finite points in order. */
-export function readPoints(
-  points: readonly (readonly (number | string)[])[],
-  x: (point: readonly (number | string)[]) => number,
-): Point[] {
+export function readPoints(points: readonly RawPoint[], x: (point: RawPoint) => number): Point[] {
   const result: Point[] = [];
   for (const point of points) {
     const y = Number(point[1]);
@@ -22,6 +22,21 @@ export function readPoints(
     if (Number.isFinite(y) && Number.isFinite(place)) result.push([place, y]);
   }
   return result;
+}
+
+/** Return the points with those of a part, sorted by step, in the place of the part. */
+export function withDetail<Item extends RawPoint>(
+  points: readonly Item[],
+  detail: readonly Item[] | undefined,
+): readonly Item[] {
+  const first = detail?.[0]?.[0];
+  const last = detail?.at(-1)?.[0];
+  if (!detail || first === undefined || last === undefined) return points;
+  return [
+    ...points.filter(([step]) => Number(step) < Number(first)),
+    ...detail,
+    ...points.filter(([step]) => Number(step) > Number(last)),
+  ];
 }
 
 /**

@@ -12,6 +12,7 @@ import { PageHeader } from "@/design/PageHeader";
 import { PageSkeleton } from "@/design/Skeletons";
 import classes from "./Compare.module.css";
 import { CompareTable } from "./CompareTable";
+import { curveItems, isLive } from "./curves";
 import { RunChooser } from "./RunChooser";
 import { RunCurves } from "./RunCurves";
 import type { CompareSearch } from "./search";
@@ -20,8 +21,6 @@ interface Props {
   search: CompareSearch;
   onSearch: (search: CompareSearch) => void;
 }
-
-const ENDED = ["completed", "failed", "cancelled"];
 
 /** Runs or experiments side by side: what differs, their metrics, and their curves. */
 export function ComparePage({ search, onSearch }: Props) {
@@ -36,18 +35,10 @@ export function ComparePage({ search, onSearch }: Props) {
     ...comparisonOptions(project.uuid, runs, experiments),
     enabled: enough,
     placeholderData: keepPreviousData,
-    refetchInterval: ({ state }) =>
-      state.data?.items.some((item) => !ENDED.includes(item.status)) ? 10_000 : false,
+    refetchInterval: ({ state }) => (isLive(state.data?.items ?? []) ? 10_000 : false),
   });
-  const items = useMemo(
-    () =>
-      (data?.items ?? []).flatMap((item, index) => {
-        const task = item.kind === "run" ? item.uuid : item.run;
-        return task ? [{ task, label: item.name, color: (index % 10) + 1 }] : [];
-      }),
-    [data],
-  );
-  const live = data?.items.some((item) => !ENDED.includes(item.status)) ?? false;
+  const items = useMemo(() => curveItems(data?.items ?? []), [data]);
+  const live = isLive(data?.items ?? []);
   const differing = Object.keys(data?.differs ?? {}).length;
   const same = data?.same ?? {};
   const common = Object.fromEntries(

@@ -2,14 +2,15 @@ import { useLingui } from "@lingui/react/macro";
 import { SimpleGrid, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
-import { chartsOptions } from "@/api/experiments";
+import { chartDetailOptions, chartsOptions } from "@/api/experiments";
 import { Chart } from "@/design/chart/Chart";
 import { ChartToolbar } from "@/design/chart/ChartToolbar";
 import type { ChartSearch } from "@/design/chart/search";
 import { useChartSearch } from "@/design/chart/useChartSearch";
+import { useVisibleSteps } from "@/design/chart/useVisibleSteps";
 import { ErrorNotice } from "@/design/ErrorNotice";
 import { PageSkeleton } from "@/design/Skeletons";
-import { type CurveItem, curvePanels, mostImportant, SPEED } from "./curves";
+import { type CurveItem, curvePanels, mostImportant, refined, SPEED } from "./curves";
 
 interface Props {
   project: string;
@@ -28,10 +29,13 @@ export function RunCurves({ project, items, keys: all, live, search, onSearch }:
   const keys = useMemo(() => mostImportant(all), [all]);
   const { data, error, refetch } = useQuery(chartsOptions(project, keys, tasks, live));
   const { settings, setSettings, x, setX, hidden, toggle } = useChartSearch(search, onSearch);
-  const panels = useMemo(
-    () => (data ? curvePanels(data.charts, keys, items, x) : []),
-    [data, keys, items, x],
-  );
+  const { steps, onZoom } = useVisibleSteps(x);
+  const detail = useQuery(chartDetailOptions(project, keys, tasks, steps)).data;
+  const panels = useMemo(() => {
+    if (!data) return [];
+    const charts = steps ? refined(data.charts, detail?.charts) : data.charts;
+    return curvePanels(charts, keys, items, x);
+  }, [data, detail, steps, keys, items, x]);
   if (error) return <ErrorNotice error={error} onRetry={() => void refetch()} />;
   if (keys.length === 0 || items.length === 0)
     return <Text c="dimmed">{t`No figures yet. Curves appear with the first step of a run.`}</Text>;
@@ -57,6 +61,7 @@ export function RunCurves({ project, items, keys: all, live, search, onSearch }:
             sync={tasks.join()}
             hidden={hidden}
             onToggle={toggle}
+            onZoom={onZoom}
           />
         ))}
       </SimpleGrid>

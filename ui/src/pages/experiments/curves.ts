@@ -1,7 +1,8 @@
 /** Preparation of the curves of several runs. Pure functions. */
+import type { Comparison } from "@/api/experiments";
 import type { Schema } from "@/api/types";
 import type { XKind } from "@/design/chart/options";
-import { readPoints, type Series } from "@/design/chart/series";
+import { readPoints, type Series, withDetail } from "@/design/chart/series";
 
 type Line = Schema<"LineOut">;
 type Charts = Schema<"ChartsOut">["charts"];
@@ -13,6 +14,23 @@ export interface CurveItem {
   label: string;
   /** 1 to 10; the run has this colour on all charts. */
   color: number;
+}
+
+type Compared = Comparison["items"];
+
+const ENDED = ["completed", "failed", "cancelled"];
+
+/** Return the runs of a comparison that can be drawn. */
+export function curveItems(compared: Compared): CurveItem[] {
+  return compared.flatMap((item, index) => {
+    const task = item.kind === "run" ? item.uuid : item.run;
+    return task ? [{ task, label: item.name, color: (index % 10) + 1 }] : [];
+  });
+}
+
+/** Return whether something that is compared has not ended yet. */
+export function isLive(compared: Compared): boolean {
+  return compared.some((item) => !ENDED.includes(item.status));
 }
 
 export interface CurvePanel {
@@ -46,6 +64,18 @@ export function curvePanels(
       }),
     }))
     .filter(({ series }) => series.some(({ points }) => points.length > 0));
+}
+
+/** Return the charts with the points of a part in more detail. */
+export function refined(whole: Charts, detail: Charts | undefined): Charts {
+  const charts = Object.entries(whole).map(([key, lines]) => [
+    key,
+    lines.map((line) => ({
+      ...line,
+      points: withDetail(line.points, detail && lineOf(detail, key, line.task)?.points),
+    })),
+  ]);
+  return Object.fromEntries(charts);
 }
 
 /** The API draws at most this many metrics together. */

@@ -2,15 +2,16 @@ import { useLingui } from "@lingui/react/macro";
 import { SimpleGrid, Text } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useMemo } from "react";
-import { taskMetricsOptions } from "@/api/tasks";
+import { metricDetailOptions, taskMetricsOptions } from "@/api/tasks";
 import type { TaskDetail } from "@/api/types";
 import { Chart } from "@/design/chart/Chart";
 import { ChartToolbar } from "@/design/chart/ChartToolbar";
 import type { ChartSearch } from "@/design/chart/search";
 import { useChartSearch } from "@/design/chart/useChartSearch";
+import { useVisibleSteps } from "@/design/chart/useVisibleSteps";
 import { ErrorNotice } from "@/design/ErrorNotice";
 import { PageSkeleton } from "@/design/Skeletons";
-import { panels } from "./metrics";
+import { panels, refined } from "./metrics";
 
 interface Props {
   task: TaskDetail;
@@ -23,8 +24,13 @@ export function TaskCurves({ task, search, onSearch }: Props) {
   const { t } = useLingui();
   const { data, error, refetch } = useQuery(taskMetricsOptions(task.uuid));
   const { settings, setSettings, x, setX, hidden, toggle } = useChartSearch(search, onSearch);
+  const { steps, onZoom } = useVisibleSteps(x);
+  const detail = useQuery(metricDetailOptions(task.uuid, steps)).data;
   const start = Date.parse(task.started_at ?? task.created_at) / 1000;
-  const charts = useMemo(() => (data ? panels(data, x, start) : []), [data, x, start]);
+  const charts = useMemo(
+    () => (data ? panels(steps ? refined(data, detail) : data, x, start) : []),
+    [data, detail, steps, x, start],
+  );
   if (error) return <ErrorNotice error={error} onRetry={() => void refetch()} />;
   if (!data) return <PageSkeleton />;
   if (charts.length === 0)
@@ -49,6 +55,7 @@ export function TaskCurves({ task, search, onSearch }: Props) {
             sync={task.uuid}
             hidden={hidden}
             onToggle={toggle}
+            onZoom={onZoom}
           />
         ))}
       </SimpleGrid>

@@ -1,6 +1,6 @@
 import type { Schema } from "@/api/types";
 import type { XKind } from "@/design/chart/options";
-import { readPoints, type Series } from "@/design/chart/series";
+import { readPoints, type Series, withDetail } from "@/design/chart/series";
 
 type SeriesOut = Schema<"SeriesOut">;
 
@@ -15,6 +15,15 @@ export function addPoint(before: SeriesOut, point: Schema<"MetricsData">): Serie
     series[key] = [...kept, [point.step, value ?? "NaN", point.time]];
   }
   return { series };
+}
+
+/** Return the series with the points of a part in more detail. */
+export function refined(whole: SeriesOut, detail: SeriesOut | undefined): SeriesOut {
+  const series = Object.entries(whole.series).map(([key, points]) => [
+    key,
+    withDetail(points, detail?.series[key]),
+  ]);
+  return { series: Object.fromEntries(series) };
 }
 
 /** The horizontal places of points `[step, value, time]`. */
