@@ -38,7 +38,7 @@ DEMO_HOME ?=
 # compile the whole program again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo up ui test matrix faults check static fast fix bench docs \
+.PHONY: help setup demo up ui test matrix faults check static static-python static-page fast fix bench docs \
   screenshots
 
 help: ## List these targets
@@ -144,12 +144,16 @@ faults: $(STAMP) ## Break everything 200 times under load; the last line counts 
 
 check: static fast ## Lint, types, import contracts and the fast tests
 
-static: $(STAMP) $(PAGE)
+static: static-python static-page
+
+static-python: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/codespell
 	$(BIN)/mypy --strict
 	$(BIN)/lint-imports
+
+static-page: $(STAMP) $(PAGE)
 	@# The build has checked that no text lacks its translation, and the sizes. The types are made
 	@# anew, because the API may have changed.
 	@if [ -f $(PAGE_MODULES) ]; then ( $(NPM) run generate ) && ( $(NPM) run check ); \

@@ -43,6 +43,16 @@ NO_LIMITS = {
 Tests of the rate limits set their own.
 """
 
+LONGEST_MODULES = (
+    "tests/documentation/test_pages.py",
+    "tests/ui/test_controls.py",
+    "tests/surface/test_surface.py",
+)
+"""Modules that take many minutes. They run first.
+
+One process runs a whole module. If a long one began last, the other processes would wait for it.
+"""
+
 # No deadlines: how long an example takes depends on how busy the machine is.
 hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -166,6 +176,11 @@ def forget_caches() -> None:
     ):
         if core + module in sys.modules:
             getattr(sys.modules[core + module], name).cache_clear()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Move the longest modules to the front and keep the order of the others."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST_MODULES))
 
 
 @pytest.fixture(scope="session", autouse=True)

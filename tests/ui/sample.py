@@ -74,5 +74,5 @@ def train(client: Client) -> None:
         },
         objective="loss",
         method="random",
-        max_trials=4,
+        max_trials=3,
     ).wait()
