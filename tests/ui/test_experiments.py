@@ -148,9 +148,16 @@ class TestTrainingForm:
             page.reload()
             assert page.get_by_role("radio", name="Quick trial").is_checked()
             page.get_by_role("button", name="Continue").click()
+            page.get_by_role("button", name="Estimate").click()
+            estimate = page.get_by_label("Estimate", exact=True)
+            estimate.get_by_text("The first rows as the model reads them").wait_for(timeout=60_000)
+            assert "The time follows from 2 earlier trainings" in estimate.inner_text()
+            assert estimate.locator("mark").first.inner_text().endswith("<|im_end|>")
             page.get_by_role("button", name="Start training").click()
             page.wait_for_url("**/tasks/**")
             main_heading(page, re.compile(name))
+            page.get_by_text("Estimated memory").wait_for()
+            page.get_by_text("Real peak memory").wait_for()
         made = lab.client.experiments.get(name)
         assert made.config["max_steps"] == 20
         assert made.config["lora"]["rank"] == 8

@@ -14,6 +14,7 @@ import { useTypeLabel } from "./labels";
 import { type TaskSearch, type TaskTab, tabOf } from "./search";
 import { TaskActions } from "./TaskActions";
 import { TaskCurves } from "./TaskCurves";
+import { TaskEstimate } from "./TaskEstimate";
 import { TaskFiles } from "./TaskFiles";
 import { TaskLead } from "./TaskLead";
 import { TaskLog } from "./TaskLog";
@@ -77,6 +78,7 @@ export function TaskPage({ uuid, search, onSearch }: Props) {
           { label: t`Id`, value: <Id value={task.uuid} /> },
         ]}
       />
+      <TaskEstimate task={task} />
       <Tabs
         value={tab}
         onChange={(value) =>

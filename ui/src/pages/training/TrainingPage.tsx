@@ -3,6 +3,7 @@ import { Button, Group, Stepper } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useState } from "react";
+import { useEstimateTraining } from "@/api/estimates";
 import { experimentOptions, useCreateExperiment, useStartRun } from "@/api/experiments";
 import { useCanHere, useProject, useProjectParam } from "@/api/projects";
 import { ErrorNotice } from "@/design/ErrorNotice";
@@ -12,6 +13,7 @@ import { PageSkeleton } from "@/design/Skeletons";
 import { useDraft } from "@/design/useDraft";
 import { DataStep } from "./DataStep";
 import { DEFAULTS, type Draft, fromConfig, toSpec, withChange } from "./draft";
+import { EstimatePanel } from "./EstimatePanel";
 import { MethodStep } from "./MethodStep";
 import { ModelStep } from "./ModelStep";
 import { ResourcesStep } from "./ResourcesStep";
@@ -55,6 +57,8 @@ function TrainingForm({ search, onSearch, initial }: Props & { initial: Draft })
   const start = useStartRun();
   // The experiment outlives a refused run, so that a second attempt does not make another one.
   const [created, setCreated] = useState<{ uuid: string; form: string } | null>(null);
+  const estimate = useEstimateTraining(project.uuid);
+  const [estimated, setEstimated] = useState<{ uuid: string; form: string } | null>(null);
   const step = STEPS.indexOf(search.step ?? "data");
   const go = (place: number) => onSearch({ ...search, step: STEPS[place] });
   const blocked = problems.some((problem) => problem.blocks);
@@ -91,6 +95,12 @@ function TrainingForm({ search, onSearch, initial }: Props & { initial: Draft })
   };
   // A failure stands below the buttons, from the state of the mutation.
   const send = (run: boolean) => void submit(run).catch(() => undefined);
+  // A method whose answers have no known length can't be estimated.
+  const estimable = draft.dataset !== "" && draft.model !== "" && draft.method !== "grpo";
+  const look = async () => {
+    const made = await estimate.mutateAsync({ config: toSpec(draft) });
+    setEstimated({ uuid: made.uuid, form });
+  };
   const shared = {
     draft,
     facts,
@@ -124,7 +134,7 @@ function TrainingForm({ search, onSearch, initial }: Props & { initial: Draft })
           {step === 1 && <ModelStep {...shared} />}
           {step === 2 && <MethodStep {...shared} />}
           {step === 3 && <ResourcesStep {...shared} />}
-          <ErrorNotice error={create.error ?? start.error} />
+          <ErrorNotice error={create.error ?? start.error ?? estimate.error} />
           <Group mt="lg" gap="sm">
             {step > 0 && (
               <Button variant="default" onClick={() => go(step - 1)}>
@@ -150,9 +160,25 @@ function TrainingForm({ search, onSearch, initial }: Props & { initial: Draft })
                 >
                   {t`Save without starting`}
                 </Button>
+                <Button
+                  variant="subtle"
+                  disabled={!estimable}
+                  loading={estimate.isPending}
+                  title={
+                    draft.method === "grpo"
+                      ? t`This method can't be estimated: the length of its answers is unknown.`
+                      : t`Says what the training would do, without starting it.`
+                  }
+                  onClick={() => void look().catch(() => undefined)}
+                >
+                  {t`Estimate`}
+                </Button>
               </>
             )}
           </Group>
+          {estimated && (
+            <EstimatePanel estimate={estimated.uuid} outdated={estimated.form !== form} />
+          )}
         </div>
         <Summary
           draft={draft}
