@@ -73,6 +73,7 @@ export function ExperimentPage({ uuid, search, onSearch }: Props) {
   const count = shown?.length ?? 0;
   const { base_model: model, eval_dataset: heldOut } = experiment.config;
   const { metrics } = experiment;
+  const reward = metrics.eval_mean_reward ?? metrics.mean_reward_last;
   const loss = metrics.eval_loss ?? metrics.train_loss_last ?? metrics.loss;
   return (
     <>
@@ -110,10 +111,16 @@ export function ExperimentPage({ uuid, search, onSearch }: Props) {
                 (experiment.base_model ?? "–")
               ),
           },
-          {
-            label: heldOut ? t`Best held-out loss` : t`Best loss`,
-            value: <Metric value={typeof loss === "number" ? loss : null} />,
-          },
+          // The loss of a training that learns from rewards says nothing about its quality.
+          typeof reward === "number"
+            ? {
+                label: heldOut ? t`Best held-out mean reward` : t`Best mean reward`,
+                value: <Metric value={reward} />,
+              }
+            : {
+                label: heldOut ? t`Best held-out loss` : t`Best loss`,
+                value: <Metric value={typeof loss === "number" ? loss : null} />,
+              },
           { label: t`Author`, value: <UserName user={experiment.author} /> },
           { label: t`Created`, value: <TimeAgo time={experiment.created_at} /> },
           ...(experiment.cloned_from

@@ -16,8 +16,13 @@ interface Facts {
 }
 
 /** Metrics that the lists show by themselves, where their rows have them. */
-const OF_EXPERIMENTS = ["metrics.eval_loss", "metrics.train_loss_last"];
-const OF_RUNS = ["metrics.eval_loss", "metrics.loss"];
+const OF_EXPERIMENTS = [
+  "metrics.eval_loss",
+  "metrics.train_loss_last",
+  "metrics.eval_mean_reward",
+  "metrics.mean_reward_last",
+];
+const OF_RUNS = ["metrics.eval_loss", "metrics.loss", "metrics.eval_mean_reward"];
 
 /** Return a column for each metric and each setting that the rows have. */
 function figureColumns<Row extends Facts>(
