@@ -146,6 +146,26 @@ def test_resumed_training_equals_an_uninterrupted_one(
         assert torch.allclose(other[name], tensor, atol=1e-6), name
 
 
+@pytest.mark.parametrize(("loss_type", "scale_rewards"), [("dr_grpo", "none"), ("bnpo", "batch")])
+def test_training_without_comparison_with_the_base_model_has_no_kl(
+    loss_type: str, scale_rewards: str, inputs: dict[str, Path], train: Callable[..., Any]
+) -> None:
+    del inputs["eval_dataset"]
+    _, result, series = train(
+        inputs,
+        max_steps=2,
+        beta=0,
+        batch_size=8,
+        loss_type=loss_type,
+        scale_rewards=scale_rewards,
+        logging_steps=2,
+    )
+    assert result["steps"] == 2
+    assert "kl" not in series[2]
+    assert series[2]["grad_norm"] > 0
+    assert not any("eval" in name for name in result)
+
+
 def test_prompt_is_what_stands_before_the_last_answer(
     tiny_model: Path, make_dataset: MakeDataset
 ) -> None:
