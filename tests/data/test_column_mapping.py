@@ -32,6 +32,10 @@ from tests.data.conftest import Upload, jsonl
         ({"text": "x", "label": "y"}, {"text": "label", "label": "text"}, "classification"),
         ({"q": "x", "a": "y", "good": False},
          {"q": "prompt", "a": "completion", "good": "label"}, "unpaired_preference"),
+        ({"talk": [{"role": "user", "content": "x"}], "good": True},
+         {"talk": "completion", "good": "label"}, "unpaired_preference"),
+        ({"messages": [{"role": "user", "content": "x"}], "label": True},
+         {"messages": "messages"}, "chat"),
         # Labels count only if the mapping names them.
         ({"prompt": "x", "completion": "y", "label": True},
          {"prompt": "prompt", "completion": "completion"}, "prompt_completion"),

@@ -52,6 +52,14 @@ GPT = {"from": "gpt", "value": "hello"}
          {"instruction": "prompt", "output": "completion", "kto_tag": "label"}),
         ({"input": "a", "output": "b", "label": True}, DataShape.UNPAIRED_PREFERENCE,
          {"input": "prompt", "output": "completion"}),
+        ({"question": "a", "completion": [ANSWER], "label": False},
+         DataShape.UNPAIRED_PREFERENCE, {"question": "prompt"}),
+        ({"completion": [USER, ANSWER], "label": False}, DataShape.UNPAIRED_PREFERENCE, {}),
+        ({"messages": [USER, ANSWER], "label": True, "question": "a"},
+         DataShape.UNPAIRED_PREFERENCE, {"messages": "completion"}),
+        ({"conversations": [HUMAN, GPT], "kto_tag": False}, DataShape.UNPAIRED_PREFERENCE,
+         {"conversations": "completion", "kto_tag": "label"}),
+        ({"messages": [USER, ANSWER], "label": "good"}, DataShape.CHAT, {}),
         ({"prompt": "a", "completion": "b", "label": 1}, DataShape.PROMPT_COMPLETION, {}),
         ({"prompt": "a", "completion": "b", "label": "true"}, DataShape.PROMPT_COMPLETION, {}),
         ({"prompt": "a", "completion": "b", "label": None}, DataShape.PROMPT_COMPLETION, {}),
@@ -157,10 +165,13 @@ def test_recognise_accepts_arrow_columns() -> None:
          [{"role": "user", "content": "add\n1 2"}, {"role": "assistant", "content": "4"}]),
         ({"prompt": [USER], "completion": [ANSWER], "system": "be brief", "label": True},
          DataShape.UNPAIRED_PREFERENCE, [SYSTEM, USER, ANSWER]),
+        ({"completion": [HUMAN, GPT], "system": "be brief", "label": True},
+         DataShape.UNPAIRED_PREFERENCE, [SYSTEM, USER, ANSWER]),
+        ({"completion": [ANSWER], "label": True}, DataShape.UNPAIRED_PREFERENCE, None),
     ],
 )  # fmt: skip
 def test_to_messages_converts_each_shape(
-    row: dict[str, Any], shape: DataShape, messages: list[dict[str, str]]
+    row: dict[str, Any], shape: DataShape, messages: list[dict[str, str]] | None
 ) -> None:
     assert to_messages(row, shape) == messages
 

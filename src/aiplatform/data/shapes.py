@@ -6,7 +6,8 @@ Columns by shape, with the alternative names that are recognised in parentheses:
 - ShareGPT: ``conversations`` (messages, conversation), lists of ``from`` and ``value``; ``system``
 - preference: ``prompt`` (question, query, instruction), ``chosen``, ``rejected``; ``system``
 - unpaired preference: ``prompt`` (question, query, instruction, input), ``completion`` (response,
-  answer, output), boolean ``label`` (kto_tag); ``input``, ``system``
+  answer, output), boolean ``label`` (kto_tag); ``input``, ``system``. Or without a prompt:
+  ``completion`` (messages, conversations, conversation), a whole conversation
 - Alpaca: ``instruction``, ``output`` (response, answer), ``input`` (context), ``history``,
   ``system``
 - prompt/completion: ``prompt`` (question, query, input), ``completion`` (response, answer, output);
@@ -69,6 +70,7 @@ class _Rule:
         any_scalar: Columns that may contain any scalar, not only text.
         booleans: Required columns that must contain booleans. A mapping must name them.
         may_converse: True if columns may contain conversations instead of text.
+        must_converse: Required columns that must contain conversations.
     """
 
     shape: DataShape
@@ -77,7 +79,20 @@ class _Rule:
     any_scalar: frozenset[str] = frozenset()
     booleans: frozenset[str] = frozenset()
     may_converse: bool = False
+    must_converse: frozenset[str] = frozenset()
 
+
+CONVERSATION_COLUMNS = ("messages", "conversations", "conversation")
+
+LABELLED_CONVERSATIONS = _Rule(
+    DataShape.UNPAIRED_PREFERENCE,
+    {"completion": ("completion", *CONVERSATION_COLUMNS), "label": ("label", "kto_tag")},
+    {"system": ("system",)},
+    booleans=frozenset({"label"}),
+    may_converse=True,
+    must_converse=frozenset({"completion"}),
+)
+"""Conversations whose last answer is labelled good or bad, as in LLaMA-Factory."""
 
 RULES = (
     _Rule(
@@ -86,7 +101,7 @@ RULES = (
         {"prompt": ("prompt", "question", "query", "instruction"), "system": ("system",)},
         may_converse=True,
     ),
-    # This rule is the first of those that read answers, because bad answers must not be learned.
+    # Rules with labels are the first that read answers, because bad answers must not be learned.
     _Rule(
         DataShape.UNPAIRED_PREFERENCE,
         {
@@ -98,6 +113,7 @@ RULES = (
         booleans=frozenset({"label"}),
         may_converse=True,
     ),
+    LABELLED_CONVERSATIONS,
     _Rule(
         DataShape.ALPACA,
         {"instruction": ("instruction",), "output": ("output", "response", "answer")},
@@ -137,8 +153,6 @@ RULES = (
     _Rule(DataShape.TEXT, {"text": ("text", "content", "document")}),
 )
 
-CONVERSATION_COLUMNS = ("messages", "conversations", "conversation")
-
 
 def recognise(
     columns: Mapping[str, Values],
@@ -160,6 +174,10 @@ def recognise(
     if mapped:
         return _as_mapped(columns, mapped, untyped)
     samples = {name: _sample(values) for name, values in columns.items()}
+    if "completion" not in samples:
+        labelled = _match(LABELLED_CONVERSATIONS, samples, untyped)
+        if labelled is not None:
+            return labelled
     for name in CONVERSATION_COLUMNS:
         spelling = spelling_of(samples.get(name, ()))
         if spelling is not None:
@@ -230,8 +248,9 @@ def _match(rule: _Rule, samples: Mapping[str, Sequence[Any]], untyped: bool) -> 
             if canonical in samples:
                 return None  # Another column has the canonical name.
             renames[name] = canonical
-        if rule.may_converse and spelling_of(samples[name]) is CHAT:
-            conversations[canonical] = CHAT
+        spelling = spelling_of(samples[name])
+        if rule.may_converse and spelling is not None:
+            conversations[canonical] = spelling
         elif canonical not in rule.any_scalar | rule.booleans:
             texts.add(canonical)
     return Recognition(rule.shape, renames, conversations, frozenset(texts), rule.booleans)
@@ -248,8 +267,9 @@ def _fits(rule: _Rule, canonical: str, sample: Sequence[Any], untyped: bool) -> 
         return found - {None} == {True}
     if canonical in rule.any_scalar:
         return not any(isinstance(value, list | dict) for value in sample)
-    if rule.may_converse and spelling_of(sample) is CHAT:
-        return True
+    converses = spelling_of(sample) is not None
+    if canonical in rule.must_converse or (rule.may_converse and converses):
+        return converses
     return not sample or any(type(value) is str for value in sample)
 
 
@@ -285,7 +305,8 @@ def _side(value: Any, role: str) -> Messages | None:
     """Return one side of a pair, which is text or a conversation, as messages."""
     if isinstance(value, str):
         return [{"role": role, "content": value}]
-    return _of(value, CHAT)
+    spelling = spelling_of([value])
+    return None if spelling is None else _of(value, spelling)
 
 
 def _with_system(row: Mapping[str, Any], messages: Messages | None) -> Messages | None:

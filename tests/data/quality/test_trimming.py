@@ -64,6 +64,13 @@ def test_trimmed_conversation_ends_with_an_answer(trimmed: Trimmed) -> None:
     assert 3 <= len(row["messages"]) < 21
 
 
+def test_label_stays_with_the_last_answer(trimmed: Trimmed) -> None:
+    talk = chat("u: Hi.", "a: Ho.", "u: Tell me.", f"a: {LONG}")["messages"]
+    [row] = trimmed({"messages": talk, "label": False}, changed=1)
+    assert row["completion"][:3] == talk[:3]
+    assert row["completion"][3]["content"].endswith(" is here.")
+
+
 def test_first_answer_that_is_too_long_is_cut_after_a_sentence(trimmed: Trimmed) -> None:
     long = chat("u: Tell me.", f"a: {LONG}", "u: More.", "a: No.")
     long["messages"][1]["weight"] = 1

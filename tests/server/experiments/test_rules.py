@@ -108,6 +108,8 @@ def test_advice_for_labelled_answers_names_the_method_and_how_to_keep_the_good_o
         assert "kto" in text
         assert "`aiplatform datasets filter 'my data' --where 'label = true'`" in text
         assert "`aiplatform datasets map 'my data' prompt=prompt completion=completion`" in text
+    whole = advice_for(TrainingMethod.SFT, shape, dataset="x", columns=["completion", "label"])
+    assert "`aiplatform datasets map x completion=messages`" in whole.en
     assert (
         "choose the method kto"
         in advice_for(TrainingMethod.DPO, shape, dataset="x", columns=columns).en

@@ -98,6 +98,9 @@ class Trimmer:
         text = next(key for key in ("content", "value") if key in value[0])
         speaker = "role" if text == "content" else "from"
         ends = [n + 1 for n, message in enumerate(value) if message[speaker] in ASSISTANTS]
+        if self._shape is DataShape.UNPAIRED_PREFERENCE:
+            # The label says whether the last answer is good. It must not move to an earlier one.
+            ends = [end for end in ends if end == len(value)]
         fitting = bisect_right(ends, 0, key=lambda end: 0 if fits(value[:end]) else 1)
         if fitting:
             return value[: ends[fitting - 1]]

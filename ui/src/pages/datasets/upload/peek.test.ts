@@ -45,6 +45,10 @@ test("answers are labelled good or bad if the labels are booleans", () => {
   expect(shapeOf(columns, {}, rows("false"))).toBe("prompt_completion");
   expect(shapeOf(columns, {}, rows("False"), true)).toBe("unpaired_preference");
   expect(shapeOf(columns, {}, rows(""), true)).toBe("prompt_completion");
+  expect(shapeOf(["messages", "label"], {}, [{ messages: [], label: true }])).toBe(
+    "unpaired_preference",
+  );
+  expect(shapeOf(["messages", "label"], {}, [{ messages: [], label: 1 }])).toBe("chat");
   const map = { question: "prompt", answer: "completion" };
   expect(shapeOf(columns, map, rows(true))).toBe("prompt_completion");
   expect(shapeOf(columns, { ...map, kto_tag: "label" }, rows(true))).toBe("unpaired_preference");

@@ -29,6 +29,13 @@ const LABELLED = "unpaired_preference";
 /** The columns that a shape needs; the first whose columns are all there counts. */
 const SHAPES: readonly [string, readonly (readonly string[])[]][] = [
   ["preference", [["chosen"], ["rejected"]]],
+  [
+    LABELLED,
+    [
+      ["messages", "conversation", "conversations"],
+      ["label", "kto_tag"],
+    ],
+  ],
   ["chat", [["messages", "conversation"]]],
   ["sharegpt", [["conversations"]]],
   [
