@@ -8,7 +8,10 @@ import pytest
 from aiplatform.protocol.messages import Job
 from aiplatform.protocol.shapes.estimates import TrainingEstimate
 from aiplatform.runtime.channel import JobError
-from aiplatform.runtime.estimates.run import CALIBRATION_STEPS, run_estimate
+from aiplatform.runtime.chat import load_tokenizer
+from aiplatform.runtime.estimates.batches import make_batches
+from aiplatform.runtime.estimates.run import CALIBRATION_STEPS, run_estimate, trainer_orders
+from aiplatform.runtime.rows import encode_dataset
 from aiplatform.runtime.training import run_training
 from tests.runtime.conftest import MakeDataset, RecordedReporter, chat, make_job, training_spec
 from tests.runtime.training.conftest import ROWS
@@ -54,7 +57,9 @@ def test_estimate_counts_what_the_training_then_does(
     assert found.tokens.per_epoch == event["tokens"]
     assert found.tokens.learned_per_epoch == event["learned_tokens"]
     assert found.tokens.max == 128
-    assert result["computed_tokens"] >= result["tokens"]
+    rows = encode_dataset(data, load_tokenizer(tiny_model / "weights"), max_length=128)
+    batches = make_batches(rows.sequences(), trainer_orders(25, 42), batch_size=4, count=7 + 4)
+    assert result["computed_tokens"] == batches.tokens.sum()
     assert result["peak_memory_mb"] > 100
     assert result["device"]
 

@@ -1,7 +1,7 @@
-"""The batches of a training, drawn at random as the trainer draws them. Pure functions."""
+"""The batches of a training, made of the rows in the order of the trainer. Pure functions."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from aiplatform.runtime.rows import IGNORED, Encoded
 
 MOST_BATCHES = 2000
-"""Number of batches that are drawn at most; more hardly change the mean and the largest one."""
+"""Number of batches that are made at most; more hardly change the mean and the largest one."""
 
 Numbers = npt.NDArray[np.int64]
 
@@ -63,19 +63,28 @@ def count_steps(
     return Steps(batches, per_epoch, max_steps or math.ceil(epochs * per_epoch))
 
 
-def draw_batches(
-    sequences: Sequence[tuple[Encoded, ...]], *, batch_size: int, count: int, seed: int
+def make_batches(
+    sequences: Sequence[tuple[Encoded, ...]],
+    orders: Iterator[Numbers],
+    *,
+    batch_size: int,
+    count: int,
 ) -> Batches:
-    """Draw ``count`` batches, at most :data:`MOST_BATCHES`, from rows with one or more sequences.
+    """Return the first ``count`` batches, at most :data:`MOST_BATCHES`.
 
     All sequences of a batch are padded to the longest one.
+
+    Args:
+        sequences: For each row one or more sequences.
+        orders: The places of the rows in each epoch, in the order in which they are learned.
+        batch_size: Rows of a batch.
+        count: Number of batches.
     """
     sizes = _sizes(sequences)
-    random = np.random.default_rng(seed)
     found: list[tuple[int, int, int]] = []
     wanted = min(count, MOST_BATCHES)
     while len(found) < wanted:
-        order = random.permutation(len(sequences))
+        order = next(orders)
         for start in range(0, len(order), batch_size):
             found.append(_measure(sizes[order[start : start + batch_size]], len(sequences[0])))
             if len(found) == wanted:

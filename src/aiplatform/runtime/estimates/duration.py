@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 from typing import Any
 
 from aiplatform.protocol.estimates import Pace
@@ -10,7 +9,7 @@ from aiplatform.protocol.estimates import Pace
 FORWARD_SHARE = 0.35
 """Time of a held-out token relative to a learned one, which also has a backward pass."""
 
-CALIBRATION_MARGIN = 0.25
+CALIBRATION_MARGIN = 0.35
 """Relative width of the range to both sides, besides the spread of the measured steps."""
 
 OVERHEAD_OF_LOADING = 1.5
@@ -77,7 +76,9 @@ def from_calibration(
 
     return {
         "low": seconds(min(pace) * (1 - CALIBRATION_MARGIN)),
-        "expected": seconds(median(pace)),
+        "expected": seconds(
+            sum(step.seconds for step in counted) / max(1, sum(step.tokens for step in counted))
+        ),
         "high": seconds(max(pace) * (1 + CALIBRATION_MARGIN)),
         "source": "calibration",
         "trainings": None,

@@ -6,8 +6,10 @@ are timed and then discarded.
 """
 
 import contextlib
+import itertools
 import math
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,8 @@ from aiplatform.runtime.estimates.batches import (
     Batches,
     Steps,
     count_steps,
-    draw_batches,
     longest_batch,
+    make_batches,
 )
 from aiplatform.runtime.estimates.model_facts import read_model_facts
 from aiplatform.runtime.estimates.rows import describe_rows, describe_tokens, render_first
@@ -31,10 +33,10 @@ from aiplatform.runtime.row_counts import RowCounts
 from aiplatform.runtime.rows import Encoded
 from aiplatform.runtime.training import run_training
 
-CALIBRATION_STEPS = 4
+CALIBRATION_STEPS = 5
 """Number of steps that are measured at most; the first one is not counted."""
 
-CALIBRATION_SECONDS = 15
+CALIBRATION_SECONDS = 20
 """Time after which no other step is begun, once two steps were measured."""
 
 CHECKED_METHODS = frozenset({TrainingMethod.SFT, TrainingMethod.CPT})
@@ -149,11 +151,11 @@ def summarise(job: Job, estimate: EstimateSpec, seen: Observer) -> dict[str, Any
         epochs=spec.epochs,
         max_steps=spec.max_steps,
     )
-    batches = draw_batches(
+    batches = make_batches(
         seen.sequences,
+        trainer_orders(units, spec.seed),
         batch_size=spec.batch_size,
         count=steps.total * spec.gradient_accumulation,
-        seed=spec.seed,
     )
     per_epoch = sum(len(text.input_ids) for texts in seen.sequences for text in texts)
     drawn_rows = len(batches.tokens) * min(spec.batch_size, units)
@@ -183,6 +185,15 @@ def summarise(job: Job, estimate: EstimateSpec, seen: Observer) -> dict[str, Any
         "seconds": estimate_seconds(estimate, seen, batches, steps),
         "warnings": [vars(remark) for remark in advice.advise(spec, facts)],
     }
+
+
+def trainer_orders(rows: int, seed: int) -> Iterator[Any]:
+    """Yield the order of the rows in each epoch, as accelerate's seedable sampler shuffles them."""
+    import torch
+
+    for epoch in itertools.count():
+        generator = torch.Generator().manual_seed(seed + epoch)
+        yield torch.randperm(rows, generator=generator).numpy()
 
 
 def estimate_memory(
