@@ -10,7 +10,9 @@ from pydantic import TypeAdapter
 from aiplatform.protocol.discriminated_unions import members_of
 from aiplatform.protocol.rewards import AnyReward, CustomReward, Reward, reward_labels
 from aiplatform.runtime.channel import JobError
+from aiplatform.runtime.training import run_training
 from aiplatform.runtime.training.rewards import SCORES, Answer, make_scorers
+from tests.runtime.conftest import MakeDataset, RecordedReporter, make_job, training_spec
 
 PLACE = "row 3 of the dataset"
 
@@ -137,3 +139,18 @@ def test_reward_that_fails_is_reported_with_its_name_and_the_row(
 ) -> None:
     with pytest.raises(JobError, match=message):
         score("text", kind="custom", name=name, settings=settings)
+
+
+@pytest.mark.usefixtures("installed")
+def test_reward_that_fails_ends_the_training(
+    tiny_model: Path, make_dataset: MakeDataset, recorded: RecordedReporter, tmp_path: Path
+) -> None:
+    rows = [{"prompt": "Hi", "completion": "Hello"}]
+    fields = {"num_generations": 4, "max_answer_tokens": 4, "lora": {"rank": 4}}
+    reward = {"kind": "custom", "name": "infinite", "settings": {"value": "-inf"}}
+    spec = training_spec(method="grpo", rewards=[reward], **fields)
+    job = make_job(tmp_path, spec, {"base_model": tiny_model, "dataset": make_dataset(rows)})
+    message = "The reward custom_infinite returned -inf for row 1 of the dataset; a reward must be"
+    with pytest.raises(JobError, match=message):
+        run_training(job, job.spec, recorded.report)  # type: ignore[arg-type]
+    assert recorded.of_type("metrics") == []
