@@ -39,6 +39,8 @@ function signIn(): void {
 setSignedOutHandler(signIn);
 setLiveSignedOutHandler(signIn);
 
+// Each page waits for both; the texts come with a file of their own.
+void queryClient.prefetchQuery(sessionOptions);
 await activateLocale(preferredLocale());
 
 const root = document.getElementById("root");

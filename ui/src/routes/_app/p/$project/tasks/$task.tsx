@@ -6,9 +6,11 @@ import { TaskPage } from "@/pages/tasks/TaskPage";
 export const Route = createFileRoute("/_app/p/$project/tasks/$task")({
   validateSearch: readTask,
   loader: async ({ context, params, location }) => {
+    const search = readTask(location.search);
+    const fetchCurves = () => context.queries.prefetchQuery(taskMetricsOptions(params.task));
+    if (search.tab === "curves") void fetchCurves();
     const task = await context.queries.ensureQueryData(taskOptions(params.task));
-    if (tabOf(task.type, readTask(location.search)) === "curves")
-      void context.queries.prefetchQuery(taskMetricsOptions(params.task));
+    if (tabOf(task.type, search) === "curves") void fetchCurves();
   },
   component: Page,
 });
