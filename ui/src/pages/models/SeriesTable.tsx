@@ -11,8 +11,8 @@ export function SeriesTable({ series }: { series: Record<string, Summary> }) {
   const keys = Object.keys(series).sort();
   if (keys.length === 0) return null;
   const columns = [
-    { label: t`First`, of: (summary: Summary) => summary.first },
-    { label: t`Last`, of: (summary: Summary) => summary.last },
+    { label: t`First value`, of: (summary: Summary) => summary.first },
+    { label: t`Last value`, of: (summary: Summary) => summary.last },
     { label: t`Lowest`, of: (summary: Summary) => summary.min },
     { label: t`Highest`, of: (summary: Summary) => summary.max },
     { label: t`Points`, of: (summary: Summary) => summary.points },
