@@ -112,14 +112,22 @@ class TestMemory:
             (LORA, sizes(1776, 1496, 279), 5991),
             (LORA, sizes(2048, 1820, 1155), 7149),
             (LoraSpec(rank=64, dropout=0), sizes(1776, 1496, 279), 4472),
+            (LORA, sizes(1024, 568, 557), 3970),
+            (
+                LoraSpec(rank=8, target_modules=["q_proj", "v_proj"]),
+                sizes(2048, 1820, 1155),
+                5160,
+            ),
             (None, sizes(348, 274, 150), 3303),
+            (None, sizes(888, 748, 231), 4018),
+            (None, sizes(1776, 1496, 279), 5658),
         ],
     )
     def test_formula_agrees_with_trainings_of_smollm2(
         self, lora: LoraSpec | None, batch: Batches, measured: int
     ) -> None:
         setting = MemorySetting("cpu", 4, 4, lora, has_logits=True)
-        assert peak_mb(SMOLLM2, setting, batch) == pytest.approx(measured, rel=0.05)
+        assert peak_mb(SMOLLM2, setting, batch) == pytest.approx(measured, rel=0.08)
 
     def test_adapter_has_as_many_weights_as_in_a_training(self) -> None:
         assert SMOLLM2.adapter_parameters(LORA) == 4_884_480

@@ -18,6 +18,7 @@ from tests.runtime.training.conftest import ROWS
 
 PACE = {"trainings": 2, "low": 1e-4, "expected": 1e-3, "high": 1e-2, "overhead_seconds": 1}
 ORPHAN = {"messages": [{"role": "user", "content": "Is anybody there?"}]}
+VARIED = [chat("Repeat.", "one " * (number % 12 + 1)) for number in range(24)]
 LONG = chat("Count.", "one two three " * 60)
 
 
@@ -35,7 +36,7 @@ def estimate(job: Job, recorded: RecordedReporter) -> TrainingEstimate:
 def test_estimate_counts_what_the_training_then_does(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
-    data = make_dataset([*ROWS, ORPHAN, LONG])
+    data = make_dataset([*VARIED, ORPHAN, LONG])
     held_out = make_dataset(ROWS[:6], "held-out")
     inputs = {"base_model": tiny_model, "dataset": data, "eval_dataset": held_out}
     options: dict[str, Any] = {"epochs": 1.5, "gradient_accumulation": 2}

@@ -37,7 +37,10 @@ NORM_VECTORS = 2
 """Additional vectors if the norms are trained: their results before the weights."""
 
 INNER_VECTORS = 4
-"""Vectors of the feed-forward size that a token leaves in a layer: gate, up and two products."""
+"""Vectors of the feed-forward size that a token leaves in a layer: gate, up and two products.
+
+The last one is the input of the second linear layer. It is kept only if that layer is trained.
+"""
 
 DROPOUT_BYTES = 7
 """Bytes for each number in the input of an adapter with dropout: the result and the noise.
@@ -107,6 +110,8 @@ def token_bytes(model: ModelFacts, setting: MemorySetting) -> float:
     if setting.lora is None:
         return float(model.layers * (per_layer + NORM_VECTORS * model.hidden) * size)
     adapted = model.adapted(setting.lora)
+    if all(width != model.inner for _, width in adapted):
+        per_layer -= model.inner
     kept = float((model.layers * per_layer + setting.lora.rank * len(adapted)) * size)
     inputs = sum(width for _, width in adapted)
     if setting.lora.dropout:
