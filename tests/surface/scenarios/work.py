@@ -341,7 +341,7 @@ def tasks(live: LivePlatform) -> None:
 )
 def tasks_by_commands(live: LivePlatform) -> None:
     first = str(live.training.uuid)
-    assert first in [task["uuid"] for task in live.cli_json("tasks", "ls")]
+    assert first in [task["uuid"] for task in live.cli_json("tasks", "ls", "-n", "200")]
     assert live.cli_json("tasks", "show", first)["status"] == "completed"
     live.cli("tasks", "watch", first)
     assert live.cli("tasks", "logs", first)
