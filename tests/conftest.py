@@ -43,16 +43,6 @@ NO_LIMITS = {
 Tests of the rate limits set their own.
 """
 
-LONGEST_MODULES = (
-    "tests/documentation/test_pages.py",
-    "tests/ui/test_controls.py",
-    "tests/surface/test_surface.py",
-)
-"""Modules that take many minutes. They run first.
-
-One process runs a whole module. If a long one began last, the other processes would wait for it.
-"""
-
 # No deadlines: how long an example takes depends on how busy the machine is.
 hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -179,8 +169,16 @@ def forget_caches() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Move the longest modules to the front and keep the order of the others."""
-    items.sort(key=lambda item: not item.nodeid.startswith(LONGEST_MODULES))
+    """Run the longest of the last modules before the others.
+
+    One process runs a whole module. If this one began last, the other processes would wait for it.
+    The tests with a browser stay behind all others, because Playwright leaves an event loop running
+    in its process, in which other tests could not start their own.
+    """
+    browser, longest = "tests/ui/", "tests/ui/test_controls.py"
+    items.sort(
+        key=lambda item: item.nodeid.startswith(browser) + (not item.nodeid.startswith(longest))
+    )
 
 
 @pytest.fixture(scope="session", autouse=True)

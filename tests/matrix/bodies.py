@@ -1,7 +1,7 @@
 """Request bodies generated from the OpenAPI document, with ids of existing objects."""
 
 from collections.abc import Iterator
-from itertools import product
+from itertools import product, zip_longest
 from typing import Any
 
 from fastapi import FastAPI
@@ -11,6 +11,7 @@ from tests.factories import number
 
 KINDS = {"base_model": "model", "eval_dataset": "dataset", "model": "model", "from_task": "run"}
 MAX_BODIES = 12
+MISSING = object()
 
 
 def operation_of(app: FastAPI, access: Access) -> dict[str, Any]:
@@ -52,10 +53,15 @@ def _values(
     schema = _resolve(app, schema)
     choices = schema.get("oneOf") or schema.get("anyOf")
     if choices is not None:
-        # Null is left out, because it refers to no object.
-        for choice in choices:
-            if choice.get("type") != "null":
-                yield from _values(app, choice, name, params, depth)
+        # Null is left out, because it refers to no object. The choices take turns, so that the
+        # first few bodies contain one of each.
+        values = [
+            _values(app, choice, name, params, depth)
+            for choice in choices
+            if choice.get("type") != "null"
+        ]
+        for turn in zip_longest(*values, fillvalue=MISSING):
+            yield from (value for value in turn if value is not MISSING)
         return
     if "const" in schema:
         yield schema["const"]

@@ -29,7 +29,7 @@ from aiplatform.data.filters import (
 from aiplatform.server.core.filters import FilterInvalid
 from aiplatform.server.core.statements import compiled
 from aiplatform.server.experiments import queries
-from aiplatform.server.experiments.endpoints import conditions
+from aiplatform.server.experiments.endpoints.experiments import conditions
 from aiplatform.server.experiments.queries import search
 from aiplatform.server.experiments.queries.search import (
     EXPERIMENTS,
