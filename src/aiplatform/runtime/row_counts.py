@@ -1,5 +1,6 @@
 """Counts of a dataset's rows while they are encoded, with the numbers of some rows as examples."""
 
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ REASONS = 10
 
 
 @dataclass(kw_only=True)
-class RowCounts:
+class RowCounts(ABC):
     """The numbers of all, truncated and dropped rows. Rows are numbered from 1."""
 
     total: int = 0
@@ -29,9 +30,9 @@ class RowCounts:
     dropped_examples: dict[str, list[int]] = field(default_factory=dict)
     """Numbers of some dropped rows by reason."""
 
+    @abstractmethod
     def sequences(self) -> "Sequence[tuple[Encoded, ...]]":
         """Return the token sequences of each kept row."""
-        raise NotImplementedError
 
     def drop(self, reason: str, number: int) -> None:
         """Count the row with this number as dropped."""

@@ -1,15 +1,14 @@
 """Facts about a model that its configuration and the headers of its files tell, without loading."""
 
-import json
 import math
 import re
-import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from aiplatform.protocol.trainings import LoraSpec
 from aiplatform.runtime.artifacts import WEIGHTS
+from aiplatform.runtime.importing.check import read_tensor_headers
 
 _VOCABULARY = re.compile(r"(embed|wte|wpe|lm_head|classifier|score|pooler|cls\.)")
 """Modules that no adapter is applied to by ``all-linear``: embeddings and heads."""
@@ -62,23 +61,12 @@ def read_model_facts(model: Path) -> ModelFacts:
 
     weights = model / WEIGHTS
     config = AutoConfig.from_pretrained(str(weights), trust_remote_code=False).get_text_config()
-    shapes: dict[str, tuple[int, ...]] = {}
-    files = sorted(weights.glob("*.safetensors"))
-    for file in files:
-        shapes |= _read_shapes(file)
+    headers = read_tensor_headers(weights)
     return ModelFacts(
         layers=config.num_hidden_layers,
         hidden=config.hidden_size,
         inner=getattr(config, "intermediate_size", None) or 4 * config.hidden_size,
         vocabulary=config.vocab_size,
-        shapes=shapes,
-        stored_bytes=sum(file.stat().st_size for file in files),
+        shapes={name: shape for name, (_, shape) in headers.items()},
+        stored_bytes=sum(file.stat().st_size for file in weights.glob("*.safetensors")),
     )
-
-
-def _read_shapes(file: Path) -> dict[str, tuple[int, ...]]:
-    """Return the shapes in a safetensors header: its length in 8 bytes, followed by JSON."""
-    with file.open("rb") as opened:
-        (length,) = struct.unpack("<Q", opened.read(8))
-        header = json.loads(opened.read(length))
-    return {name: tuple(entry["shape"]) for name, entry in header.items() if name != "__metadata__"}

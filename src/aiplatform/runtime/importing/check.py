@@ -43,7 +43,7 @@ def check_model(weights: Path) -> dict[str, Any]:
             or needs custom code.
     """
     kind, architecture, config = _architecture(weights)
-    tensors = _tensors(weights)
+    tensors = read_tensor_headers(weights)
     _check_tokenizer(weights, config.vocab_size)
     if kind is ModelKind.ENCODER and not any(name.endswith(ENCODER_EMBEDDINGS) for name in tensors):
         raise JobError(
@@ -131,8 +131,12 @@ def _kind(raw: dict[str, Any]) -> tuple[ModelKind, str]:
     )
 
 
-def _tensors(weights: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Return the dtype and shape of each tensor, read from the files' headers."""
+def read_tensor_headers(weights: Path) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return the dtype and shape of each tensor, read from the files' headers.
+
+    Raises:
+        JobError: A file is damaged, incomplete or missing.
+    """
     from safetensors import SafetensorError, safe_open
 
     found: dict[str, tuple[str, tuple[int, ...]]] = {}

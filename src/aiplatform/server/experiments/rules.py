@@ -127,8 +127,11 @@ def advice_for(
     if method is TrainingMethod.SFT and shape == DataShape.UNPAIRED_PREFERENCE:
         only_good = f"`aiplatform datasets filter {shlex.quote(dataset)} --where 'label = true'`"
         # Without a prompt column, the answers contain the whole conversation.
-        pairs = "prompt=prompt completion=completion" if "prompt" in columns else None
-        unlabelled = f"`{map_command} {pairs or 'completion=messages'}`"
+        unlabelled = (
+            f"`{map_command} prompt=prompt completion=completion`"
+            if "prompt" in columns
+            else f"`{map_command} completion=messages`"
+        )
         return Advice(
             f"To learn from good and bad answers, choose the method {' or '.join(methods)}. "
             "Fine-tuning would learn the bad answers, too. To learn only the good ones, run "
