@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,7 @@ from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.chat import load_tokenizer
 from aiplatform.runtime.loading import load_weights
 from aiplatform.runtime.prompts import encode_prompts
-from aiplatform.runtime.training import run_training
-from tests.runtime.conftest import MakeDataset, RecordedReporter, chat, make_job, training_spec
+from tests.runtime.conftest import MakeDataset, RecordedReporter, chat, training_spec
 
 Row = dict[str, Any]
 
@@ -38,26 +38,10 @@ def inputs(tiny_model: Path, make_dataset: MakeDataset) -> dict[str, Path]:
 
 
 @pytest.fixture
-def train(tmp_path: Path, recorded: RecordedReporter) -> Callable[..., Any]:
+def train(train_with: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that trains, and returns job, result and the metrics by step."""
-
-    def run(inputs: dict[str, Path], resume_from: str | None = None, **options: Any) -> Any:
-        directory = tmp_path / str(len([*tmp_path.iterdir()]))
-        directory.mkdir()
-        spec = training_spec(
-            method="grpo",
-            **{"num_generations": 4, "max_answer_tokens": 6, "rewards": [LETTERS], **options},
-        )
-        spec["lora"] = {"rank": 4, "alpha": 8, **options.get("lora", {})}
-        job = make_job(directory, spec, inputs, resume_from=resume_from)
-        before = len(recorded.of_type("metrics"))
-        result = run_training(job, job.spec, recorded.report)  # type: ignore[arg-type]
-        series: dict[int, Row] = {}
-        for message in recorded.of_type("metrics")[before:]:
-            series.setdefault(message["step"], {}).update(message["values"])
-        return job, result, series
-
-    return run
+    defaults = {"num_generations": 4, "max_answer_tokens": 6, "rewards": [LETTERS]}
+    return partial(train_with, "grpo", **defaults)
 
 
 def test_training_raises_the_mean_reward(

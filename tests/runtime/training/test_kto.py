@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,7 @@ from aiplatform.runtime.chat import load_tokenizer
 from aiplatform.runtime.labelled_answers import encode_answers
 from aiplatform.runtime.loading import load_weights
 from aiplatform.runtime.rows import NO_ANSWER
-from aiplatform.runtime.training import run_training
-from tests.runtime.conftest import MakeDataset, RecordedReporter, make_job, training_spec
+from tests.runtime.conftest import MakeDataset, RecordedReporter, training_spec
 
 Row = dict[str, Any]
 
@@ -41,23 +41,9 @@ def inputs(tiny_model: Path, make_dataset: MakeDataset) -> dict[str, Path]:
 
 
 @pytest.fixture
-def train(tmp_path: Path, recorded: RecordedReporter) -> Callable[..., Any]:
+def train(train_with: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that trains, and returns job, result and the metrics by step."""
-
-    def run(inputs: dict[str, Path], resume_from: str | None = None, **options: Any) -> Any:
-        directory = tmp_path / str(len([*tmp_path.iterdir()]))
-        directory.mkdir()
-        spec = training_spec(method="kto", **options)
-        spec["lora"] = {"rank": 4, "alpha": 8, **options.get("lora", {})}
-        job = make_job(directory, spec, inputs, resume_from=resume_from)
-        before = len(recorded.of_type("metrics"))
-        result = run_training(job, job.spec, recorded.report)  # type: ignore[arg-type]
-        series: dict[int, Row] = {}
-        for message in recorded.of_type("metrics")[before:]:
-            series.setdefault(message["step"], {}).update(message["values"])
-        return job, result, series
-
-    return run
+    return partial(train_with, "kto")
 
 
 def test_training_learns_to_tell_good_answers_from_bad_ones(
