@@ -30,6 +30,7 @@ TRAINED = {
     "steps": 10,
     "seconds_per_step": 2.0,
     "computed_tokens": 1000,
+    "computed_seconds": 20.0,
     "seconds": 25.0,
     "peak_memory_mb": 2000,
 }
@@ -164,13 +165,20 @@ class TestPace:
         self, config: dict[str, Any]
     ) -> None:
         runs = [
-            Run({"type": "training", **config}, {**TRAINED, "seconds_per_step": seconds})
-            for seconds in range(1, 12)
+            Run({"type": "training", **config}, {**TRAINED, "computed_seconds": 10.0 * n})
+            for n in range(1, 12)
         ]
         pace = pace_of(parse_training(config), runs)
         assert pace is not None
         assert pace.expected == pytest.approx(0.06)
         assert (pace.low, pace.high) == (pytest.approx(0.02), pytest.approx(0.10))
+
+    def test_resumed_training_counts_with_its_last_attempt(self, config: dict[str, Any]) -> None:
+        result = {**TRAINED, "steps": 100, "computed_tokens": 500, "computed_seconds": 10.0}
+        pace = pace_of(parse_training(config), [Run({"type": "training", **config}, result)])
+        assert pace is not None
+        assert pace.expected == pytest.approx(0.02)
+        assert pace.overhead_seconds == pytest.approx(15.0)
 
     def test_trainings_without_measured_tokens_are_ignored(self, config: dict[str, Any]) -> None:
         assert pace_of(parse_training(config), [Run(config, {"steps": 10})]) is None

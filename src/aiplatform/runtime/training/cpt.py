@@ -98,7 +98,7 @@ def run_cpt(job: Job, report: Reporter) -> dict[str, Any]:
 
     # Results.
     result: dict[str, Any] = {
-        **setup.training_figures(trainer, precision, reporting.seconds_per_step),
+        **setup.training_figures(trainer, precision, reporting),
         "rows": rows.total,
         "rows_truncated": 0,
         "rows_dropped": rows.dropped.total(),

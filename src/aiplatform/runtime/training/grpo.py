@@ -103,7 +103,7 @@ def run_grpo(job: Job, report: Reporter) -> dict[str, Any]:
 
     # Results.
     result: dict[str, Any] = {
-        **setup.training_figures(trainer, precision, reporting.seconds_per_step),
+        **setup.training_figures(trainer, precision, reporting),
         **last_figures(trainer, evaluated=evaluate),
         "rows": rows.total,
         "rows_truncated": 0,

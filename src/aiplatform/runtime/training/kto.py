@@ -96,7 +96,7 @@ def run_kto(job: Job, report: Reporter) -> dict[str, Any]:
 
     # Results.
     result: dict[str, Any] = {
-        **setup.training_figures(trainer, precision, reporting.seconds_per_step),
+        **setup.training_figures(trainer, precision, reporting),
         **last_figures(trainer, evaluated=held_out is not None),
         "rows": rows.total,
         "rows_truncated": rows.truncated,

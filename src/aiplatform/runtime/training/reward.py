@@ -75,7 +75,7 @@ def run_reward(job: Job, report: Reporter) -> dict[str, Any]:
 
     # Results.
     result: dict[str, Any] = {
-        **setup.training_figures(trainer, precision, reporting.seconds_per_step),
+        **setup.training_figures(trainer, precision, reporting),
         **preferences.last_figures(trainer, evaluated=held_out is not None),
         "rows": rows.total,
         "rows_truncated": rows.truncated,

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from aiplatform.protocol.messages import Job
 from aiplatform.protocol.trainings import LoraSpec, TrainingSpec
@@ -15,7 +15,10 @@ from aiplatform.runtime.row_counts import RowCounts
 from aiplatform.runtime.rows import Encoded
 from aiplatform.runtime.training import sharding
 from aiplatform.runtime.training.checkpoints import find_usable, step_of
-from aiplatform.runtime.training.usage import device_name, peak_memory_mb
+from aiplatform.runtime.training.usage import peak_memory_mb
+
+if TYPE_CHECKING:
+    from aiplatform.runtime.training.reporting import ReportingCallback
 
 REPORTED_PACKAGES = ("torch", "transformers", "peft", "trl", "accelerate")
 
@@ -100,10 +103,13 @@ def show_rows(
         report.observer.rows_encoded(tokenizer, rows, learned, held_out)
 
 
-def training_figures(trainer: Any, precision: Any, seconds_per_step: float) -> dict[str, Any]:
+def training_figures(
+    trainer: Any, precision: Any, reporting: "ReportingCallback"
+) -> dict[str, Any]:
     """Return the metrics of a finished training that do not depend on the method.
 
-    ``computed_tokens`` are those of this attempt, including padding, on one device.
+    ``computed_tokens`` (including padding) and ``computed_seconds`` are those of the steps of this
+    attempt on one device. A resumed training has more ``steps`` than these.
     """
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
     return {
@@ -116,10 +122,10 @@ def training_figures(trainer: Any, precision: Any, seconds_per_step: float) -> d
             p.numel() for p in trainer.model.parameters() if p.requires_grad
         ),
         "precision": precision_name(precision),
-        "seconds_per_step": seconds_per_step,
+        "seconds_per_step": reporting.seconds_per_step,
         "computed_tokens": trainer.computed_tokens,
+        "computed_seconds": reporting.seconds,
         "peak_memory_mb": peak_memory_mb(),
-        "device": device_name(),
     }
 
 

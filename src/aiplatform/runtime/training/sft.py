@@ -96,7 +96,7 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
 
     # Results.
     result: dict[str, Any] = {
-        **setup.training_figures(trainer, precision, reporting.seconds_per_step),
+        **setup.training_figures(trainer, precision, reporting),
         "rows": rows.total,
         "rows_truncated": rows.truncated,
         "rows_dropped": rows.dropped.total(),

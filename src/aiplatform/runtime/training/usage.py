@@ -1,9 +1,8 @@
-"""Measurements of what a training takes: memory and the device that computes it."""
+"""The memory that a training takes."""
 
 import sys
 from pathlib import Path
 
-from aiplatform.runtime.environment import cpu_name
 from aiplatform.runtime.loading import device
 
 
@@ -29,12 +28,3 @@ def peak_memory_mb() -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return int(peak >> 20 if sys.platform == "darwin" else peak >> 10)
-
-
-def device_name() -> str:
-    """Return the product name of the GPU or the processor that computes."""
-    import torch
-
-    if device().type == "cuda":
-        return str(torch.cuda.get_device_name())
-    return cpu_name()

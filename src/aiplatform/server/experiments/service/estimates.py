@@ -103,12 +103,12 @@ def pace_of(training: TrainingSpec, runs: Iterable[Run]) -> Pace | None:
     wanted = _kind_of(training)
     paces, overheads = [], []
     for config, result in runs:
-        tokens, steps = result.get("computed_tokens"), result.get("steps")
-        if not tokens or not steps or _kind_of(parse_training(config)) != wanted:
+        tokens = result.get("computed_tokens")
+        if not tokens or _kind_of(parse_training(config)) != wanted:
             continue
-        computed = steps * result["seconds_per_step"]
-        paces.append(computed / tokens)
-        overheads.append(max(0.0, result["seconds"] - computed))
+        seconds = result["computed_seconds"]
+        paces.append(seconds / tokens)
+        overheads.append(max(0.0, result["seconds"] - seconds))
     if not paces:
         return None
     middle = median(paces)
