@@ -50,6 +50,17 @@ def test_mapping_columns_gives_the_shape(
     assert upload.found["map"] == mapped
 
 
+def test_conversations_get_the_column_of_their_spelling(upload: Upload) -> None:
+    sharegpt = [{"from": "human", "value": "x"}]
+    rows = upload(jsonl({"talk": sharegpt}), "x.jsonl", map={"talk": "messages"})
+    assert (upload.found["shape"], rows) == ("sharegpt", [{"conversations": sharegpt}])
+    rows = upload(jsonl({"conversations": sharegpt}), "x.jsonl", map={"conversations": "messages"})
+    assert rows == [{"conversations": sharegpt}]
+    taken = jsonl({"talk": sharegpt, "conversations": "y"})
+    error = upload.error(taken, "x.jsonl", map={"talk": "messages"})
+    assert error.reason == "map_taken"
+
+
 def test_mapped_columns_become_messages(upload: Upload) -> None:
     data = b"frage,antwort\nwas?,das.\n"
     rows = upload(data, "x.csv", map={"frage": "prompt", "antwort": "completion"})

@@ -181,11 +181,7 @@ def recognise(
     for name in CONVERSATION_COLUMNS:
         spelling = spelling_of(samples.get(name, ()))
         if spelling is not None:
-            shape, canonical = (
-                (DataShape.CHAT, "messages")
-                if spelling is CHAT
-                else (DataShape.SHAREGPT, "conversations")
-            )
+            shape, canonical = _shape_and_column(spelling)
             renames = {} if canonical in columns else {name: canonical}
             if renames or name == canonical:
                 texts = {"system"} & samples.keys() if spelling is SHAREGPT else frozenset()
@@ -195,6 +191,13 @@ def recognise(
         if found is not None:
             return found
     return Recognition(DataShape.TABLE)
+
+
+def _shape_and_column(spelling: Spelling) -> tuple[DataShape, str]:
+    """Return the shape of conversations with this spelling, and the column that has them."""
+    if spelling is CHAT:
+        return DataShape.CHAT, "messages"
+    return DataShape.SHAREGPT, "conversations"
 
 
 def _as_mapped(
@@ -208,16 +211,21 @@ def _as_mapped(
             raise MalformedData("map_taken", column=name, target=target)
     samples = {renames.get(name, name): _sample(values) for name, values in columns.items()}
     targets = set(mapped.values())
-    for canonical, shape, spelling in (
-        ("messages", DataShape.CHAT, CHAT),
-        ("conversations", DataShape.SHAREGPT, SHAREGPT),
-    ):
+    for target in {"messages", "conversations"} & targets:
+        spelling = spelling_of(samples[target])
         beside = {"system"} if spelling is SHAREGPT else set()
-        if canonical in targets and targets <= {canonical, *beside}:
-            if spelling_of(samples[canonical]) is spelling:
-                texts = frozenset(beside & samples.keys())
-                return Recognition(shape, renames, {canonical: spelling}, texts)
+        if spelling is None or not targets <= {target, *beside}:
             break
+        # As without a mapping, the spelling tells the name of the column.
+        shape, canonical = _shape_and_column(spelling)
+        source = next(name for name, other in mapped.items() if other == target)
+        if canonical in columns and canonical not in mapped:
+            raise MalformedData("map_taken", column=source, target=canonical)
+        renames = {**renames, source: canonical}
+        if source == canonical:
+            del renames[source]
+        texts = frozenset(beside & samples.keys())
+        return Recognition(shape, renames, {canonical: spelling}, texts)
     for rule in RULES:
         if rule.booleans <= targets <= {*rule.required, *rule.optional}:
             found = _match(rule, samples, untyped)
