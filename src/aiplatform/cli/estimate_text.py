@@ -11,6 +11,7 @@ if TYPE_CHECKING:
         RangeOut,
         RowEstimate,
         RunEstimate,
+        TimeEstimate,
         TrainingEstimate,
     )
 
@@ -46,9 +47,7 @@ def print_estimate(estimate: "TrainingEstimate") -> None:
         [tr("duration"), _range(seconds, duration_text)],
         [
             tr("estimated from"),
-            tr("{count} earlier trainings", count=seconds.trainings)
-            if seconds.source == "history"
-            else tr("{count} measured steps", count=seconds.steps),
+            _source(seconds),
         ],
     ]
     print_rows(["", ""], figures)
@@ -71,6 +70,16 @@ def comparison_rows(estimate: "RunEstimate") -> list[list[str]]:
         [tr("estimated memory"), memory],
         [tr("estimated duration"), _range(estimate.seconds, duration_text)],
     ]
+
+
+def _source(seconds: "TimeEstimate") -> str:
+    if seconds.source == "history":
+        if seconds.trainings == 1:
+            return tr("one earlier training")
+        return tr("{count} earlier trainings", count=seconds.trainings)
+    if seconds.steps == 1:
+        return tr("one measured step")
+    return tr("{count} measured steps", count=seconds.steps)
 
 
 def _range(value: "RangeOut", text: Callable[[float], str]) -> str:
