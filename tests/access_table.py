@@ -414,6 +414,12 @@ TABLE = [
     reads("models/{model}/files/{path:path}", Permission.MODELS_READ),
     writes("PUT", "models/{model}/files/{path:path}", Permission.MODELS_WRITE),
     writes("POST", "models/{model}/import", Permission.MODELS_WRITE),
+    reads("projects/{project}/model-aliases", Permission.MODELS_READ),
+    reads("models/{model}/aliases", Permission.MODELS_READ),
+    writes("PUT", "models/{model}/aliases/{alias}", Permission.MODELS_WRITE),
+    writes("DELETE", "models/{model}/aliases/{alias}", Permission.MODELS_WRITE),
+    writes("POST", "models/{model}/aliases/{alias}/undo", Permission.MODELS_WRITE),
+    reads("models/{model}/aliases/{alias}/moves", Permission.MODELS_READ),
     # Deployments
     reads("projects/{project}/deployments", Permission.INFERENCE_READ),
     writes("POST", "projects/{project}/deployments", Permission.INFERENCE_WRITE),

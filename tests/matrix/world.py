@@ -20,6 +20,7 @@ from aiplatform.server.core.storage import add_reference
 from aiplatform.server.datasets.models import DatasetTag, DatasetUpload
 from aiplatform.server.identity.models import User
 from aiplatform.server.projects.models import Project
+from aiplatform.server.registry.models import ModelAlias, ModelAliasMove
 from aiplatform.server.schedules.models import Schedule
 from aiplatform.server.sweeps.models import Sweep
 from tests.factories import (
@@ -111,6 +112,19 @@ def resources(session: Session, project: Project, home: Path, mark: str) -> dict
     model = make_model(
         session, project, name=name("model"), files=[make_blob(session, content, FILE, home)]
     )
+    alias = {"project_id": project.id, "model_name": model.name}
+    newer = make_model(session, project, name=model.name, version="2")
+    session.add(ModelAlias(name="prod", model_id=newer.id, **alias))
+    session.add(
+        ModelAliasMove(
+            alias="prod",
+            from_model_id=model.id,
+            from_version="1",
+            to_model_id=newer.id,
+            to_version="2",
+            **alias,
+        )
+    )
     rows = DatasetRef(dataset=dataset.uuid)
     config = SftSpec(base_model=model.uuid, dataset=rows, eval_dataset=rows)
     deployment = make_deployment(
@@ -188,6 +202,7 @@ def resources(session: Session, project: Project, home: Path, mark: str) -> dict
         "version": "v1",
         "finding": "empty",
         "tag": "prod",
+        "alias": "prod",
         "upload": str(upload.uuid),
         "task": str(task.uuid),
         "bundle": str(bundle.uuid),

@@ -69,7 +69,15 @@ def _model_names(client: "Client", beginning: str) -> Iterator[str]:
         yield from (f"task:{task.name}" for task in client.tasks.list(type="training"))
         return
     for model in client.models.list_all():
-        yield model.reference if "@" in beginning else model.name
+        if "@" not in beginning:
+            yield model.name
+            continue
+        yield model.reference
+        yield from (f"{model.name}@{alias}" for alias in model.aliases)
+
+
+def _alias_names(client: "Client", _: str) -> Iterator[str]:
+    yield from (alias.reference for alias in client.models.aliases())
 
 
 def _task_names(client: "Client", beginning: str) -> Iterator[str]:
@@ -99,6 +107,7 @@ LOOKUPS: Mapping[str, Lookup] = {
     "AFTER": _dataset_names,
     "NAME=DATASET[@VERSION]": _assigned(_dataset_names),
     "MODEL": _model_names,
+    "NAME@ALIAS": _alias_names,
     "NAME=MODEL[@VERSION]": _assigned(_model_names),
     "TASK": _task_names,
     "RUN": lambda client, _: (found.name for found in client.runs.list()),

@@ -192,7 +192,8 @@ def update(
     model: Annotated[
         str,
         typer.Argument(
-            metavar="MODEL", help="NAME (the newest version), NAME@VERSION or uuid of a model."
+            metavar="MODEL",
+            help="NAME (the newest version), NAME@VERSION, NAME@ALIAS or uuid of a model.",
         ),
     ],
     wait: Wait = True,

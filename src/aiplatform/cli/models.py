@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from aiplatform.cli import model_aliases
 from aiplatform.cli.options import (
     After,
     Detach,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from aiplatform.client import Client, Model, Task
 
 app = group("The model registry: imported base models and tuned models.")
+app.add_typer(model_aliases.app, name="alias")
 
 WEIGHTS_FILES = (".gguf", ".safetensors")
 _LONG = ("card", "facts", "lineage", "metrics")
@@ -47,7 +49,8 @@ _LONG = ("card", "facts", "lineage", "metrics")
 ModelArgument = Annotated[
     str,
     typer.Argument(
-        metavar="MODEL", help="NAME (the newest version), NAME@VERSION or uuid of a model."
+        metavar="MODEL",
+        help="NAME (the newest version), NAME@VERSION, NAME@ALIAS or uuid of a model.",
     ),
 ]
 
@@ -73,6 +76,7 @@ def ls(
         {
             "NAME": lambda m: m.name,
             "VERSION": lambda m: m.version,
+            "ALIASES": lambda m: ", ".join(m.aliases),
             "STATUS": lambda m: m.status,
             "FRAMEWORK": lambda m: m.framework,
             "SIZE": lambda m: size_text(m.size),

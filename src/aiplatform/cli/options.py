@@ -44,7 +44,7 @@ ModelOrTask = Annotated[
     str,
     typer.Argument(
         metavar="MODEL",
-        help="NAME (the newest version), NAME@VERSION or uuid of a model; or "
+        help="NAME (the newest version), NAME@VERSION, NAME@ALIAS or uuid of a model; or "
         "task:TASK for the model that this training makes.",
     ),
 ]

@@ -48,7 +48,7 @@ def train(
         typer.Option(
             "--base-model",
             "-m",
-            help="Base model: NAME (the newest version) or NAME@VERSION.",
+            help="Base model: NAME (the newest version), NAME@VERSION or NAME@ALIAS.",
             rich_help_panel=_DATA,
         ),
     ] = None,

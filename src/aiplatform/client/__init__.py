@@ -58,7 +58,7 @@ from aiplatform.client.experiments import (
     git_state,
 )
 from aiplatform.client.external import ExternalRun, RunCancelled, Synced
-from aiplatform.client.models import Model, ModelFile
+from aiplatform.client.models import Model, ModelAlias, ModelAliasMove, ModelFile
 from aiplatform.client.notifications import Delivery, Notification, Preferences, Webhook
 from aiplatform.client.projects import (
     Access,
@@ -158,6 +158,8 @@ __all__ = [
     "MetricPoint",
     "MetricSeries",
     "Model",
+    "ModelAlias",
+    "ModelAliasMove",
     "ModelFile",
     "NewKey",
     "NotFound",

@@ -1,4 +1,4 @@
-"""The model registry: imported base models, and the models trained from them."""
+"""The model registry: imported base models, the models trained from them, and aliases."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -15,11 +15,18 @@ from aiplatform.client.polling import poll
 from aiplatform.client.projects import ProjectLike, Projects
 from aiplatform.client.tasks import Task, TaskEvent, TaskLike, Tasks
 from aiplatform.client.transfers import ProgressCallback, body_of
+from aiplatform.client.transport import segment
 from aiplatform.language import tr
+from aiplatform.protocol.encoding import jsonable
 from aiplatform.protocol.enums import ModelStatus
 from aiplatform.protocol.model_sources import HubSource, ModelSource, PackageSource, UploadSource
 from aiplatform.protocol.references import DatasetRef, FromTask, ModelReference
-from aiplatform.protocol.shapes.models import ModelFileOut, ModelOut
+from aiplatform.protocol.shapes.models import (
+    ModelAliasMoveOut,
+    ModelAliasOut,
+    ModelFileOut,
+    ModelOut,
+)
 from aiplatform.protocol.specs import EvaluationSpec
 
 
@@ -59,6 +66,10 @@ class Model(Resource, ModelOut):
         """Return the data and models from which the model was made; see :meth:`Models.lineage`."""
         return Models(self._client).lineage(self)
 
+    def set_alias(self, alias: str, **options: Any) -> "ModelAlias":
+        """Let an alias point to this version; see :meth:`Models.set_alias`."""
+        return Models(self._client).set_alias(self, alias, **options)
+
     def delete(self) -> datetime | None:
         """Delete the model.
 
@@ -73,8 +84,21 @@ class ModelFile(Resource, ModelFileOut):
     """A file of a model; ``size`` is in bytes."""
 
 
+class ModelAlias(Resource, ModelAliasOut):
+    """A name such as ``production`` that points to one version of a model."""
+
+    @property
+    def reference(self) -> str:
+        """The reference ``model@alias``."""
+        return f"{self.model_name}@{self.name}"
+
+
+class ModelAliasMove(Resource, ModelAliasMoveOut):
+    """A change of an alias: which version it left, to which it went, who, when and why."""
+
+
 ModelLike = Model | UUID | str
-"""A model, its uuid, ``name`` (the newest version) or ``name@version``."""
+"""A model, its uuid, ``name`` (the newest version), ``name@version`` or ``name@alias``."""
 
 
 class Models(Group):
@@ -176,7 +200,7 @@ class Models(Group):
         self._http.upload("PUT", path, body_of(file, progress))
 
     def get(self, model: ModelLike, *, project: ProjectLike | None = None) -> Model:
-        """Read a model, by uuid, ``name`` (the newest version) or ``name@version``."""
+        """Read a model, by uuid, ``name`` (the newest version), ``name@version`` or alias."""
         return self._get(Model, f"models/{self.resolve(model, project)}")
 
     def wait_ready(
@@ -307,8 +331,109 @@ class Models(Group):
             done += file.size
         return root
 
+    def aliases(
+        self,
+        model: ModelLike | None = None,
+        *,
+        project: ProjectLike | None = None,
+        limit: int | None = None,
+    ) -> Pages[ModelAlias]:
+        """List the aliases of all versions of a model, or without ``model`` of a project."""
+        if model is None:
+            path = f"{Projects(self._client).path(project)}/model-aliases"
+        else:
+            path = f"models/{self.resolve(model, project)}/aliases"
+        return self._pages(ModelAlias, path, limit=limit)
+
+    def set_alias(
+        self,
+        model: ModelLike,
+        alias: str,
+        *,
+        reason: str,
+        expected: ModelLike | None = None,
+        project: ProjectLike | None = None,
+    ) -> ModelAlias:
+        """Let an alias point to a version of a model; it is created if it does not exist.
+
+        Args:
+            model: the version.
+            alias: the name of the alias, such as ``production``.
+            reason: why it moves; its history keeps it.
+            expected: the version that it should point to before the move. By default, the version
+                that it points to when this method is called.
+            project: the project in which to look up a name.
+
+        Raises:
+            Conflict: if the alias points to another version than ``expected``, because somebody
+                else has moved it.
+        """
+        uuid = self.resolve(model, project)
+        if expected is None:
+            before = self._alias_target(uuid, alias)
+        else:
+            before = self.resolve(expected, project)
+        body = {"expected": before, "reason": reason}
+        path = f"models/{uuid}/aliases/{segment(alias)}"
+        return self._make(ModelAlias, self._http.request("PUT", path, json=jsonable(body)).json())
+
+    def undo_alias(
+        self,
+        model: ModelLike,
+        alias: str,
+        *,
+        reason: str | None = None,
+        project: ProjectLike | None = None,
+    ) -> ModelAlias:
+        """Let an alias point to the version before its last move, or bring a deleted alias back.
+
+        Args:
+            model: any version of the model.
+            alias: the name of the alias.
+            reason: why, if there is something to say.
+            project: the project in which to look up a name.
+
+        Raises:
+            Conflict: if there is no move to undo, the former version was deleted, or somebody else
+                has moved the alias at the same time.
+        """
+        uuid = self.resolve(model, project)
+        body = {"expected": self._alias_target(uuid, alias), "reason": reason}
+        path = f"models/{uuid}/aliases/{segment(alias)}/undo"
+        return self._make(ModelAlias, self._http.post(path, body))
+
+    def delete_alias(
+        self,
+        model: ModelLike,
+        alias: str,
+        *,
+        reason: str | None = None,
+        project: ProjectLike | None = None,
+    ) -> None:
+        """Delete an alias. The versions are kept, and :meth:`undo_alias` brings it back."""
+        path = f"models/{self.resolve(model, project)}/aliases/{segment(alias)}"
+        self._http.request("DELETE", path, params={"reason": reason} if reason else None)
+
+    def alias_moves(
+        self,
+        model: ModelLike,
+        alias: str,
+        *,
+        project: ProjectLike | None = None,
+        limit: int | None = None,
+    ) -> Pages[ModelAliasMove]:
+        """List the moves of an alias, newest first. ``model`` is any version of the model."""
+        path = f"models/{self.resolve(model, project)}/aliases/{segment(alias)}/moves"
+        return self._pages(ModelAliasMove, path, limit=limit)
+
+    def _alias_target(self, uuid: UUID, alias: str) -> UUID | None:
+        """Return the uuid of the version that an alias points to, or None if there is no alias."""
+        return next((each.model for each in self.aliases(uuid) if each.name == alias), None)
+
     def resolve(self, model: ModelLike, project: ProjectLike | None = None) -> UUID:
         """Return the uuid of a model; without a version, of the newest one that is ready.
+
+        An alias in place of the version means the version that it points to now.
 
         The project's own models take precedence over the shared ones.
 
@@ -331,7 +456,9 @@ class Models(Group):
             if candidate.name == meant.name and candidate.project is None
         ]
         if meant.version is not None:
-            found = [candidate for candidate in found if candidate.version == meant.version]
+            found = [candidate for candidate in found if candidate.version == meant.version] or [
+                candidate for candidate in found if meant.version in candidate.aliases
+            ]
         if not found:
             raise NotFound(
                 tr("no model that you may use is named {model}", model=model),

@@ -61,6 +61,8 @@ class AuditAction(StrEnum):
     MEMBER_INVITATION_WITHDRAWN = "member:invitation_withdrawn"
     MEMBER_INVITED = "member:invited"
     MEMBER_REMOVED = "member:removed"
+    MODEL_ALIAS_DELETED = "model:alias_deleted"
+    MODEL_ALIAS_MOVED = "model:alias_moved"
     MODEL_CREATED = "model:created"
     MODEL_DELETED = "model:deleted"
     MODEL_DOWNLOADED = "model:downloaded"

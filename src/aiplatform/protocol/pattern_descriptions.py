@@ -39,6 +39,14 @@ PATTERN_DESCRIPTIONS: dict[str, Expectation] = {
         "a tag of 2 to 50 lower-case letters, digits, '.', '_' and '-', such as prod",
         "由 2 至 50 个小写字母、数字、“.”、“_”和“-”组成的标签，如 prod",
     ),
+    r"^[^@\s]{1,100}@[^@\s]{1,50}$": Expectation(
+        "a model, as in NAME@VERSION or NAME@ALIAS", "模型，写作 NAME@VERSION 或 NAME@ALIAS"
+    ),
+    r"^[a-z][a-z0-9._-]{1,49}$": Expectation(
+        "an alias of 2 to 50 lower-case letters, digits, '.', '_' and '-' that begins with a "
+        "letter, such as production",
+        "由 2 至 50 个小写字母、数字、“.”、“_”和“-”组成并以字母开头的别名，如 production",
+    ),
     r"^[a-z][a-z0-9_]{0,98}$": Expectation(
         "the code of a finding, such as near_duplicates", "问题代码，如 near_duplicates"
     ),

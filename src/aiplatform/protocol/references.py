@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args
 from uuid import UUID
 
-from pydantic import BaseModel, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.protocol.strict import Strict
@@ -33,8 +34,46 @@ DatasetId = Annotated[UUID, Reads(Permission.DATASETS_READ)]
 ModelId = Annotated[UUID, Reads(Permission.MODELS_READ)]
 BundleId = Annotated[UUID, Reads(Permission.TRAINING_READ)]
 
+MODEL_LABEL = r"^[^@\s]{1,100}@[^@\s]{1,50}$"
+"""A model that is named by ``name@version`` or ``name@alias``."""
+
+
+def parse_model(value: object) -> object:
+    """Return the uuid or the label of a model that a request names.
+
+    Raises:
+        PydanticCustomError: it is neither.
+    """
+    if not isinstance(value, str):
+        return value
+    if re.fullmatch(MODEL_LABEL, value):
+        return value
+    try:
+        return UUID(value)
+    except ValueError:
+        raise PydanticCustomError(
+            "model_reference",
+            "must be the uuid of a model, or its name as NAME@VERSION or NAME@ALIAS",
+            {"words_zh": "必须是模型的 uuid，或写作 NAME@VERSION、NAME@ALIAS 的名称"},
+        ) from None
+
+
+NamedModel = Annotated[
+    UUID | Annotated[str, Field(pattern=MODEL_LABEL)],
+    BeforeValidator(parse_model),
+    Reads(Permission.MODELS_READ),
+]
+"""A model by its uuid, or as ``name@version`` or ``name@alias``.
+
+At submission the server replaces a label with the uuid of the version that it means then.
+"""
+
 VERSION_OR_TAG = r"^@?[a-z][a-z0-9._-]{0,48}[a-z0-9]$"
 """A version or tag: ``v3``, ``prod``, ``@prod``."""
+
+
+ALIAS_PATTERN = r"^[a-z][a-z0-9._-]{1,49}$"
+"""The name of an alias of a model, such as ``production``."""
 
 
 class After(Strict):
@@ -62,7 +101,10 @@ class FromTask(Strict):
 
 
 class ModelReference(Strict):
-    """A reference to a model that users write as ``name`` or ``name@version``."""
+    """A reference to a model: ``name``, ``name@version`` or ``name@alias``.
+
+    A version that is called like the alias takes precedence.
+    """
 
     name: str
     version: str | None = None
@@ -73,7 +115,7 @@ class ModelReference(Strict):
         if isinstance(value, str):
             match = re.fullmatch(r"([^@]+)(?:@(.+))?", value)
             if match is None:
-                raise ValueError("write it as name or name@version")
+                raise ValueError("write it as name, name@version or name@alias")
             return {"name": match[1], "version": match[2]}
         return value
 

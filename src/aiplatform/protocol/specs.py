@@ -28,6 +28,7 @@ from aiplatform.protocol.references import (
     DatasetRef,
     FromTask,
     ModelId,
+    NamedModel,
 )
 from aiplatform.protocol.strict import Strict as Strict  # noqa: PLC0414  (others import it from here)
 from aiplatform.protocol.task_options import QueueName, Resources, TaskOptions
@@ -86,7 +87,7 @@ class ComparedRef(DatasetRef):
 ComparedDatasets = Annotated[list[ComparedRef], Field(max_length=20)]
 
 
-ModelSpec = ModelId | FromTask
+ModelSpec = NamedModel | FromTask
 """An existing model, or the model of a training task.
 
 As soon as the training task's model exists, the server replaces the reference with it.
@@ -251,7 +252,7 @@ class ScriptSpec(TaskOptions):
         "default", description="name of the environment, as workers offer it"
     )
     datasets: dict[InputName, DatasetRef] = Field(default_factory=dict, max_length=32)
-    models: dict[InputName, ModelId] = Field(default_factory=dict, max_length=32)
+    models: dict[InputName, NamedModel] = Field(default_factory=dict, max_length=32)
     variables: dict[Variable, Annotated[str, Field(max_length=4096)]] = Field(
         default_factory=dict, max_length=64, description="environment variables; no secrets"
     )

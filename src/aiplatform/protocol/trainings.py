@@ -14,7 +14,7 @@ from aiplatform.protocol.deepspeed import SpecValues, contradictions
 from aiplatform.protocol.discriminated_unions import KindErrors, members_of
 from aiplatform.protocol.enums import DataShape, ModelKind, TaskType, TrainingMethod
 from aiplatform.protocol.names import Name
-from aiplatform.protocol.references import DatasetRef, ModelId
+from aiplatform.protocol.references import DatasetRef, NamedModel
 from aiplatform.protocol.rewards import MAX_REWARDS, AnyReward, refusal
 from aiplatform.protocol.strict import Strict
 from aiplatform.protocol.task_options import TaskOptions
@@ -71,7 +71,7 @@ class TrainingSpec(TaskOptions):
 
     type: Literal[TaskType.TRAINING] = TaskType.TRAINING
     method: TrainingMethod
-    base_model: ModelId
+    base_model: NamedModel
     dataset: DatasetRef
     eval_dataset: DatasetRef | None = Field(None, description="held-out rows for loss by step")
     output_name: Name = Field("tuned", description="name of the model that is registered")

@@ -92,6 +92,19 @@ def importing(s: Scenario) -> Act:
     return partial(s.owner.post, f"{where}/import")
 
 
+@scenario("PUT models/{model}/aliases/{alias}")
+def setting_an_alias(s: Scenario) -> Act:
+    body = {"reason": "Better.", "expected": None}
+    return partial(s.owner.put, f"{s.path('model')}/aliases/candidate", json=body)
+
+
+@scenario("POST models/{model}/aliases/{alias}/undo")
+def undoing_a_move(s: Scenario) -> Act:
+    [alias] = done(s.owner.get(f"{s.path('model')}/aliases")).json()["items"]
+    body = {"expected": alias["model"]}
+    return partial(s.owner.post, f"{s.path('model')}/aliases/prod/undo", json=body)
+
+
 @scenario("POST deployments/{deployment}/start")
 def starting(s: Scenario) -> Act:
     deployment = make_deployment(s.session, s.world.project)

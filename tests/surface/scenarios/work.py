@@ -73,6 +73,48 @@ def models(live: LivePlatform) -> None:
 
 
 @scenario(
+    "Model.set_alias",
+    "ModelAlias.reference",
+    "Models.alias_moves",
+    "Models.aliases",
+    "Models.delete_alias",
+    "Models.set_alias",
+    "Models.undo_alias",
+    "models alias history",
+    "models alias ls",
+    "models alias rm",
+    "models alias set",
+    "models alias undo",
+)
+def model_aliases(live: LivePlatform) -> None:
+    models, name = live.client.models, live.name("aliased")
+    weights = make_tiny_model(live.tmp / name) / "weights"
+    first, second = (models.import_path(weights, name=name).wait_ready(300) for _ in range(2))
+    alias = first.set_alias("production", reason="The first one.")
+    assert alias.reference == f"{name}@production"
+    assert models.resolve(alias.reference) == first.uuid
+    models.set_alias(second, "production", reason="Better.", expected=first)
+    assert models.get(alias.reference).version == "2"
+    assert [each.version for each in models.aliases(name)] == ["2"]
+    assert alias.reference in [each.reference for each in models.aliases()]
+    assert models.undo_alias(name, "production", reason="Slower.").version == "1"
+    moves = models.alias_moves(name, "production").all()
+    assert [(move.from_version, move.to_version) for move in moves] == [
+        ("2", "1"), ("1", "2"), (None, "1"),
+    ]  # fmt: skip
+    models.delete_alias(name, "production", reason="Unused.")
+    assert models.aliases(name).all() == []
+    made = live.cli_json("models", "alias", "undo", alias.reference, "--reason", "Used after all.")
+    assert made["version"] == "1"
+    reason = ("--reason", "Again.")
+    live.cli("models", "alias", "set", second.reference, "production", *reason)
+    assert "Again." in live.cli("models", "alias", "history", alias.reference)
+    assert name in [each["model_name"] for each in live.cli_json("models", "alias", "ls", name)]
+    live.cli("models", "alias", "rm", alias.reference, "--yes")
+    assert live.cli_json("models", "alias", "ls", name) == []
+
+
+@scenario(
     "Estimate.wait",
     "Estimates.create",
     "Estimates.get",

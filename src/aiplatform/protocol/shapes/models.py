@@ -30,6 +30,7 @@ class ModelOut(Shape):
     project: UUID | None
     name: str
     version: str | None
+    aliases: list[str] = Field(description="the aliases that point to this version")
     status: ModelStatus
     framework: str | None
     kind: ModelKind = Field(
@@ -55,6 +56,7 @@ class ModelOut(Shape):
                     "project": "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21",
                     "name": "smollm2",
                     "version": "1",
+                    "aliases": ["production"],
                     "status": "ready",
                     "framework": "transformers",
                     "kind": "language_model",
@@ -69,6 +71,73 @@ class ModelOut(Shape):
                     "error": None,
                     "author": None,
                     "created_at": "2026-11-24T08:00:00Z",
+                }
+            ]
+        }
+    )
+
+
+class ModelAliasOut(Shape):
+    """An alias of a model, with its last move. If ``project`` is null, all projects share it."""
+
+    project: UUID | None
+    model_name: str
+    name: str
+    model: UUID = Field(description="the version that it points to")
+    version: str | None
+    reason: str | None
+    moved_by: UserRef | None
+    moved_at: datetime
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "project": "0b9d6a0e-4c1b-4d0f-9a53-0c5c1a6f7e21",
+                    "model_name": "faq",
+                    "name": "production",
+                    "model": EXAMPLE_MODEL,
+                    "version": "3",
+                    "reason": "Better on the held-out questions.",
+                    "moved_by": {"uuid": EXAMPLE_MODEL, "username": "admin"},
+                    "moved_at": "2026-11-24T08:00:00Z",
+                }
+            ]
+        }
+    )
+
+
+class ModelAliasMoveOut(Shape):
+    """A change of an alias. ``from_*`` is null if it created the alias, ``to_*`` if it deleted it.
+
+    The uuids are also null for versions that were deleted since.
+    """
+
+    alias: str
+    from_model: UUID | None
+    from_version: str | None
+    to_model: UUID | None
+    to_version: str | None
+    reason: str | None
+    is_undo: bool = Field(description="true if it took an earlier move back")
+    undone: bool = Field(description="true if a later move took it back")
+    moved_by: UserRef | None
+    moved_at: datetime
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "alias": "production",
+                    "from_model": EXAMPLE_MODEL,
+                    "from_version": "2",
+                    "to_model": EXAMPLE_MODEL,
+                    "to_version": "3",
+                    "reason": "Better on the held-out questions.",
+                    "is_undo": False,
+                    "undone": False,
+                    "moved_by": {"uuid": EXAMPLE_MODEL, "username": "admin"},
+                    "moved_at": "2026-11-24T08:00:00Z",
                 }
             ]
         }

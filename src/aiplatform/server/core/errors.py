@@ -17,6 +17,7 @@ Texts = dict[Language, str]
 NOUNS = {
     "API key": "API 密钥",
     "artifact": "产物",
+    "alias": "别名",
     "bin item": "回收站内容",
     "checkpoint": "检查点",
     "code bundle": "代码包",

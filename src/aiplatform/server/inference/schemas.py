@@ -1,11 +1,9 @@
 """Request bodies for deployments."""
 
-from uuid import UUID
-
 from pydantic import ConfigDict, Field
 
 from aiplatform.protocol.names import Name
-from aiplatform.protocol.references import After
+from aiplatform.protocol.references import After, NamedModel
 from aiplatform.protocol.shapes.models import EXAMPLE_DEPLOYMENT, DeploymentOptions
 from aiplatform.protocol.specs import InferenceSpec, ModelSpec, ServingResources, Strict
 from aiplatform.protocol.task_options import QueueName
@@ -53,4 +51,4 @@ class DeploymentUpdateIn(Strict):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"model": EXAMPLE_DEPLOYMENT}]})
 
-    model: UUID
+    model: NamedModel

@@ -1,15 +1,23 @@
-"""HTTP routes of models and of their files."""
+"""HTTP routes of models, of their aliases and of their files."""
 
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response, status
+from sqlalchemy.orm import Session
 
 from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.enums import ModelStatus
 from aiplatform.protocol.model_sources import UploadSource
 from aiplatform.protocol.permissions import Permission
+from aiplatform.protocol.references import ALIAS_PATTERN
 from aiplatform.protocol.shapes.identity import UserRef
-from aiplatform.protocol.shapes.models import BaseModelOut, ModelFileOut, ModelOut
+from aiplatform.protocol.shapes.models import (
+    BaseModelOut,
+    ModelAliasMoveOut,
+    ModelAliasOut,
+    ModelFileOut,
+    ModelOut,
+)
 from aiplatform.protocol.shapes.tasks import TaskOut
 from aiplatform.server.core import audit, downloads
 from aiplatform.server.core.database import transaction
@@ -41,10 +49,12 @@ from aiplatform.server.projects.service.quotas import check_storage_available
 from aiplatform.server.queue.endpoints import render as render_task
 from aiplatform.server.registry import access, queries, service
 from aiplatform.server.registry.access import ModelContext
-from aiplatform.server.registry.models import Model
+from aiplatform.server.registry.models import Model, ModelAlias, ModelAliasMove
 from aiplatform.server.registry.queries import Entry
 from aiplatform.server.registry.rules import kind_of
 from aiplatform.server.registry.schemas import (
+    AliasMoveIn,
+    AliasUndoIn,
     LineageExperimentOut,
     LineageOut,
     LineageTaskOut,
@@ -58,7 +68,10 @@ CONFLICT: dict[int | str, dict[str, Any]] = {
     409: {"model": ProblemDocument, "description": "The state of the model does not allow it"}
 }
 NameFilter = Annotated[str | None, Query(max_length=255, description="exactly this name")]
-VersionFilter = Annotated[str | None, Query(max_length=50, description="exactly this version")]
+VersionFilter = Annotated[
+    str | None,
+    Query(max_length=50, description="exactly this version, or what this alias points to"),
+]
 Reader = Annotated[ModelContext, Depends(access.READ)]
 Writer = Annotated[ModelContext, Depends(access.WRITE)]
 
@@ -76,6 +89,7 @@ def render(entry: Entry) -> ModelOut:
         project=entry.project,
         name=model.name,
         version=model.version,
+        aliases=entry.aliases,
         status=ModelStatus.PENDING if details is None else ModelStatus(details.status),
         framework=model.framework,
         kind=kind_of(card.get("facts") or {}),
@@ -224,7 +238,7 @@ def get_model_lineage(context: Reader, session: SessionDep) -> LineageOut:
 )
 @sends_headers(sometimes=("Purge-After",))
 def delete_model(context: Writer, session: SessionDep, response: Response) -> None:
-    """Delete a model. Refused while an unfinished task or a tuned model needs it.
+    """Delete a model. Refused while an unfinished task, a tuned model or an alias needs it.
 
     The model can be restored from the project's bin until the time in the header `Purge-After`.
     """
@@ -233,6 +247,139 @@ def delete_model(context: Writer, session: SessionDep, response: Response) -> No
     )
     if entry is not None:
         set_purge_after(response, entry.purge_after)
+
+
+aliases_router = APIRouter(prefix="/api/v1")
+AliasName = Annotated[
+    str, Path(pattern=ALIAS_PATTERN, description="lower-case, as in `production`")
+]
+
+
+def render_alias(row: Any) -> ModelAliasOut:
+    """Return the response body of an alias, from a row of ``queries.list_aliases``."""
+    alias: ModelAlias = row[0]
+    return ModelAliasOut(
+        project=row.project_uuid,
+        model_name=alias.model_name,
+        name=alias.name,
+        model=row.model_uuid,
+        version=row.version,
+        reason=alias.reason,
+        moved_by=_mover(row),
+        moved_at=alias.moved_at,
+    )
+
+
+def _mover(row: Any) -> UserRef | None:
+    if row.mover_uuid is None:
+        return None
+    return UserRef(uuid=row.mover_uuid, username=row.mover_name)
+
+
+def _show_alias(session: Session, context: ModelContext, alias: str) -> ModelAliasOut:
+    model = queries.get_entry(session, context.model_id).model
+    return render_alias(queries.get_alias(session, model, alias))
+
+
+@aliases_router.get("/projects/{project}/model-aliases", summary="List a project's aliases")
+def list_project_aliases(
+    context: Annotated[ProjectContext, Depends(access.LIST)],
+    session: SessionDep,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+    name: Annotated[
+        str | None, Query(max_length=255, description="exactly this name of a model")
+    ] = None,
+) -> Page[ModelAliasOut]:
+    """List the aliases of the project's own models, those created last first."""
+    statement = queries.project_aliases(context, name=name)
+    rows, following = page_by_id(session, statement, ModelAlias.id, limit=limit, cursor=cursor)
+    return render_page(rows, following, render_alias)
+
+
+@aliases_router.get("/models/{model}/aliases", summary="List a model's aliases")
+def list_model_aliases(
+    context: Reader, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
+) -> Page[ModelAliasOut]:
+    """List the aliases of all versions of the model, those created last first."""
+    statement = queries.aliases_beside(queries.get_entry(session, context.model_id).model)
+    rows, following = page_by_id(session, statement, ModelAlias.id, limit=limit, cursor=cursor)
+    return render_page(rows, following, render_alias)
+
+
+@aliases_router.put(
+    "/models/{model}/aliases/{alias}", summary="Set or move an alias", responses=CONFLICT
+)
+def set_model_alias(
+    alias: AliasName, context: Writer, session: SessionDep, body: AliasMoveIn
+) -> ModelAliasOut:
+    """Let the alias point to this version. `name@alias` means this version from now on.
+
+    Work that was submitted before keeps the version that the alias meant then.
+    """
+    service.set_alias(session, context, alias, expected=body.expected, reason=body.reason)
+    return _show_alias(session, context, alias)
+
+
+@aliases_router.post(
+    "/models/{model}/aliases/{alias}/undo", summary="Undo the last move", responses=CONFLICT
+)
+def undo_alias_move(
+    alias: AliasName, context: Writer, session: SessionDep, body: AliasUndoIn
+) -> ModelAliasOut:
+    """Let the alias point to the version before, or bring a deleted alias back.
+
+    A further request goes back one more move. `{model}` is any version of the model.
+    """
+    service.undo(session, context, alias, expected=body.expected, reason=body.reason)
+    return _show_alias(session, context, alias)
+
+
+@aliases_router.get("/models/{model}/aliases/{alias}/moves", summary="List an alias's moves")
+def list_alias_moves(
+    alias: AliasName,
+    context: Reader,
+    session: SessionDep,
+    limit: Limit = 50,
+    cursor: Cursor = None,
+) -> Page[ModelAliasMoveOut]:
+    """List the moves of the alias, newest first; also of one that was deleted."""
+    statement = queries.alias_moves(queries.get_entry(session, context.model_id).model, alias)
+    rows, following = page_by_id(session, statement, ModelAliasMove.id, limit=limit, cursor=cursor)
+    return render_page(rows, following, _render_move)
+
+
+def _render_move(row: Any) -> ModelAliasMoveOut:
+    move: ModelAliasMove = row[0]
+    return ModelAliasMoveOut(
+        alias=move.alias,
+        from_model=row.from_uuid,
+        from_version=move.from_version,
+        to_model=row.to_uuid,
+        to_version=move.to_version,
+        reason=move.reason,
+        is_undo=move.undoes is not None,
+        undone=row.undone,
+        moved_by=_mover(row),
+        moved_at=move.moved_at,
+    )
+
+
+@aliases_router.delete(
+    "/models/{model}/aliases/{alias}",
+    status_code=status.HTTP_204_NO_CONTENT,
+    summary="Delete an alias",
+)
+def delete_model_alias(
+    alias: AliasName,
+    context: Writer,
+    session: SessionDep,
+    reason: Annotated[
+        str | None, Query(max_length=1000, description="why; kept in its history")
+    ] = None,
+) -> None:
+    """Delete the alias. The version that it points to is kept, and so is its history."""
+    service.delete_alias(session, context, alias, reason)
 
 
 files_router = APIRouter(prefix="/api/v1/models/{model}/files")
@@ -336,4 +483,5 @@ def get_model_file(
 
 router = APIRouter(tags=["models"])
 router.include_router(entries_router)
+router.include_router(aliases_router)
 router.include_router(files_router)

@@ -65,3 +65,45 @@ class ProjectGone(Conflict):
     """
 
     code = "model.project_gone"
+
+
+class ModelHasAliases(Conflict):
+    """The model can't be deleted, because aliases point to it."""
+
+    code = "model.has_aliases"
+
+
+class AliasMoved(Conflict):
+    """The alias does not point to the version that the request expects."""
+
+    code = "model.alias_moved"
+
+
+class AliasIsVersion(Conflict):
+    """A version of the model has this name, so a reference would be ambiguous."""
+
+    code = "model.alias_is_version"
+
+
+class VersionIsAlias(Conflict):
+    """An alias of the model has this name, so a reference would be ambiguous."""
+
+    code = "model.version_is_alias"
+
+
+class NothingToUndo(Conflict):
+    """No earlier version is recorded for the alias."""
+
+    code = "model.alias_nothing_to_undo"
+
+
+class FormerVersionGone(Conflict):
+    """The version to which the alias pointed before was deleted."""
+
+    code = "model.alias_version_gone"
+
+
+class TooManyAliases(Conflict):
+    """The models with this name have as many aliases as allowed."""
+
+    code = "model.too_many_aliases"

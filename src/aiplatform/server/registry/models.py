@@ -1,4 +1,4 @@
-"""Tables for registered models."""
+"""Tables for registered models and their aliases."""
 
 from datetime import datetime
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import BigInteger, ForeignKey, String, Text, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from aiplatform.server.core.database import Base, Created, Identified
+from aiplatform.server.core.database import Base, BigKey, Created, Identified
 
 
 class Model(Identified, Created, Base):
@@ -40,3 +40,46 @@ class ModelDetails(Base):
     updated_at: Mapped[datetime] = mapped_column(
         server_default=func.current_timestamp(), onupdate=func.clock_timestamp()
     )
+
+
+class ModelAlias(Base):
+    """A name that points to one version of the models with one name, such as ``production``.
+
+    ``reason``, ``moved_by`` and ``moved_at`` describe its last move.
+    """
+
+    __tablename__ = "model_aliases"
+
+    id: Mapped[BigKey]
+    project_id: Mapped[int | None] = mapped_column(ForeignKey("projects.id"))
+    model_name: Mapped[str] = mapped_column(String(255))
+    name: Mapped[str] = mapped_column(String(50))
+    model_id: Mapped[int] = mapped_column(ForeignKey("models.id"))
+    reason: Mapped[str | None] = mapped_column(Text)
+    moved_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    moved_at: Mapped[datetime] = mapped_column(
+        server_default=func.clock_timestamp(), onupdate=func.clock_timestamp()
+    )
+
+
+class ModelAliasMove(Base):
+    """A change of an alias. Without ``to_version`` it deleted the alias.
+
+    ``undoes`` is the move that this one took back. The versions are repeated as text, because a
+    model can be deleted permanently.
+    """
+
+    __tablename__ = "model_alias_moves"
+
+    id: Mapped[BigKey]
+    project_id: Mapped[int | None] = mapped_column(ForeignKey("projects.id"))
+    model_name: Mapped[str] = mapped_column(String(255))
+    alias: Mapped[str] = mapped_column(String(50))
+    from_model_id: Mapped[int | None] = mapped_column(ForeignKey("models.id"))
+    from_version: Mapped[str | None] = mapped_column(String(50))
+    to_model_id: Mapped[int | None] = mapped_column(ForeignKey("models.id"))
+    to_version: Mapped[str | None] = mapped_column(String(50))
+    reason: Mapped[str | None] = mapped_column(Text)
+    undoes: Mapped[int | None] = mapped_column(ForeignKey("model_alias_moves.id"))
+    moved_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
+    moved_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Integer, Select, and_, case, cast, false, func, or_, select
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.dialects.postgresql import ARRAY, aggregate_order_by
 from sqlalchemy.orm import Session, aliased
 from sqlalchemy.types import Text
 
@@ -24,7 +24,7 @@ from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project, ProjectPermission
 from aiplatform.server.projects.rules import DELETED
 from aiplatform.server.queue.models import Task, TaskInput
-from aiplatform.server.registry.models import Model, ModelDetails
+from aiplatform.server.registry.models import Model, ModelAlias, ModelAliasMove, ModelDetails
 from aiplatform.server.registry.rules import SOURCE
 
 UNFINISHED = [status.value for status in TaskStatus if not status.is_final]
@@ -50,6 +50,7 @@ class Entry:
     task: UUID | None
     experiment: UUID | None
     author: tuple[UUID, str] | None
+    aliases: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,10 @@ def entries() -> Select[Any]:
             EXPERIMENTS.c.uuid,
             User.uuid,
             User.username,
+            select(func.array_agg(aggregate_order_by(ModelAlias.name, ModelAlias.name)))
+            .where(ModelAlias.model_id == Model.id)
+            .correlate(Model)
+            .scalar_subquery(),
         )
         .outerjoin(ModelDetails, ModelDetails.model_id == Model.id)
         .outerjoin(Project, Project.id == Model.project_id)
@@ -106,6 +111,7 @@ def entry_of(row: Any) -> Entry:
         task=row[6],
         experiment=row[7],
         author=None if row[8] is None else (row[8], row[9]),
+        aliases=row[10] or [],
     )
 
 
@@ -113,7 +119,10 @@ def _named(statement: Select[Any], name: str | None, version: str | None) -> Sel
     if name is not None:
         statement = statement.where(Model.name == clean_text(name))
     if version is not None:
-        statement = statement.where(Model.version == clean_text(version))
+        pointing = select(ModelAlias.model_id).where(ModelAlias.name == clean_text(version))
+        statement = statement.where(
+            or_(Model.version == clean_text(version), Model.id.in_(pointing))
+        )
     return statement
 
 
@@ -166,16 +175,31 @@ def get_entry(session: Session, model_id: int) -> Entry:
     return entry_of(row)
 
 
-def lock_usable(session: Session, context: ProjectContext, uuid: UUID) -> Model | None:
-    """Lock a project's own or shared model against deletion; return None if there is none."""
-    return session.scalar(
-        select(Model)
-        .where(
-            Model.uuid == uuid,
-            or_(Model.project_id == context.project_id, Model.project_id.is_(None)),
-        )
-        .with_for_update(read=True, key_share=True)
+def lock_usable(session: Session, context: ProjectContext, meant: UUID | str) -> Model | None:
+    """Lock a project's own or shared model against deletion; return None if there is none.
+
+    Args:
+        session: the caller's session.
+        context: the right to use the project's models.
+        meant: the uuid, or ``name@version`` or ``name@alias``. The project's own models take
+            precedence over shared ones, and versions over aliases.
+    """
+    statement = select(Model).where(
+        or_(Model.project_id == context.project_id, Model.project_id.is_(None))
     )
+    if isinstance(meant, UUID):
+        statement = statement.where(Model.uuid == meant)
+    else:
+        name, _, label = clean_text(meant).partition("@")
+        pointing = select(ModelAlias.model_id).where(
+            ModelAlias.model_name == name, ModelAlias.name == label
+        )
+        statement = (
+            statement.where(Model.name == name, or_(Model.version == label, Model.id.in_(pointing)))
+            .order_by(Model.project_id.is_(None), Model.version != label)
+            .limit(1)
+        )
+    return session.scalar(statement.with_for_update(read=True, key_share=True))
 
 
 def lock_model(session: Session, model_id: int) -> tuple[Model, ModelDetails] | None:
@@ -384,6 +408,174 @@ def project_by_uuid(session: Session, uuid: UUID) -> Project | None:
         select(Project)
         .where(Project.uuid == uuid, Project.status.is_distinct_from(DELETED))
         .with_for_update(read=True, key_share=True)
+    )
+
+
+def lock_version(
+    session: Session, model_id: int, project_id: int | None, name: str
+) -> Model | None:
+    """Lock a version of a model name against deletion; None if it is deleted or in the bin."""
+    return session.scalar(
+        select(Model)
+        .where(
+            Model.id == model_id,
+            Model.project_id.is_not_distinct_from(project_id),
+            Model.name == name,
+        )
+        .with_for_update(read=True, key_share=True)
+        .execution_options(populate_existing=True)
+    )
+
+
+def version_label(
+    session: Session, project_id: int | None, name: str, uuid: UUID | None
+) -> str | None:
+    """Return the version of a model of this name, or None if there is no such model."""
+    return session.scalar(
+        select(Model.version).where(
+            Model.uuid == uuid,
+            Model.project_id.is_not_distinct_from(project_id),
+            Model.name == name,
+        )
+    )
+
+
+def username_of(session: Session, user_id: int | None) -> str | None:
+    """Return the name of a user, or None if the account was deleted."""
+    return session.scalar(select(User.username).where(User.id == user_id))
+
+
+def find_alias(
+    session: Session, project_id: int | None, model_name: str, alias: str
+) -> ModelAlias | None:
+    """Return an alias of a model name in its current state, or None if it does not exist."""
+    return session.scalar(
+        select(ModelAlias)
+        .where(
+            ModelAlias.project_id.is_not_distinct_from(project_id),
+            ModelAlias.model_name == model_name,
+            ModelAlias.name == alias,
+        )
+        .execution_options(populate_existing=True)
+    )
+
+
+def count_aliases(session: Session, project_id: int | None, model_name: str) -> int:
+    """Return how many aliases a model name has."""
+    return session.scalars(
+        select(func.count())
+        .select_from(ModelAlias)
+        .where(
+            ModelAlias.project_id.is_not_distinct_from(project_id),
+            ModelAlias.model_name == model_name,
+        )
+    ).one()
+
+
+def aliases_of(session: Session, model_id: int) -> Sequence[str]:
+    """Return the names of the aliases that point to a model."""
+    return session.scalars(
+        select(ModelAlias.name).where(ModelAlias.model_id == model_id).order_by(ModelAlias.name)
+    ).all()
+
+
+def list_aliases() -> Select[Any]:
+    """Select aliases, each with its version, project and last mover. The caller adds conditions."""
+    statement: Any = (
+        select(
+            ModelAlias,
+            Model.uuid.label("model_uuid"),
+            Model.version.label("version"),
+            Project.uuid.label("project_uuid"),
+            User.uuid.label("mover_uuid"),
+            User.username.label("mover_name"),
+        )
+        .join(Model, Model.id == ModelAlias.model_id)
+        .outerjoin(Project, Project.id == ModelAlias.project_id)
+        .outerjoin(User, User.id == ModelAlias.moved_by)
+    )
+    found: Select[Any] = statement
+    return found
+
+
+def project_aliases(context: ProjectContext, *, name: str | None = None) -> Select[Any]:
+    """Select the aliases of the project's models, or of those with one name."""
+    found = list_aliases().where(ModelAlias.project_id == context.project_id)
+    return found if name is None else found.where(ModelAlias.model_name == clean_text(name))
+
+
+def aliases_beside(model: Model) -> Select[Any]:
+    """Select the aliases of all versions of a model."""
+    return list_aliases().where(
+        ModelAlias.project_id.is_not_distinct_from(model.project_id),
+        ModelAlias.model_name == model.name,
+    )
+
+
+def get_alias(session: Session, model: Model, alias: str) -> Any:
+    """Return an alias of a model with the columns of :func:`list_aliases`.
+
+    Raises:
+        NotFound: the model has no such alias.
+    """
+    row = session.execute(
+        aliases_beside(model).where(ModelAlias.name == clean_text(alias))
+    ).one_or_none()
+    if row is None:
+        raise NotFound(resource="alias")
+    return row
+
+
+def alias_moves(model: Model, alias: str) -> Select[Any]:
+    """Select the moves of an alias, with the uuids of the versions that still exist."""
+    former, following = aliased(Model, name="former"), aliased(Model, name="following")
+    later = aliased(ModelAliasMove, name="later")
+
+    def same(version: Any) -> Any:
+        return and_(
+            version.project_id.is_not_distinct_from(ModelAliasMove.project_id),
+            version.name == ModelAliasMove.model_name,
+        )
+
+    statement: Any = (
+        select(
+            ModelAliasMove,
+            former.uuid.label("from_uuid"),
+            following.uuid.label("to_uuid"),
+            select(later.id).where(later.undoes == ModelAliasMove.id).exists().label("undone"),
+            User.uuid.label("mover_uuid"),
+            User.username.label("mover_name"),
+        )
+        # A version in the bin belongs to another project and is shown like a deleted one.
+        .outerjoin(former, and_(former.id == ModelAliasMove.from_model_id, same(former)))
+        .outerjoin(following, and_(following.id == ModelAliasMove.to_model_id, same(following)))
+        .outerjoin(User, User.id == ModelAliasMove.moved_by)
+        .where(
+            ModelAliasMove.project_id.is_not_distinct_from(model.project_id),
+            ModelAliasMove.model_name == model.name,
+            ModelAliasMove.alias == clean_text(alias),
+        )
+    )
+    found: Select[Any] = statement
+    return found
+
+
+def last_alias_move(
+    session: Session, project_id: int | None, model_name: str, alias: str
+) -> ModelAliasMove | None:
+    """Return the last move of an alias that neither takes one back nor was taken back, or None."""
+    later = aliased(ModelAliasMove, name="later")
+    return session.scalar(
+        select(ModelAliasMove)
+        .where(
+            ModelAliasMove.project_id.is_not_distinct_from(project_id),
+            ModelAliasMove.model_name == model_name,
+            ModelAliasMove.alias == alias,
+            ModelAliasMove.undoes.is_(None),
+            ~select(later.id).where(later.undoes == ModelAliasMove.id).exists(),
+        )
+        .order_by(ModelAliasMove.id.desc())
+        .limit(1)
     )
 
 

@@ -9,6 +9,9 @@ from aiplatform.protocol.enums import ModelKind
 from aiplatform.protocol.trainings import SPECS
 
 MAX_FILES = 10_000
+MAX_ALIASES = 50
+"""Maximum number of aliases of one model name."""
+
 MAX_PATH = 500
 """Length limit of the column ``blob_refs.path``, a VARCHAR(500)."""
 

@@ -39,6 +39,40 @@ class ModelIn(Strict):
     )
 
 
+class AliasMoveIn(Strict):
+    """A move of an alias to the version in the path."""
+
+    expected: UUID | None = Field(
+        None,
+        description="the version that it points to now; null if there is no such alias yet. "
+        "If somebody has moved it meanwhile, the request is refused.",
+    )
+    reason: str = Field(min_length=1, max_length=1000, description="why; kept in its history")
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {"expected": EXAMPLE_MODEL, "reason": "Better on the held-out questions."},
+            ]
+        }
+    )
+
+
+class AliasUndoIn(Strict):
+    """A request to take back the last move of an alias."""
+
+    expected: UUID | None = Field(
+        None, description="the version that it points to now; null if it was deleted"
+    )
+    reason: str | None = Field(None, max_length=1000, description="why; kept in its history")
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"expected": EXAMPLE_MODEL, "reason": "It answers too slowly."}]
+        }
+    )
+
+
 class SourceVersionOut(BaseModel):
     """A dataset version that a model was made from; its uuids are null after its deletion."""
 

@@ -166,8 +166,10 @@ def prepare(session: Session, context: ProjectContext, spec: ScriptSpec) -> Prep
     for name, ref in spec.datasets.items():
         pinned[name], item = datasets.pinned_input(session, context, ref, DATASETS + name)
         inputs.append(item)
-    for name, uuid in spec.models.items():
-        model = registry.usable_model(session, context, uuid)
+    models = {}
+    for name, meant in spec.models.items():
+        model = registry.usable_model(session, context, meant)
+        models[name] = model.uuid
         inputs.append(registry.input_ref(session, model, MODELS + name))
     settings, resources = get_settings(), spec.resources
     if not resources.memory_mb:
@@ -176,6 +178,7 @@ def prepare(session: Session, context: ProjectContext, spec: ScriptSpec) -> Prep
     labels = [*spec.labels, *([] if label in spec.labels else [label])]
     filled = {
         "datasets": pinned,
+        "models": models,
         "labels": labels,
         "max_disk_mb": spec.max_disk_mb or settings.script_disk_mb,
         "queue": settings.script_queue if spec.queue == DEFAULT_QUEUE else spec.queue,

@@ -59,7 +59,7 @@ def create_experiment(
         NotFound: the project may not use the model or dataset.
         ModelNotReady, DatasetNotTrainable: see ``trainings.prepare``.
     """
-    base = _checked(session, context, config)
+    config, base = _checked(session, context, config)
     experiment = Experiment(
         project_id=context.project_id,
         name=clean_text(name),
@@ -179,8 +179,7 @@ def update_experiment(
         # These values are in other tables, but the experiment's ETag comes from its own time.
         experiment.updated_at = func.clock_timestamp()
     if "config" in changes:
-        config: AnyTraining = changes["config"]
-        base = _checked(session, context, config)
+        config, base = _checked(session, context, changes["config"])
         experiment.config = config.model_dump(mode="json")
         experiment.task_type = config.method.value
         experiment.base_model = f"{base.name}@{base.version}"[:255]
@@ -219,9 +218,16 @@ def _set_tags(session: Session, experiment: Experiment, tags: Iterable[str]) -> 
     session.flush()
 
 
-def _checked(session: Session, context: ProjectContext, config: AnyTraining) -> Model:
-    """Check that the caller may read and use what a config names. Return the base model."""
+def _checked(
+    session: Session, context: ProjectContext, config: AnyTraining
+) -> tuple[AnyTraining, Model]:
+    """Check that the caller may read and use what a config names.
+
+    Return the config with the uuid of the base model in place of its name, and the base model.
+    """
     require_readable(context, config)
+    base = registry.usable_model(session, context, config.base_model)
+    config = config.model_copy(update={"base_model": base.uuid})
     trainings.prepare(session, context, config)
     read = config.datasets()
     if (held_out := read.pop("eval_dataset", None)) is not None:
@@ -232,10 +238,10 @@ def _checked(session: Session, context: ProjectContext, config: AnyTraining) -> 
                 context,
                 dataset,
                 held_out,
-                base_model=config.base_model,
+                base_model=base.uuid,
                 max_length=config.max_length,
             )
-    return registry.usable_model(session, context, config.base_model)
+    return config, base
 
 
 def _record(

@@ -143,9 +143,9 @@ def prepare(session: Session, context: ProjectContext, spec: AnyTraining) -> Pre
         RewardInvalid: the JSON Schema of a reward is invalid.
     """
     require_usable_rewards(spec)
-    _, base = base_model(session, context, spec)
+    model, base = base_model(session, context, spec)
     inputs = [base]
-    pinned: dict[str, DatasetRef] = {}
+    pinned: dict[str, Any] = {"base_model": model.uuid}
     for role, ref in spec.datasets().items():
         pinned[role], rows = pin_rows(session, context, ref, role, spec)
         inputs.append(rows)

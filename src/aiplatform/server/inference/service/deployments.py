@@ -147,7 +147,7 @@ def restart(session: Session, context: ProjectContext, uuid: UUID) -> Deployment
     return deployment
 
 
-def update(session: Session, context: ProjectContext, uuid: UUID, model_uuid: UUID) -> Deployment:
+def update(session: Session, context: ProjectContext, uuid: UUID, meant: UUID | str) -> Deployment:
     """Serve another model under the same name, without a gap.
 
     A server with the new model starts beside the current one and takes over when it is ready. If it
@@ -162,9 +162,9 @@ def update(session: Session, context: ProjectContext, uuid: UUID, model_uuid: UU
         WrongDeploymentState: while the deployment is stopping.
         NoWorkerCanRun: when its queue has become the script queue.
     """
-    require_readable(context, InferenceSpec(model=model_uuid))
-    model = registry.resolve_model(session, context, model_uuid)
-    assert model is not None, "a model that is named by its uuid is there"
+    require_readable(context, InferenceSpec(model=meant))
+    model = registry.resolve_model(session, context, meant)
+    assert model is not None, "only the model of a training task can be missing"
     deployment, _, following = _lock(session, context, uuid)
     if following is not None:
         raise DeploymentUpdating(model=_next_name(session, deployment), task=following.uuid)

@@ -1,9 +1,11 @@
 """Use cases for the registry.
 
-``imports`` imports models. ``registration`` registers tuned models, decides which models a task may
-use, resolves references to models that a training task has yet to produce, and deletes models.
+``imports`` imports models. ``aliases`` moves the names that point to versions. ``registration``
+registers tuned models, decides which models a task may use, resolves references to models that a
+training task has yet to produce, and deletes models.
 """
 
+from aiplatform.server.registry.service.aliases import delete_alias, set_alias, undo
 from aiplatform.server.registry.service.imports import (
     add_file,
     check_path,
@@ -30,6 +32,7 @@ __all__ = [
     "add_file",
     "check_path",
     "create_model",
+    "delete_alias",
     "delete_model",
     "input_ref",
     "model_inputs",
@@ -38,8 +41,10 @@ __all__ = [
     "register_again",
     "register_tuned",
     "resolve_model",
+    "set_alias",
     "start_import",
     "tunable_model",
+    "undo",
     "usable_model",
     "use_model",
 ]

@@ -33,10 +33,12 @@ from aiplatform.server.queue.service.kinds import InputRef
 from aiplatform.server.queue.service.queue import add_event
 from aiplatform.server.registry import queries
 from aiplatform.server.registry.errors import (
+    ModelHasAliases,
     ModelInUse,
     ModelNotReady,
     ModelNotTunable,
     ModelWritesNoText,
+    VersionIsAlias,
     VersionTaken,
 )
 from aiplatform.server.registry.models import Model, ModelDetails
@@ -146,6 +148,7 @@ def create_model(
 
     Raises:
         VersionTaken: the name already has that version.
+        VersionIsAlias: the name has an alias that is called like that version.
     """
     project_id = None if shared else context.project_id
     model = Model(
@@ -194,8 +197,9 @@ def _free_version(
 
     Raises:
         VersionTaken: ``wanted`` is in use.
+        VersionIsAlias: ``wanted`` is an alias.
     """
-    _wait_for_name(session, project_id, name)
+    lock_name(session, project_id, name)
     version = wanted or str(queries.highest_version(session, project_id, name))
     failed = queries.failed_import(session, project_id, name, version)
     if failed is not None:
@@ -221,7 +225,7 @@ def _free_version(
     return _version(session, project_id, name, wanted)
 
 
-def _wait_for_name(session: Session, project_id: int | None, name: str) -> None:
+def lock_name(session: Session, project_id: int | None, name: str) -> None:
     """Lock a model name until the transaction ends, so that its registrations are serialised."""
     key = func.hashtextextended(f"models:{project_id}:{name}", 0)
     session.execute(select(func.pg_advisory_xact_lock(key)))
@@ -232,12 +236,15 @@ def _version(session: Session, project_id: int | None, name: str, wanted: str | 
 
     Raises:
         VersionTaken: ``wanted`` is in use.
+        VersionIsAlias: ``wanted`` is an alias.
     """
-    _wait_for_name(session, project_id, name)
+    lock_name(session, project_id, name)
     if wanted is None:
         return str(queries.highest_version(session, project_id, name) + 1)
     if queries.is_version_taken(session, project_id, name, wanted):
         raise VersionTaken(name=name, version=wanted)
+    if queries.find_alias(session, project_id, name, wanted) is not None:
+        raise VersionIsAlias(name=name, version=wanted)
     return wanted
 
 
@@ -397,16 +404,18 @@ def card_text(files: Iterable[StoredFile]) -> str | None:
     return None
 
 
-def usable_model(session: Session, context: ProjectContext, uuid: UUID) -> Model:
+def usable_model(session: Session, context: ProjectContext, meant: UUID | str) -> Model:
     """Return a ready model that tasks of the project may read: its own or a shared one.
 
-    The model is locked against deletion until the transaction ends.
+    It is named by uuid, or as ``name@version`` or ``name@alias``. All references to models that
+    requests contain are resolved here. The model is locked against deletion until the transaction
+    ends.
 
     Raises:
         NotFound: the model does not exist, or belongs to another project.
         ModelNotReady: the model's files are not complete.
     """
-    model = queries.lock_usable(session, context, uuid)
+    model = queries.lock_usable(session, context, meant)
     if model is None:
         raise NotFound(resource="model")
     details = queries.details_of(session, model)
@@ -415,30 +424,30 @@ def usable_model(session: Session, context: ProjectContext, uuid: UUID) -> Model
     return model
 
 
-def use_model(session: Session, context: ProjectContext, uuid: UUID) -> tuple[int, str]:
+def use_model(session: Session, context: ProjectContext, meant: UUID | str) -> tuple[int, str]:
     """Return the id and the label of a model, for domains that can't import its class.
 
     Raises:
         NotFound, ModelNotReady: see :func:`usable_model`.
     """
-    model = usable_model(session, context, uuid)
+    model = usable_model(session, context, meant)
     return model.id, f"{model.name}@{model.version}"
 
 
-def language_model(session: Session, context: ProjectContext, uuid: UUID) -> Model:
+def language_model(session: Session, context: ProjectContext, meant: UUID | str) -> Model:
     """Return a usable model that writes text; see :func:`usable_model`.
 
     Raises:
         NotFound, ModelNotReady: see :func:`usable_model`.
         ModelWritesNoText: it is an encoder, or its head gives scores.
     """
-    model = usable_model(session, context, uuid)
+    model = usable_model(session, context, meant)
     _require_text(f"{model.name}@{model.version}", _kind_of(session, model))
     return model
 
 
 def tunable_model(
-    session: Session, context: ProjectContext, uuid: UUID, method: TrainingMethod
+    session: Session, context: ProjectContext, meant: UUID | str, method: TrainingMethod
 ) -> Model:
     """Return a usable model that the method can tune; see :func:`usable_model`.
 
@@ -446,7 +455,7 @@ def tunable_model(
         NotFound, ModelNotReady: see :func:`usable_model`.
         ModelNotTunable: the method tunes other kinds of models.
     """
-    model = usable_model(session, context, uuid)
+    model = usable_model(session, context, meant)
     kind, possible = _kind_of(session, model), SPECS[method].tunes
     if kind not in possible:
         raise ModelNotTunable(
@@ -496,14 +505,15 @@ def delete_model(
 ) -> BinEntry | None:
     """Put a model into the bin. Return the bin entry, which contains the time of the purge.
 
-    The model's own import is cancelled. Other unfinished readers, and models that were tuned from
-    it, prevent the deletion. A shared model goes into the bin of the project in which it was
-    created; if that was deleted, the model is deleted permanently and the result is None.
+    The model's own import is cancelled. Other unfinished readers, models that were tuned from it,
+    and aliases prevent the deletion. A shared model goes into the bin of the project in which it
+    was created; if that was deleted, the model is deleted permanently and the result is None.
 
     Raises:
         NotFound: the model is already deleted.
         ModelInUse: an unfinished task reads it (for example a deployment), or a model was tuned
             from it.
+        ModelHasAliases: an alias points to it.
     """
     # Tasks are locked before the model, as when tasks end, so that the two can't deadlock.
     for task in queries.unfinished_imports(session, model_id):
@@ -525,6 +535,10 @@ def delete_model(
     if users:
         shown = ", ".join(users[:5])
         raise ModelInUse(users=shown if len(users) <= 5 else f"{shown}, +{len(users) - 5}")
+    # Moving an alias locks the version, so no alias can appear after this check.
+    aliases = queries.aliases_of(session, model.id)
+    if aliases:
+        raise ModelHasAliases(model=f"{model.name}@{model.version}", aliases=", ".join(aliases))
     audit.record(
         session,
         actor,
@@ -539,7 +553,7 @@ def delete_model(
 
 
 def resolve_model(
-    session: Session, context: ProjectContext, meant: UUID | FromTask
+    session: Session, context: ProjectContext, meant: UUID | str | FromTask
 ) -> Model | None:
     """Return the model named in a spec, locked against deletion; None if it does not exist yet.
 
@@ -550,7 +564,7 @@ def resolve_model(
         DependencyFailed: the training task did not succeed.
         ModelMissing: the training task completed, but its model was deleted.
     """
-    if isinstance(meant, UUID):
+    if not isinstance(meant, FromTask):
         return language_model(session, context, meant)
     [need] = dependencies.lock_required_tasks(
         session, context.project_id, [After(task=meant.from_task)]
