@@ -10,7 +10,8 @@ from sqlalchemy.orm import Session
 from aiplatform.server.identity.models import User
 from aiplatform.server.inference.models import Deployment
 from aiplatform.server.projects.models import Project
-from tests.factories import make_key, make_member, make_project, number
+from aiplatform.server.registry.models import Model, ModelAlias
+from tests.factories import make_key, make_member, make_model, make_project, number
 
 Deploy = Callable[..., Deployment]
 SignIn = Callable[..., openai.OpenAI]
@@ -120,3 +121,57 @@ def test_chinese_names_are_listed_and_answered_unchanged(
     with pytest.raises(openai.NotFoundError) as refused:
         asked(client, "没有这个")
     assert "没有这个" in refused.value.message
+
+
+class TestVersions:
+    """Names such as ``faq@production`` instead of the name of a deployment."""
+
+    @pytest.fixture
+    def versions(self, session: Session, project: Project) -> list[Model]:
+        name = f"faq{number()}"
+        return [make_model(session, project, name=name, version=each) for each in ("1", "2")]
+
+    def point(self, session: Session, model: Model) -> str:
+        row = ModelAlias(
+            project_id=model.project_id, model_name=model.name, name="best", model_id=model.id
+        )
+        session.add(row)
+        session.commit()
+        return f"{model.name}@best"
+
+    def test_alias_reaches_the_deployment_of_its_version(
+        self, session: Session, sign_in: SignIn, owner: User, project: Project, deploy: Deploy,
+        versions: list[Model],
+    ) -> None:  # fmt: skip
+        first, second = versions
+        deploy(project, name="second", model=second)
+        reference = self.point(session, second)
+        client = sign_in(owner)
+        assert asked(client, reference) == reference
+        assert asked(client, f"{project.name}/{reference}") == f"{project.name}/{reference}"
+        assert asked(client, f"{second.name}@2") == f"{second.name}@2"
+        for absent in (f"{first.name}@1", f"{first.name}@worst", f"other{reference}"):
+            with pytest.raises(openai.NotFoundError):
+                asked(client, absent)
+
+    def test_deployment_that_is_ready_answers_before_one_that_is_not(
+        self, session: Session, sign_in: SignIn, owner: User, project: Project, deploy: Deploy,
+        versions: list[Model],
+    ) -> None:  # fmt: skip
+        deploy(project, name="down", model=versions[0], status="stopped", endpoint=None)
+        reference = self.point(session, versions[0])
+        with pytest.raises(openai.InternalServerError):
+            asked(sign_in(owner), reference)
+        deploy(project, name="up", model=versions[0])
+        assert asked(sign_in(owner), reference) == reference
+
+    def test_alias_of_a_foreign_project_needs_the_project_name(
+        self, session: Session, sign_in: SignIn, owner: User, foreign: Project, deploy: Deploy
+    ) -> None:
+        model = make_model(session, foreign)
+        deploy(foreign, name="theirs", model=model)
+        reference, client = self.point(session, model), sign_in(owner)
+        with pytest.raises(openai.NotFoundError) as refused:
+            asked(client, reference)
+        assert refused.value.code == "chat.model_of_other_project"
+        assert asked(client, f"{foreign.name}/{reference}") == f"{foreign.name}/{reference}"

@@ -45,7 +45,7 @@ class ChatGuard:
             fault = error
 
         chats: ChatService = request.state.chats
-        rows = await chats.lookups.find_by_name(token, model.deployment, model.uuid)
+        rows = await chats.lookups.find(token, model)
         principal = await _principal(request, rows)
         if fault is not None:
             raise fault

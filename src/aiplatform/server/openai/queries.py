@@ -34,7 +34,7 @@ from aiplatform.server.identity.models import ApiKey, AuthSession, Role, User
 from aiplatform.server.inference.models import Deployment, DeploymentRetirement
 from aiplatform.server.projects.models import Project, ProjectPermission
 from aiplatform.server.projects.rules import DELETED
-from aiplatform.server.registry.models import ModelDetails
+from aiplatform.server.registry.models import Model, ModelAlias, ModelDetails
 
 _MemberRole = aliased(Role, name="chat_member_role")
 _DeploymentProject = aliased(Project, name="chat_project")
@@ -126,6 +126,34 @@ def deployments_by_name() -> Compiled:
     """
     name, uuid = bindparam("name", type_=Text), bindparam("uuid", type_=UUID(as_uuid=True))
     return compiled(_usable_deployments(or_(Deployment.name == name, Deployment.uuid == uuid)))
+
+
+@cache
+def deployments_by_version() -> Compiled:
+    """Return the query for the caller, and for each usable deployment of a version of a model.
+
+    Its parameters are ``token_hash``, ``name`` of the model, and ``label``: a version or an alias.
+    """
+    name, label = bindparam("name", type_=Text), bindparam("label", type_=Text)
+    pointing = (
+        select(1)
+        .where(ModelAlias.model_id == Model.id, ModelAlias.name == label)
+        .correlate(Model)
+        .exists()
+    )
+    served = (
+        select(1)
+        .where(
+            Model.id == Deployment.model_id,
+            Model.name == name,
+            # A model in the bin belongs to another project.
+            or_(Model.project_id.is_(None), Model.project_id == Deployment.project_id),
+            or_(Model.version == label, pointing),
+        )
+        .correlate(Deployment)
+        .exists()
+    )
+    return compiled(_usable_deployments(served))
 
 
 @cache

@@ -35,6 +35,9 @@ class Variant(StrEnum):
 class ModelName:
     """The model name in a request: a deployment's name or uuid, perhaps with ``:base``.
 
+    In place of a deployment it can name a version that is deployed: ``name@version`` or
+    ``name@alias``.
+
     ``project`` is the part before the last slash. A name without a project never means a deployment
     of another user's project.
     """
@@ -49,11 +52,17 @@ class ModelName:
         """The uuid, if the deployment is identified by uuid."""
         return UUID(self.deployment) if _UUID.fullmatch(self.deployment) else None
 
+    @property
+    def version(self) -> tuple[str, str] | None:
+        """The name of a model and its version or alias, if these are given."""
+        name, at, label = self.deployment.partition("@")
+        return (name, label) if at else None
+
 
 def parse_model(text: str) -> ModelName:
     """Parse a model name.
 
-    Names of deployments contain no colon and no slash; names of projects may. Characters that
+    Names of deployments contain no colon, slash or ``@``; names of projects may. Characters that
     PostgreSQL can't store are replaced, because it would reject the query.
     """
     text = clean_text(text)

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, Self
-from uuid import UUID
 
 import orjson
 import structlog
@@ -24,7 +23,7 @@ from aiplatform.server.core.statements import Compiled
 from aiplatform.server.identity.access import RECORD_KEY_USE, hash_token
 from aiplatform.server.openai import queries
 from aiplatform.server.openai.errors import ModelServerTimeout, ModelServerUnavailable
-from aiplatform.server.openai.rules import SILENCE_SECONDS
+from aiplatform.server.openai.rules import SILENCE_SECONDS, ModelName
 from aiplatform.server.openai.service.access_watch import AccessWatch
 from aiplatform.server.openai.service.connections import (
     Connection,
@@ -43,13 +42,18 @@ class Lookups:
     def __init__(self, database: AsyncDatabase) -> None:
         self._database = database
 
-    async def find_by_name(self, token: str, name: str, uuid: UUID | None) -> Rows:
-        """Return the rows of :func:`queries.deployments_by_name`.
+    async def find(self, token: str, model: ModelName) -> Rows:
+        """Return the caller, and the usable deployments that the name of a model can mean.
 
         Raises:
             psycopg.Error: when the database does not respond.
         """
-        return await self._rows(queries.deployments_by_name(), token, name=name, uuid=uuid)
+        if model.version is not None:
+            name, label = model.version
+            query = queries.deployments_by_version()
+            return await self._rows(query, token, name=name, label=label)
+        query = queries.deployments_by_name()
+        return await self._rows(query, token, name=model.deployment, uuid=model.uuid)
 
     async def list_ready(self, token: str) -> Rows:
         """Return the rows of :func:`queries.ready_deployments`.

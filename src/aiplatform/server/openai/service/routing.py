@@ -110,12 +110,13 @@ def read_body(raw: bytes) -> tuple[dict[str, Any], ModelName]:
 
 
 def choose_target(rows: Sequence[Any], model: ModelName) -> Target:
-    """Return the target of a model name among ``rows`` of ``queries.deployments_by_name``.
+    """Return the target of a model name among the ``rows`` that ``queries`` found for it.
 
     A name without a project means a deployment of the API key's project or of the caller's own
     projects, never one of another project. The choice never depends on which deployments are ready
     or exist: a request must not reach another project's model because the caller's own is
-    restarting or was deleted.
+    restarting or was deleted. If several deployments of a project serve the version that was named,
+    one that is ready answers, of these the oldest.
 
     Raises:
         ModelNotFound: when no deployment has this name, or it has no base model and ``:base`` was
@@ -140,6 +141,10 @@ def choose_target(rows: Sequence[Any], model: ModelName) -> Target:
             raise ModelOfOtherProject(model=model.text, names=names, param="model")
     if not found:
         raise ModelNotFound(model=model.text, param="model")
+    if model.version is not None and len({row.project_uuid for row in found}) == 1:
+        # The rows are ordered by age.
+        ready = [row for row in found if row.deployment_status == DeploymentStatus.READY]
+        found = (ready or found)[:1]
     if len(found) > 1:
         uuids = [str(row.deployment_uuid) for row in found]
         raise AmbiguousModel(model=model.deployment, uuids=", ".join(uuids), param="model")
