@@ -21,6 +21,10 @@ app = group("Deployments: models that are served and answer requests.")
 DeploymentArgument = Annotated[
     str, typer.Argument(metavar="DEPLOYMENT", help="Deployment: name or uuid.")
 ]
+Follow = Annotated[
+    bool,
+    typer.Option("--follow", help="Update the deployment whenever the alias in MODEL moves."),
+]
 # The space keeps click from taking the slash for the start of an option name.
 Wait = Annotated[
     bool, typer.Option("--wait/--detach", " /--no-wait", help="Wait until it is done.")
@@ -48,6 +52,7 @@ def create(
     precision: Annotated[
         str | None, typer.Option(help="Number format of the computation: auto, fp32 or bf16.")
     ] = None,
+    follow: Follow = False,
     assignments: Set = None,
     after: After = None,
     wait: Annotated[
@@ -66,6 +71,8 @@ def create(
 
     With task:TASK, waits for that training run and serves the model that it produces. With --after,
     waits until these tasks have succeeded. If one of them fails, the deployment is stopped.
+
+    With --follow, MODEL is NAME@ALIAS, and the deployment serves what the alias points to.
     """
     from aiplatform.client import Task
 
@@ -82,8 +89,9 @@ def create(
     own_name = found.config.get("output_name") if isinstance(found, Task) else None
     deployment = client.deployments.create(
         name or own_name or found.name,
-        found,
+        model if follow else found,
         after=after or (),
+        follow=follow,
         **options,
     )
     waits = bool(after) or isinstance(found, Task)
@@ -141,6 +149,7 @@ def ls(project: Project = None, limit: Limit = 50, json: Json = False) -> None:
         {
             "NAME": lambda d: d.name,
             "MODEL": lambda d: d.model_name,
+            "FOLLOWS": lambda d: d.follows,
             "STATUS": lambda d: d.status,
             "RESTARTS": lambda d: d.restarts or "",
             "ERROR": lambda d: d.error,
@@ -196,6 +205,7 @@ def update(
             help="NAME (the newest version), NAME@VERSION, NAME@ALIAS or uuid of a model.",
         ),
     ],
+    follow: Follow = False,
     wait: Wait = True,
     project: Project = None,
     json: Json = False,
@@ -204,8 +214,11 @@ def update(
 
     The new server starts alongside the current one and takes over when it is ready. If it fails to
     start, the current one continues. To go back, update to the previous model.
+
+    With --follow, MODEL is NAME@ALIAS, and each move of the alias updates the deployment again.
+    Without it, the deployment follows no alias any more.
     """
-    found = connect(project).deployments.update(deployment, model)
+    found = connect(project).deployments.update(deployment, model, follow=follow)
     if wait:
         found = found.wait_updated(on_event=None if json else waiting_printer(found.name))
     if json:

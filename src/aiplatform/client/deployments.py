@@ -65,9 +65,9 @@ class Deployment(Resource, DeploymentOut):
         """Stop the deployment and start it again."""
         return Deployments(self._client).restart(self)
 
-    def update(self, model: ModelLike) -> "Deployment":
+    def update(self, model: ModelLike, *, follow: bool = False) -> "Deployment":
         """Serve another model without downtime; see :meth:`Deployments.update`."""
-        return Deployments(self._client).update(self, model)
+        return Deployments(self._client).update(self, model, follow=follow)
 
     def wait_updated(
         self,
@@ -130,13 +130,15 @@ class Deployments(Group):
         max_batch_size: int | None = None,
         precision: str | None = None,
         resources: Resources | None = None,
+        follow: bool = False,
     ) -> Deployment:
         """Create a deployment that serves a model; requests select it by ``name``.
 
         ``model`` may be a training task, whose model is then served as soon as it exists. The
         deployment starts after the tasks of ``after`` have succeeded and those of ``after_any``
         have ended. If a task of ``after`` fails, the deployment is stopped, with the reason. For
-        defaults, see :class:`~aiplatform.protocol.specs.InferenceSpec`.
+        defaults, see :class:`~aiplatform.protocol.specs.InferenceSpec`. With ``follow``, ``model``
+        is ``name@alias``, and the deployment is updated whenever that alias moves.
         """
         options = {
             "engine": engine,
@@ -148,9 +150,11 @@ class Deployments(Group):
             "name": name,
             "model": FromTask(from_task=model.uuid)
             if isinstance(model, Task)
-            else Models(self._client).resolve(model, project),
+            else self._meant(model, project, follow=follow),
             **Tasks(self._client).needs(after, after_any, project),
         }
+        if follow:
+            body["follow"] = True
         given = {key: value for key, value in options.items() if value is not None}
         if given:
             body["options"] = given
@@ -186,6 +190,7 @@ class Deployments(Group):
         deployment: DeploymentLike,
         model: ModelLike,
         *,
+        follow: bool = False,
         project: ProjectLike | None = None,
     ) -> Deployment:
         """Serve another model under the same name, without downtime.
@@ -193,7 +198,8 @@ class Deployments(Group):
         A server with the new model starts alongside the current one, and takes over when it is
         ready. The current server completes its current answers. If the new server fails to start,
         the current server continues, and ``update_error`` contains the reason. To go back, update
-        to the former model.
+        to the former model. With ``follow``, ``model`` is ``name@alias``, and the deployment is
+        updated whenever that alias moves; without it, it follows no alias any more.
 
         Returns:
             The deployment, whose ``updating`` describes the update; see :meth:`wait_updated`.
@@ -202,7 +208,9 @@ class Deployments(Group):
             Conflict: while another update is in progress, or while the deployment stops.
         """
         path = self.path(deployment, project)
-        body = {"model": Models(self._client).resolve(model, project)}
+        body: dict[str, Any] = {"model": self._meant(model, project, follow=follow)}
+        if follow:
+            body["follow"] = True
         return self._make(Deployment, self._http.post(f"{path}/update", body))
 
     def wait_updated(
@@ -423,6 +431,10 @@ class Deployments(Group):
             if deployment.name == name:
                 return deployment
         return None
+
+    def _meant(self, model: ModelLike, project: ProjectLike | None, *, follow: bool) -> UUID | str:
+        """Return the uuid of a model, or its alias if the deployment is to follow it."""
+        return str(model) if follow else Models(self._client).resolve(model, project)
 
     def _act(
         self, deployment: DeploymentLike, action: str, project: ProjectLike | None

@@ -16,7 +16,7 @@ from aiplatform.server.experiments import queries as experiments_queries
 from aiplatform.server.identity import queries as identity_queries
 from aiplatform.server.identity import service as identity_service
 from aiplatform.server.inference import jobs as inference_jobs
-from aiplatform.server.inference.service import refuse_shared_names
+from aiplatform.server.inference.service import follow_alias, refuse_shared_names
 from aiplatform.server.notifications import service as notifications_service
 from aiplatform.server.projects import queries as projects_queries
 from aiplatform.server.projects import service as projects_service
@@ -50,6 +50,7 @@ def compose() -> None:
     quality.on_base_model_use(registry_service.use_model)
     projects_service.on_delete(cancel_project_tasks)
     projects_service.on_transfer(refuse_shared_names)
+    registry_service.on_alias_move(follow_alias)
     identity_service.on_user_delete(projects_service.transfer_projects_of)
     # Schedules and sweeps come first, because they would submit the cancelled tasks again.
     for stop in (switch_off_schedules, stop_author_sweeps, stop_author_tasks):

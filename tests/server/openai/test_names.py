@@ -175,3 +175,13 @@ class TestVersions:
             asked(client, reference)
         assert refused.value.code == "chat.model_of_other_project"
         assert asked(client, f"{foreign.name}/{reference}") == f"{foreign.name}/{reference}"
+
+    def test_deployment_that_follows_the_alias_answers_until_it_is_updated(
+        self, session: Session, sign_in: SignIn, owner: User, project: Project, deploy: Deploy,
+        versions: list[Model],
+    ) -> None:  # fmt: skip
+        first, second = versions
+        reference = self.point(session, second)
+        deploy(project, name="down", model=second, status="stopped", endpoint=None)
+        deploy(project, name="up", model=first, follows=reference)
+        assert asked(sign_in(owner), reference) == reference

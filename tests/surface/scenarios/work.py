@@ -102,6 +102,12 @@ def model_aliases(live: LivePlatform) -> None:
     assert [(move.from_version, move.to_version) for move in moves] == [
         ("2", "1"), ("1", "2"), (None, "1"),
     ]  # fmt: skip
+    deployed = live.client.deployments.create(name, alias.reference, follow=True).wait_ready(300)
+    assert (deployed.follows, deployed.model) == (alias.reference, first.uuid)
+    models.set_alias(second, "production", reason="Better.")
+    assert deployed.wait_updated(300).model == second.uuid
+    live.client.deployments.delete(deployed)
+    models.undo_alias(name, "production")
     models.delete_alias(name, "production", reason="Unused.")
     assert models.aliases(name).all() == []
     made = live.cli_json("models", "alias", "undo", alias.reference, "--reason", "Used after all.")

@@ -196,6 +196,7 @@ class DeploymentOut(Shape):
                     "name": "faq",
                     "model": EXAMPLE_DEPLOYMENT,
                     "model_name": "tuned@1",
+                    "follows": "tuned@production",
                     "status": "ready",
                     "task": EXAMPLE_DEPLOYMENT,
                     "restarts": 0,
@@ -218,6 +219,7 @@ class DeploymentOut(Shape):
     name: str
     model: UUID | None = Field(description="null when it was deleted since, or is yet to be made")
     model_name: str | None
+    follows: str | None = Field(description="the alias whose moves update it, as `name@alias`")
     status: DeploymentStatus
     task: UUID | None = Field(description="the task of the current or last run")
     restarts: int

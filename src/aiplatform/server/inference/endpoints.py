@@ -40,6 +40,7 @@ def _render(context: ProjectContext, row: Any) -> DeploymentOut:
         name=deployment.name,
         model=row.model_uuid,
         model_name=model_name,
+        follows=deployment.follows,
         status=DeploymentStatus(deployment.status),
         task=row.task_uuid,
         restarts=deployment.restarts,
@@ -103,9 +104,10 @@ def create_deployment(
 
     With `after`, or with the model of an unfinished training task, it is `starting` until those
     tasks have completed. If one of them fails, it becomes `stopped`, with the reason in `error`.
+    With `follow`, it is updated as by `update` whenever the alias in `model` moves.
     """
     deployment = service.create_deployment(
-        session, context, body.name, body.spec(), after=body.after
+        session, context, body.name, body.spec(), after=body.after, follows=body.followed
     )
     return _show(session, context, deployment)
 
@@ -197,7 +199,8 @@ def update_deployment(
     Until then, `updating` describes it. The current server then completes the answers that it has
     begun, for ten minutes at most, and ends. If the new server fails to start, the current one
     continues, and `update_error` contains the reason. To go back to the former model, update again.
-    A deployment that is down is started with the new model.
+    A deployment that is down is started with the new model. Without `follow`, a deployment that
+    followed an alias stops following it.
     """
-    updated = service.update(session, context, deployment, body.model)
+    updated = service.update(session, context, deployment, body.model, follows=body.followed)
     return _show(session, context, updated)

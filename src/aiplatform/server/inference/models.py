@@ -13,6 +13,8 @@ from aiplatform.server.core.database import Base, Updated
 class Deployment(Updated, Base):
     """A model that is served under a name. Each run of its server is a task of type inference.
 
+    ``follows`` is the alias, as ``name@alias``, whose moves update the deployment.
+
     ``endpoint`` and ``endpoint_token`` are set while the server is ready: its address, and the
     token of this run.
 
@@ -28,6 +30,7 @@ class Deployment(Updated, Base):
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
     name: Mapped[str] = mapped_column(String(100))
     model_id: Mapped[int | None] = mapped_column(ForeignKey("models.id"))
+    follows: Mapped[str | None] = mapped_column(String(160))
     spec: Mapped[dict[str, Any]]
     status: Mapped[str] = mapped_column(String(20))
     task_id: Mapped[int | None] = mapped_column(ForeignKey("tasks.id"))

@@ -1,5 +1,6 @@
 """SELECT statements for deployments."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -15,7 +16,7 @@ from aiplatform.server.inference.rules import DRAIN_TIME
 from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.projects.models import Project
 from aiplatform.server.queue.models import Task, TaskInput
-from aiplatform.server.registry.models import Model
+from aiplatform.server.registry.models import Model, ModelAlias
 
 _NextTask = aliased(Task, name="next_task")
 _NextModel = aliased(Model, name="next_model")
@@ -95,23 +96,58 @@ def display_row(session: Session, context: ProjectContext, deployment: Deploymen
     return session.execute(list_deployments(context).where(Deployment.id == deployment.id)).one()
 
 
-def get_deployment(
-    session: Session, context: ProjectContext, uuid: UUID, *, lock: bool = False
-) -> Deployment:
-    """Return a deployment of the project; with ``lock``, locked and read again.
+def get_deployment(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
+    """Return a deployment of the project.
 
     Raises:
         NotFound: when the project has no such deployment.
     """
-    statement = select(Deployment).where(
-        Deployment.uuid == uuid, Deployment.project_id == context.project_id
+    found = session.scalar(
+        select(Deployment).where(
+            Deployment.uuid == uuid, Deployment.project_id == context.project_id
+        )
     )
-    if lock:
-        statement = statement.with_for_update().execution_options(populate_existing=True)
-    found = session.scalar(statement)
     if found is None:
         raise NotFound(resource="deployment")
     return found
+
+
+def read_deployment(session: Session, deployment_id: int, *, lock: bool = False) -> Deployment:
+    """Return the current state of a deployment that was found before; with ``lock``, locked.
+
+    Raises:
+        NotFound: when it was deleted.
+    """
+    statement = select(Deployment).where(Deployment.id == deployment_id)
+    if lock:
+        statement = statement.with_for_update()
+    found = session.scalar(statement.execution_options(populate_existing=True))
+    if found is None:
+        raise NotFound(resource="deployment")
+    return found
+
+
+def followers(session: Session, project_id: int | None, reference: str) -> Sequence[Deployment]:
+    """Return the deployments that follow an alias, in the order in which they are locked.
+
+    Args:
+        session: the caller's session.
+        project_id: the project of the alias. None is a shared one, which deployments follow in all
+            projects that have no alias of the same name.
+        reference: ``name@alias``.
+    """
+    statement = select(Deployment).where(Deployment.follows == reference)
+    if project_id is not None:
+        statement = statement.where(Deployment.project_id == project_id)
+    else:
+        name, _, alias = reference.partition("@")
+        own = select(ModelAlias.id).where(
+            ModelAlias.project_id == Deployment.project_id,
+            ModelAlias.model_name == name,
+            ModelAlias.name == alias,
+        )
+        statement = statement.where(~own.exists())
+    return session.scalars(statement.order_by(Deployment.id)).all()
 
 
 def lock_served_by(session: Session, task_id: int) -> Deployment | None:

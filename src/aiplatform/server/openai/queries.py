@@ -132,7 +132,9 @@ def deployments_by_name() -> Compiled:
 def deployments_by_version() -> Compiled:
     """Return the query for the caller, and for each usable deployment of a version of a model.
 
-    Its parameters are ``token_hash``, ``name`` of the model, and ``label``: a version or an alias.
+    Deployments that follow the alias are included. While they are updated to another version they
+    still serve the former one, and come after those that serve the version already. The parameters
+    are ``token_hash``, ``name`` of the model, and ``label``: a version or an alias.
     """
     name, label = bindparam("name", type_=Text), bindparam("label", type_=Text)
     pointing = (
@@ -153,7 +155,9 @@ def deployments_by_version() -> Compiled:
         .correlate(Deployment)
         .exists()
     )
-    return compiled(_usable_deployments(served))
+    follows = Deployment.follows == name + literal("@") + label
+    found = _usable_deployments(or_(served, follows))
+    return compiled(found.order_by(None).order_by(served.desc(), Deployment.id))
 
 
 @cache

@@ -91,6 +91,12 @@ class VersionIsAlias(Conflict):
     code = "model.version_is_alias"
 
 
+class NotAnAlias(Conflict):
+    """A deployment can only follow an alias, and the reference names none."""
+
+    code = "model.not_an_alias"
+
+
 class NothingToUndo(Conflict):
     """No earlier version is recorded for the alias."""
 

@@ -1,8 +1,9 @@
 """Use cases for deployments.
 
-``deployments`` handles users' requests, ``task_events`` handles the task queue's reports about
-model servers, and ``transitions`` contains what both use. Locks are always taken in the same order,
-task before deployment, because the queue calls this domain with the task locked.
+``deployments`` handles users' requests, ``following`` the moves of aliases, and ``task_events`` the
+task queue's reports about model servers. ``transitions`` and ``locks`` contain what they share.
+Locks are always taken in the same order, task before deployment, because the queue calls this
+domain with the task locked.
 """
 
 from aiplatform.server.inference.service.deployments import (
@@ -14,6 +15,7 @@ from aiplatform.server.inference.service.deployments import (
     stop,
     update,
 )
+from aiplatform.server.inference.service.following import follow_alias
 from aiplatform.server.inference.service.task_events import (
     drain_seconds,
     model_made,
@@ -28,6 +30,7 @@ __all__ = [
     "create_deployment",
     "delete_deployment",
     "drain_seconds",
+    "follow_alias",
     "model_made",
     "refuse_shared_names",
     "restart",

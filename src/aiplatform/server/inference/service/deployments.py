@@ -23,6 +23,7 @@ from aiplatform.server.inference.errors import (
 )
 from aiplatform.server.inference.models import Deployment
 from aiplatform.server.inference.rules import INACTIVE
+from aiplatform.server.inference.service.locks import lock_deployment
 from aiplatform.server.inference.service.transitions import (
     change_status,
     forget_update,
@@ -37,7 +38,6 @@ from aiplatform.server.queue.models import Task
 from aiplatform.server.queue.service import dependencies, request_cancel, require_readable
 from aiplatform.server.queue.service.dependencies import Dependency
 from aiplatform.server.queue.service.insertion import require_fitting_queue
-from aiplatform.server.queue.service.queue import lock
 from aiplatform.server.registry import service as registry
 from aiplatform.server.registry.models import Model
 
@@ -51,12 +51,15 @@ def create_deployment(
     spec: InferenceSpec,
     *,
     after: Sequence[After] = (),
+    follows: str | None = None,
 ) -> Deployment:
     """Create a deployment and queue its server.
 
-    The server starts after the tasks in ``after`` and after the task that produces the model.
+    The server starts after the tasks in ``after`` and after the task that produces the model. If
+    the alias that it ``follows`` moves, :func:`.following.follow_alias` updates it.
 
     Raises:
+        NotAnAlias: when ``follows`` is not an alias.
         PermissionDenied: when the caller may not read models.
         NotFound: for a model or task that the project may not use.
         ModelNotReady: while the model's files are being imported.
@@ -71,6 +74,8 @@ def create_deployment(
     needs = dependencies.lock_required_tasks(
         session, context.project_id, dependencies.required_tasks(spec, after)
     )
+    if follows is not None:
+        registry.lock_alias(session, context, follows)
     model = registry.resolve_model(session, context, spec.model)
     if model is not None:
         spec = spec.model_copy(update={"model": model.uuid})
@@ -78,6 +83,7 @@ def create_deployment(
         project_id=context.project_id,
         name=name,
         model_id=None if model is None else model.id,
+        follows=follows,
         spec=spec.model_dump(mode="json"),
         status=S.STARTING.value,
         restarts=0,
@@ -97,6 +103,7 @@ def create_deployment(
         context.project_uuid,
         model=None if model is None else model.uuid,
         model_name=None if model is None else f"{model.name}@{model.version}",
+        follows=follows,
         after=[need.task.uuid for need in needs],
     )
     start_run(session, deployment, context.actor, context.project_uuid, needs=needs)
@@ -147,12 +154,19 @@ def restart(session: Session, context: ProjectContext, uuid: UUID) -> Deployment
     return deployment
 
 
-def update(session: Session, context: ProjectContext, uuid: UUID, meant: UUID | str) -> Deployment:
+def update(
+    session: Session,
+    context: ProjectContext,
+    uuid: UUID,
+    meant: UUID | str,
+    *,
+    follows: str | None = None,
+) -> Deployment:
     """Serve another model under the same name, without a gap.
 
     A server with the new model starts beside the current one and takes over when it is ready. If it
     fails to start, the current one continues. A deployment that is down is started with the new
-    model.
+    model. From now on the deployment follows the alias ``follows``, or none.
 
     Raises:
         PermissionDenied: when the caller may not read models.
@@ -161,8 +175,11 @@ def update(session: Session, context: ProjectContext, uuid: UUID, meant: UUID | 
         DeploymentUpdating: while another update is under way.
         WrongDeploymentState: while the deployment is stopping.
         NoWorkerCanRun: when its queue has become the script queue.
+        NotAnAlias: when ``follows`` is not an alias.
     """
     require_readable(context, InferenceSpec(model=meant))
+    if follows is not None:
+        registry.lock_alias(session, context, follows)
     model = registry.resolve_model(session, context, meant)
     assert model is not None, "only the model of a training task can be missing"
     deployment, _, following = _lock(session, context, uuid)
@@ -172,6 +189,7 @@ def update(session: Session, context: ProjectContext, uuid: UUID, meant: UUID | 
         raise WrongDeploymentState(state=deployment.status, action="updated", action_zh="更新")
     former = None if deployment.model_id is None else session.get(Model, deployment.model_id)
     deployment.update_error = None
+    deployment.follows = follows
     record(
         session,
         context.actor,
@@ -181,12 +199,16 @@ def update(session: Session, context: ProjectContext, uuid: UUID, meant: UUID | 
         model=model.uuid,
         model_name=f"{model.name}@{model.version}",
         former_model=None if former is None else former.uuid,
+        follows=follows,
     )
     if deployment.status in INACTIVE:
         set_model(deployment, model)
         change_status(session, deployment, S.STARTING)
         deployment.restarts, deployment.error = 0, None
         start_run(session, deployment, context.actor, context.project_uuid)
+        return deployment
+    if follows is not None and former is model:
+        session.flush()  # It serves the version already, so only its alias changes.
         return deployment
     spec = InferenceSpec.model_validate({**deployment.spec, "model": str(model.uuid)})
     task = queue_server(session, deployment, spec, model, context.actor, context.project_uuid)
@@ -300,24 +322,8 @@ def _start_server(
 def _lock(
     session: Session, context: ProjectContext, uuid: UUID
 ) -> tuple[Deployment, Task | None, Task | None]:
-    """Lock and return the deployment, the task of its server, and the task of its update.
-
-    The task of the update is locked first, as in :func:`task_events.take_over`: when the new server
-    is ready, its task is already locked, and then the old server's task is locked.
-    """
-    while True:
-        with session.begin_nested() as attempt:
-            seen = queries.get_deployment(session, context, uuid)
-            expected = (seen.task_id, seen.next_task_id)
-            following, task = (
-                None if task_id is None else lock(session, task_id)
-                for task_id in (expected[1], expected[0])
-            )
-            deployment = queries.get_deployment(session, context, uuid, lock=True)
-            if (deployment.task_id, deployment.next_task_id) == expected:
-                return deployment, task, following
-            # It got another run in the meantime, whose task must be locked before the deployment.
-            attempt.rollback()
+    """Lock and return a deployment of the project, its server's task, and that of its update."""
+    return lock_deployment(session, queries.get_deployment(session, context, uuid).id)
 
 
 def _cancel(session: Session, context: ProjectContext, task: Task | None) -> None:

@@ -116,7 +116,8 @@ def choose_target(rows: Sequence[Any], model: ModelName) -> Target:
     projects, never one of another project. The choice never depends on which deployments are ready
     or exist: a request must not reach another project's model because the caller's own is
     restarting or was deleted. If several deployments of a project serve the version that was named,
-    one that is ready answers, of these the oldest.
+    one that is ready answers, of these the oldest. A deployment that follows the alias answers also
+    while it is updated to the version.
 
     Raises:
         ModelNotFound: when no deployment has this name, or it has no base model and ``:base`` was
@@ -142,7 +143,7 @@ def choose_target(rows: Sequence[Any], model: ModelName) -> Target:
     if not found:
         raise ModelNotFound(model=model.text, param="model")
     if model.version is not None and len({row.project_uuid for row in found}) == 1:
-        # The rows are ordered by age.
+        # The rows are in the order in which they are preferred.
         ready = [row for row in found if row.deployment_status == DeploymentStatus.READY]
         found = (ready or found)[:1]
     if len(found) > 1:

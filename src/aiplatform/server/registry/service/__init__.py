@@ -5,7 +5,14 @@ registers tuned models, decides which models a task may use, resolves references
 training task has yet to produce, and deletes models.
 """
 
-from aiplatform.server.registry.service.aliases import delete_alias, set_alias, undo
+from aiplatform.server.registry.service.aliases import (
+    AliasMove,
+    delete_alias,
+    lock_alias,
+    on_alias_move,
+    set_alias,
+    undo,
+)
 from aiplatform.server.registry.service.imports import (
     add_file,
     check_path,
@@ -21,6 +28,7 @@ from aiplatform.server.registry.service.registration import (
     pin_produced_model,
     register_again,
     register_tuned,
+    require_text,
     resolve_model,
     tunable_model,
     usable_model,
@@ -29,17 +37,21 @@ from aiplatform.server.registry.service.registration import (
 
 __all__ = [
     "BASE_MODEL",
+    "AliasMove",
     "add_file",
     "check_path",
     "create_model",
     "delete_alias",
     "delete_model",
     "input_ref",
+    "lock_alias",
     "model_inputs",
+    "on_alias_move",
     "open_for_files",
     "pin_produced_model",
     "register_again",
     "register_tuned",
+    "require_text",
     "resolve_model",
     "set_alias",
     "start_import",

@@ -4,6 +4,7 @@ All changes of the aliases of a model name are serialised by the lock of that na
 registration of versions takes too. A model is locked after the name, in the same order as there.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -13,7 +14,9 @@ from aiplatform.protocol.audit import AuditAction
 from aiplatform.protocol.encoding import clean_text
 from aiplatform.protocol.enums import ModelStatus
 from aiplatform.server.core import audit
+from aiplatform.server.core.audit import Actor
 from aiplatform.server.core.errors import NotFound
+from aiplatform.server.projects.access import ProjectContext
 from aiplatform.server.registry import queries
 from aiplatform.server.registry.access import ModelContext
 from aiplatform.server.registry.errors import (
@@ -21,12 +24,51 @@ from aiplatform.server.registry.errors import (
     AliasMoved,
     FormerVersionGone,
     ModelNotReady,
+    NotAnAlias,
     NothingToUndo,
     TooManyAliases,
 )
 from aiplatform.server.registry.models import Model, ModelAlias, ModelAliasMove
 from aiplatform.server.registry.rules import MAX_ALIASES
 from aiplatform.server.registry.service.registration import lock_name
+
+
+@dataclass(frozen=True, slots=True)
+class AliasMove:
+    """A move of an alias, as told to other domains. Without ``project_id``, it is a shared one."""
+
+    project_id: int | None
+    reference: str
+    target: Model
+
+
+AliasMoveHandler = Callable[[Session, Actor, AliasMove], None]
+_on_move: list[AliasMoveHandler] = []
+
+
+def on_alias_move(handler: AliasMoveHandler) -> None:
+    """Call ``handler`` in the transaction of each move of an alias to a version."""
+    if handler not in _on_move:
+        _on_move.append(handler)
+
+
+def lock_alias(session: Session, context: ProjectContext, reference: str) -> None:
+    """Keep an alias of the project where it is until the transaction ends.
+
+    Args:
+        session: the caller's session.
+        context: the right to use the project's models.
+        reference: ``name@alias``.
+
+    Raises:
+        NotAnAlias: there is no such alias, neither of the project nor a shared one.
+    """
+    name, _, alias = reference.partition("@")
+    places = (context.project_id, None)
+    for project_id in places:
+        lock_name(session, project_id, name)
+    if not any(queries.find_alias(session, place, name, alias) for place in places):
+        raise NotAnAlias(reference=reference)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,6 +269,10 @@ def _move(
         )
     )
     session.flush()
+    if target is not None:
+        move = AliasMove(place.project_id, f"{place.model_name}@{place.alias}", target)
+        for handler in _on_move:
+            handler(session, context.actor, move)
     shown = target or current
     assert shown is not None, "a move has at least one end"
     audit.record(

@@ -442,8 +442,17 @@ def language_model(session: Session, context: ProjectContext, meant: UUID | str)
         ModelWritesNoText: it is an encoder, or its head gives scores.
     """
     model = usable_model(session, context, meant)
-    _require_text(f"{model.name}@{model.version}", _kind_of(session, model))
+    require_text(session, model)
     return model
+
+
+def require_text(session: Session, model: Model) -> None:
+    """Refuse a model that writes no text.
+
+    Raises:
+        ModelWritesNoText: it is an encoder, or its head gives scores.
+    """
+    _require_text(f"{model.name}@{model.version}", _kind_of(session, model))
 
 
 def tunable_model(
