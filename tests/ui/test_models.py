@@ -114,7 +114,7 @@ class TestRegistry:
             assert page.evaluate("window.harmed") is None
             assert window.violations() == []
 
-    @pytest.mark.parametrize("tab", ["metrics", "lineage", "files", "versions"])
+    @pytest.mark.parametrize("tab", ["metrics", "lineage", "files", "versions", "aliases"])
     def test_tabs_are_sound(
         self, open_window: Window, admin_state: Any, served: Served, tab: str
     ) -> None:
@@ -128,6 +128,51 @@ class TestRegistry:
             if tab == "files":
                 page.get_by_role("link", name="weights/config.json").wait_for()
             assert window.violations() == []
+
+    def test_alias_is_set_moved_undone_and_deleted(
+        self, open_window: Window, admin_state: Any, served: Served
+    ) -> None:
+        models = served.client.models
+        with open_window(state=admin_state, for_axe=True) as window:
+            page = window.page
+            page.goto(served.path(f"models/{served.model.uuid}?tab=aliases"))
+            page.get_by_role("button", name="Set an alias").click()
+            dialog = page.get_by_role("dialog")
+            dialog.get_by_label("Alias", exact=True).fill("production")
+            assert dialog.get_by_role("button", name="Set the alias").is_disabled()
+            dialog.get_by_label("Reason").fill("The first one.")
+            dialog.get_by_role("button", name="Set the alias").click()
+            dialog.wait_for(state="hidden")
+            page.get_by_role("row", name="@production").get_by_text("this version").wait_for()
+            assert models.resolve("tiny@production") == served.model.uuid
+            page.goto(served.path(f"models/{served.other.uuid}?tab=aliases"))
+            page.get_by_role("button", name="Move production to this version").click()
+            # Somebody else moves it while the dialog is open.
+            models.set_alias(served.other, "production", reason="Faster than you.")
+            models.set_alias(served.model, "production", reason="And back.")
+            models.set_alias(served.other, "production", reason="And here again.")
+            dialog.get_by_label("Reason").fill("Mine.")
+            dialog.get_by_role("button", name="Move the alias").click()
+            dialog.get_by_text("it points to version 2").wait_for()
+            window.faults.clear()  # the browser reports the refused request
+            dialog.get_by_role("button", name="Cancel").click()
+            page.get_by_role("button", name="History of production").click()
+            page.get_by_role("row", name="And here again.").first.wait_for()
+            window.settle()
+            assert window.violations() == []
+            page.get_by_role("button", name="Undo the last move of production").click()
+            dialog.get_by_label("Reason").fill("Too slow.")
+            dialog.get_by_role("button", name="Undo the move").click()
+            dialog.wait_for(state="hidden")
+            page.get_by_role("row", name="Too slow.").first.wait_for()
+            assert models.resolve("tiny@production") == served.model.uuid
+            page.goto(served.path("models?all=true"))
+            page.get_by_role("row", name="tiny@1").get_by_text("@production").wait_for()
+            page.goto(served.path(f"models/{served.model.uuid}?tab=aliases"))
+            page.get_by_role("button", name="Delete the alias production").click()
+            dialog.get_by_role("button", name="Delete the alias").click()
+            page.get_by_text("No alias points to a version of this model yet.").wait_for()
+            assert models.aliases(served.model).all() == []
 
     def test_folder_is_uploaded_and_imported(
         self, open_window: Window, admin_state: Any, served: Served, weights: Path
@@ -209,6 +254,27 @@ class TestDeployments:
             page.wait_for_url("**/deployments")
             page.get_by_role("link", name="faq").wait_for()
             assert page.get_by_role("link", name="second").count() == 0
+
+    def test_deployment_follows_an_alias_that_is_chosen_on_its_page(
+        self, open_window: Window, admin_state: Any, served: Served
+    ) -> None:
+        models = served.client.models
+        models.set_alias(served.model, "followed", reason="The first one.")
+        deployment = served.client.deployments.create("follower", served.model).wait_ready(120)
+        with open_window(state=admin_state) as window:
+            page = window.page
+            page.goto(served.path(f"deployments/{deployment.uuid}"))
+            page.get_by_role("button", name="More").click()
+            page.get_by_role("menuitem", name="Update").click()
+            dialog = page.get_by_role("dialog")
+            dialog.get_by_role("combobox", name="Model").click()
+            page.get_by_role("option", name="tiny@followed").click()
+            dialog.get_by_role("button", name="Update").click()
+            page.get_by_text("Follows the alias").wait_for()
+            models.set_alias(served.other, "followed", reason="Better.")
+            page.get_by_role("main").get_by_role("link", name="tiny@2").wait_for(timeout=120_000)
+        deployment.delete()
+        models.delete_alias(served.model, "followed")
 
     @pytest.mark.parametrize("theme", ["light", "dark"])
     def test_page_shows_code_that_calls_it(

@@ -86,10 +86,10 @@ export function useDeploymentAction() {
 export function useUpdateDeployment(deployment: string) {
   const queries = useQueryClient();
   return useMutation({
-    mutationFn: (model: string) =>
+    mutationFn: ({ model, follow }: { model: string; follow: boolean }) =>
       api.POST("/api/v1/deployments/{deployment}/update", {
         params: { path: { deployment } },
-        body: { model },
+        body: { model, follow },
       }),
     onSettled: () => refreshDeployments(queries),
   });

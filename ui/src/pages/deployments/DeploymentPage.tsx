@@ -84,6 +84,9 @@ export function DeploymentPage({ uuid, search, onSearch }: Props) {
             value:
               model && modelName ? <ModelLink uuid={model} name={modelName} /> : (modelName ?? "–"),
           },
+          ...(deployment.follows
+            ? [{ label: t`Follows the alias`, value: deployment.follows }]
+            : []),
           { label: t`Engine`, value: deployment.options.engine },
           { label: t`Restarts`, value: <Num value={deployment.restarts} /> },
           { label: t`Author`, value: <UserName user={deployment.author} /> },

@@ -50,11 +50,15 @@ export function NewDeploymentPage({ search, onSearch }: Props) {
   const name = draft.named ? draft.name : (chosen?.name ?? "");
   const named = chosen ? `${chosen.name}@${chosen.version}` : training ? training.value : "MODEL";
   const filled: DeploymentDraft = { ...draft, name };
+  const followed =
+    chosen && draft.alias && chosen.aliases.includes(draft.alias)
+      ? `${chosen.name}@${draft.alias}`
+      : null;
   const change = (part: Partial<DeploymentDraft>) => setDraft({ ...filled, ...part });
   const submit = (event: FormEvent) => {
     event.preventDefault();
     setTouched(true);
-    const body = search.model ? deploymentBody(search.model, filled) : null;
+    const body = search.model ? deploymentBody(search.model, filled, followed) : null;
     if (!body) return;
     create.mutate(body, {
       onSuccess: (made) => {
@@ -106,6 +110,17 @@ export function NewDeploymentPage({ search, onSearch }: Props) {
             error={touched && !search.model && t`Choose a model.`}
             nothingFoundMessage={t`No model is ready.`}
           />
+          {chosen && chosen.aliases.length > 0 && (
+            <Select
+              label={t`Follow an alias`}
+              description={t`When the alias moves, the deployment is updated without a failed request.`}
+              clearable
+              placeholder={t`Keep this version`}
+              value={followed ? draft.alias : null}
+              onChange={(alias) => change({ alias })}
+              data={chosen.aliases}
+            />
+          )}
           <TextInput
             label={t`Name`}
             description={t`Letters, digits, Chinese characters and . _ -`}
@@ -216,7 +231,7 @@ export function NewDeploymentPage({ search, onSearch }: Props) {
               {t`The same from the command line:`}
             </Text>
             <Code label={t`Command`} wrap>
-              {deployCommand(named, filled)}
+              {deployCommand(named, filled, followed)}
             </Code>
           </section>
         </Stack>

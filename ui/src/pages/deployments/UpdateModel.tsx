@@ -4,7 +4,7 @@ import { type FormEvent, useState } from "react";
 import { useUpdateDeployment } from "@/api/deployments";
 import type { Deployment } from "@/api/types";
 import { ErrorNotice } from "@/design/ErrorNotice";
-import { useModelChoices } from "./useModelChoices";
+import { useAliasChoices, useModelChoices } from "./useModelChoices";
 
 interface Props {
   deployment: Deployment;
@@ -15,12 +15,14 @@ interface Props {
 export function UpdateModel({ deployment, onClose }: Props) {
   const { t } = useLingui();
   const choices = useModelChoices();
+  const aliases = useAliasChoices();
   const update = useUpdateDeployment(deployment.uuid);
   const [model, setModel] = useState<string | null>(null);
   const running = ["ready", "starting", "restarting"].includes(deployment.status);
   const submit = (event: FormEvent) => {
     event.preventDefault();
-    if (model) update.mutate(model, { onSuccess: onClose });
+    const follow = aliases.some(({ value }) => value === model);
+    if (model) update.mutate({ model, follow }, { onSuccess: onClose });
   };
   const { name } = deployment;
   return (
@@ -38,9 +40,23 @@ export function UpdateModel({ deployment, onClose }: Props) {
             searchable
             value={model}
             onChange={setModel}
-            data={choices.filter(({ value }) => value !== deployment.model)}
+            data={[
+              {
+                group: t`Versions`,
+                items: choices.filter(({ value }) => value !== deployment.model),
+              },
+              {
+                group: t`Follow an alias`,
+                items: aliases.filter(({ value }) => value !== deployment.follows),
+              },
+            ]}
             nothingFoundMessage={t`No other model is ready.`}
           />
+          {deployment.follows && (
+            <Text size="sm">
+              {t`It follows ${deployment.follows}. If you choose a version, it follows no alias any more.`}
+            </Text>
+          )}
           <ErrorNotice error={update.error} />
           <Group justify="flex-end" gap="sm">
             <Button variant="default" onClick={onClose}>

@@ -22,3 +22,12 @@ test("leaves defaults out of the command", () => {
     "aiplatform deploy create faq@1 --name faq --precision bf16 --set resources.gpus=1",
   );
 });
+
+test("follows an alias instead of a version", () => {
+  const body = deploymentBody("m", draft, "faq@production");
+  expect([body?.model, body?.follow]).toEqual(["faq@production", true]);
+  expect(deploymentBody("m", draft)?.follow).toBe(false);
+  expect(deployCommand("faq@1", draft, "faq@production")).toBe(
+    "aiplatform deploy create faq@production --name faq --follow",
+  );
+});

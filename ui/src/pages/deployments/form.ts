@@ -16,6 +16,8 @@ export interface DeploymentDraft {
   memoryMb: number | string;
   gpus: number | string;
   queue: string;
+  /** The alias of the model that the deployment follows. */
+  alias: string | null;
 }
 
 /** The defaults of the API, so that the form shows what will be. */
@@ -30,6 +32,7 @@ export const EMPTY_DEPLOYMENT: DeploymentDraft = {
   memoryMb: 0,
   gpus: 0,
   queue: "default",
+  alias: null,
 };
 
 function number(value: number | string, fallback: number): number {
@@ -37,16 +40,20 @@ function number(value: number | string, fallback: number): number {
   return Number.isFinite(parsed) ? parsed : fallback;
 }
 
-/** Return the request, or null while the name is missing. */
+/** Return the request, or null while the name is missing; `followed` is `name@alias`. */
 export function deploymentBody(
   model: string,
   draft: DeploymentDraft,
+  followed: string | null = null,
 ): Schema<"DeploymentIn"> | null {
   const name = draft.name.trim();
   if (!name) return null;
   return {
     name,
-    model: model.startsWith(FROM_TASK) ? { from_task: model.slice(FROM_TASK.length) } : model,
+    model:
+      followed ??
+      (model.startsWith(FROM_TASK) ? { from_task: model.slice(FROM_TASK.length) } : model),
+    follow: followed !== null,
     queue: draft.queue.trim() || "default",
     options: {
       engine: draft.engine,
@@ -65,7 +72,11 @@ export function deploymentBody(
 }
 
 /** Return the command that does the same; defaults are left out. */
-export function deployCommand(model: string, draft: DeploymentDraft): string {
+export function deployCommand(
+  model: string,
+  draft: DeploymentDraft,
+  followed: string | null = null,
+): string {
   const set: string[] = [];
   const changed = (key: "cpus" | "memoryMb" | "gpus", name: string) => {
     const value = number(draft[key], Number(EMPTY_DEPLOYMENT[key]));
@@ -80,7 +91,8 @@ export function deployCommand(model: string, draft: DeploymentDraft): string {
     draft.precision !== "auto" && `--precision ${draft.precision}`,
     number(draft.maxLength, 2048) !== 2048 && `--max-length ${draft.maxLength}`,
     number(draft.maxBatchSize, 8) !== 8 && `--max-batch-size ${draft.maxBatchSize}`,
+    followed && "--follow",
     ...set,
   ].filter(Boolean);
-  return ["aiplatform deploy create", model, ...options].join(" ");
+  return ["aiplatform deploy create", followed ?? model, ...options].join(" ");
 }

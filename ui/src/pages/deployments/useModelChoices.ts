@@ -17,6 +17,17 @@ export function useModelChoices(): { value: string; label: string }[] {
     }));
 }
 
+/** Return the aliases that a deployment of the project can follow. */
+export function useAliasChoices(): { value: string; label: string }[] {
+  const project = useProject();
+  const models = useQuery(allModelsOptions).data?.items ?? [];
+  const names = models
+    .filter(({ status, kind }) => status === "ready" && kind === "language_model")
+    .filter((model) => model.project === null || model.project === project.uuid)
+    .flatMap(({ name, aliases }) => aliases.map((alias) => `${name}@${alias}`));
+  return [...new Set(names)].sort().map((name) => ({ value: name, label: name }));
+}
+
 const UNFINISHED = ["pending", "running", "paused"];
 
 /** Return the trainings that have not ended, whose models can be deployed in advance. */

@@ -41,7 +41,11 @@ export function ModelListPage({ search, onSearch }: Props) {
     const models = pages
       .flatMap((page) => page.items)
       .filter((model) => !shared || model.project === null)
-      .filter((model) => modelLabel(model).toLowerCase().includes(words));
+      .filter((model) =>
+        [modelLabel(model), ...model.aliases.map((alias) => `${model.name}@${alias}`)].some(
+          (text) => text.toLowerCase().includes(words),
+        ),
+      );
     if (search.all) return models.map((model): ModelRow => ({ model, older: [] }));
     return groupVersions(models);
   }, [shared, everywhere.data, own.data, search.q, search.all]);

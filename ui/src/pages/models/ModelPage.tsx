@@ -13,6 +13,8 @@ import { PageHeader } from "@/design/PageHeader";
 import { UserName } from "@/design/refs";
 import { Status } from "@/design/Status";
 import { Id, Size, TimeAgo } from "@/design/values";
+import { AliasBadges } from "./AliasBadges";
+import { AliasTable } from "./aliases/AliasTable";
 import { EntryTable } from "./EntryTable";
 import { flatten } from "./flatten";
 import { ImportState } from "./ImportState";
@@ -52,7 +54,12 @@ export function ModelPage({ uuid, search, onSearch }: Props) {
             {t`Models`}
           </AnchorLink>,
         ]}
-        aside={<Status status={model.status} />}
+        aside={
+          <>
+            <Status status={model.status} />
+            <AliasBadges aliases={model.aliases} />
+          </>
+        }
         lead={<ModelLead model={model} />}
         actions={<ModelActions model={model} />}
       />
@@ -91,6 +98,7 @@ export function ModelPage({ uuid, search, onSearch }: Props) {
           <Tabs.Tab value="lineage">{t`Lineage`}</Tabs.Tab>
           <Tabs.Tab value="files">{t`Files`}</Tabs.Tab>
           <Tabs.Tab value="versions">{t`Versions`}</Tabs.Tab>
+          <Tabs.Tab value="aliases">{t`Aliases`}</Tabs.Tab>
         </Tabs.List>
         <Tabs.Panel value="card">
           {model.card ? (
@@ -121,6 +129,9 @@ export function ModelPage({ uuid, search, onSearch }: Props) {
         </Tabs.Panel>
         <Tabs.Panel value="versions">
           <ModelVersions model={model} />
+        </Tabs.Panel>
+        <Tabs.Panel value="aliases">
+          <AliasTable model={model} />
         </Tabs.Panel>
       </Tabs>
     </>

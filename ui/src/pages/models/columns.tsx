@@ -7,6 +7,7 @@ import { UserName } from "@/design/refs";
 import { Status } from "@/design/Status";
 import type { Column } from "@/design/table/types";
 import { Id, Size, TimeAgo } from "@/design/values";
+import { AliasBadges } from "./AliasBadges";
 import { mainResults } from "./metrics";
 import { type ModelRow, modelLabel } from "./versions";
 
@@ -23,14 +24,17 @@ export function useModelColumns(): Column<ModelRow>[] {
       header: t`Name`,
       primary: true,
       cell: ({ model }) => (
-        <AnchorLink
-          to="/p/$project/models/$model"
-          params={{ project, model: model.uuid }}
-          c="inherit"
-          fw={500}
-        >
-          {modelLabel(model)}
-        </AnchorLink>
+        <Group gap={8} wrap="nowrap">
+          <AnchorLink
+            to="/p/$project/models/$model"
+            params={{ project, model: model.uuid }}
+            c="inherit"
+            fw={500}
+          >
+            {modelLabel(model)}
+          </AnchorLink>
+          <AliasBadges aliases={model.aliases} />
+        </Group>
       ),
     },
     {
@@ -46,13 +50,12 @@ export function useModelColumns(): Column<ModelRow>[] {
       cell: ({ older }) => (
         <Group gap={8} wrap="nowrap">
           {older.slice(0, OLDER).map((model) => (
-            <AnchorLink
-              key={model.uuid}
-              to="/p/$project/models/$model"
-              params={{ project, model: model.uuid }}
-            >
-              {model.version ?? "–"}
-            </AnchorLink>
+            <Group key={model.uuid} gap={4} wrap="nowrap">
+              <AnchorLink to="/p/$project/models/$model" params={{ project, model: model.uuid }}>
+                {model.version ?? "–"}
+              </AnchorLink>
+              <AliasBadges aliases={model.aliases} />
+            </Group>
           ))}
           {older.length > OLDER && <span className="secondary">+{older.length - OLDER}</span>}
         </Group>

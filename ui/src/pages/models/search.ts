@@ -29,7 +29,7 @@ export function readModelList(search: Record<string, unknown>): ModelListSearch 
   };
 }
 
-export const TABS = ["card", "metrics", "lineage", "files", "versions"] as const;
+export const TABS = ["card", "metrics", "lineage", "files", "versions", "aliases"] as const;
 export type ModelTab = (typeof TABS)[number];
 
 export interface ModelSearch {
