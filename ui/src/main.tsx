@@ -41,6 +41,9 @@ setLiveSignedOutHandler(signIn);
 
 // Each page waits for both; the texts come with a file of their own.
 void queryClient.prefetchQuery(sessionOptions);
+// The router would fetch the page's code only once the session is known.
+const [routes] = router.getMatchedRoutes(window.location.pathname);
+for (const route of routes) void router.loadRouteChunk(route)?.catch(() => {});
 await activateLocale(preferredLocale());
 
 const root = document.getElementById("root");

@@ -1,4 +1,9 @@
-import { keepPreviousData, useMutation, useQueryClient } from "@tanstack/react-query";
+import {
+  infiniteQueryOptions,
+  keepPreviousData,
+  useMutation,
+  useQueryClient,
+} from "@tanstack/react-query";
 import { $api, api } from "./client";
 import { ifMatch } from "./etags";
 import type { Schema, Steps, TaskDetail, TaskStatus, TaskType } from "./types";
@@ -13,18 +18,23 @@ export interface TaskFilter {
 const TASKS = "/api/v1/projects/{project}/tasks";
 const TASK = "/api/v1/tasks/{task}";
 
-export const useTasks = (project: string, filter: TaskFilter, limit = 50) =>
-  $api.useInfiniteQuery(
-    "get",
-    TASKS,
-    { params: { path: { project }, query: { limit, ...filter } } },
-    {
-      pageParamName: "cursor",
-      initialPageParam: null,
-      getNextPageParam: (page: Schema<"Page_TaskOut_">) => page.next_cursor ?? undefined,
-      placeholderData: keepPreviousData,
+/** The pages of a project's tasks, newest first. */
+export const taskPagesOptions = (project: string, filter: TaskFilter, limit = 50) =>
+  infiniteQueryOptions({
+    queryKey: [
+      "get",
+      TASKS,
+      { params: { path: { project }, query: { limit, ...filter } } },
+    ] as const,
+    queryFn: async ({ queryKey: [, , { params }], pageParam, signal }) => {
+      const query = { ...params.query, ...(pageParam ? { cursor: pageParam } : {}) };
+      const { data } = await api.GET(TASKS, { params: { ...params, query }, signal });
+      return data as Schema<"Page_TaskOut_">;
     },
-  );
+    initialPageParam: null as string | null,
+    getNextPageParam: (page) => page.next_cursor,
+    placeholderData: keepPreviousData,
+  });
 
 export const recentTasksOptions = (project: string, filter: TaskFilter = {}, limit = 20) =>
   $api.queryOptions("get", TASKS, { params: { path: { project }, query: { limit, ...filter } } });

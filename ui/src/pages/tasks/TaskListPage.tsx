@@ -17,7 +17,7 @@ import { SavedViews } from "@/design/views/SavedViews";
 import { useTaskColumns } from "./columns";
 import { useTypeLabel } from "./labels";
 import { QueueView } from "./QueueView";
-import { STATUSES, type TaskListSearch, TYPES } from "./search";
+import { filterOf, STATUSES, type TaskListSearch, TYPES } from "./search";
 import { useTaskList } from "./useTaskList";
 
 interface Props {
@@ -67,7 +67,8 @@ function TaskTable({ search, onSearch }: Props) {
   const statusLabel = useStatusLabel();
   const typeLabel = useTypeLabel();
   const columns = useTaskColumns();
-  const { columns: shown, view: _view, preview: _preview, ...filter } = search;
+  const shown = search.columns;
+  const filter = filterOf(search);
   const list = useTaskList(project.uuid, filter);
   const rows = list.data?.pages.flatMap((page) => page.items);
   const filtered = Boolean(filter.status || filter.type || filter.name || filter.dead);

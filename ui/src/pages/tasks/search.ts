@@ -1,3 +1,4 @@
+import type { TaskFilter } from "@/api/tasks";
 import type { TaskStatus, TaskType } from "@/api/types";
 import { type ChartSearch, readChartSearch } from "@/design/chart/search";
 
@@ -50,6 +51,11 @@ export function readTaskList(search: Record<string, unknown>): TaskListSearch {
     columns,
     preview: typeof search.preview === "string" ? search.preview : undefined,
   };
+}
+
+/** Which tasks the list shows. */
+export function filterOf({ status, type, name, dead }: TaskListSearch): TaskFilter {
+  return { status, type, name, dead };
 }
 
 export const TABS = ["curves", "log", "resources", "timeline", "config", "files"] as const;

@@ -1,12 +1,12 @@
-import { useQueryClient } from "@tanstack/react-query";
-import { refreshTasks, type TaskFilter, useTasks } from "@/api/tasks";
+import { useInfiniteQuery, useQueryClient } from "@tanstack/react-query";
+import { refreshTasks, type TaskFilter, taskPagesOptions } from "@/api/tasks";
 import type { Task } from "@/api/types";
 import { useLive } from "@/live/live";
 
 /** The pages of a project's tasks, kept up to date by the live stream. */
 export function useTaskList(project: string, filter: TaskFilter) {
   const queries = useQueryClient();
-  const list = useTasks(project, filter);
+  const list = useInfiniteQuery(taskPagesOptions(project, filter));
   const refresh = () => void refreshTasks(queries);
   useLive(
     ["tasks"],
