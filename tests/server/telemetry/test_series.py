@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.enums import TaskStatus
 from aiplatform.server.queue.models import Task
 from aiplatform.server.telemetry import queries
-from aiplatform.server.telemetry.rules import summarise_series
+from aiplatform.server.telemetry.rules import LEVELS, summarise_series
 from aiplatform.server.telemetry.service import rollups
 from aiplatform.server.telemetry.service.ingest import COPY, COPY_BEGIN, COPY_END, Point, copy_rows
 from tests.factories import make_project, make_task
@@ -141,7 +141,7 @@ def test_levels_equal_those_computed_at_once(session: Session, task: Task) -> No
         ),
         {"task_id": task.id},
     ).all()
-    for level in (1, 2, 3):
+    for level in range(1, LEVELS + 1):
         ours = [row for row in pieces if row.level == level]
         ends = [row.first_step for row in ours[1:]] + [2**63]
         for row, end in zip(ours, ends, strict=True):

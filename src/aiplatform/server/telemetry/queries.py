@@ -17,7 +17,14 @@ from sqlalchemy.orm import Session
 from aiplatform.protocol.enums import LogStream
 from aiplatform.server.queue.models import Task, TaskEvent
 from aiplatform.server.telemetry.models import LogChunk, MetricPoint
-from aiplatform.server.telemetry.rules import LEAST_STEP, LEVELS, MOST_STEP, PIECE, bucket_count
+from aiplatform.server.telemetry.rules import (
+    LEAST_STEP,
+    LEVELS,
+    MOST_STEP,
+    PIECE,
+    PIECES_PER_PIECE,
+    bucket_count,
+)
 
 CHUNKS_PER_PAGE = 500
 
@@ -241,7 +248,8 @@ RETURNING key, first_step
 
 A level divides a series into pieces, and stores the number of points, the extremes and the first
 NaN of each piece (table ``metric_levels``). The pieces that contain new points are recomputed. A
-piece that has grown to twice the usual length (``PIECE``) is split.
+piece that has grown to twice the usual length (``PIECE`` points, ``PIECES_PER_PIECE`` pieces) is
+split.
 """
 
 FROM_POINTS = text(
@@ -388,11 +396,13 @@ def add_to_levels(session: Session, task_id: int, *, after: int, up_to: int) -> 
 
     All points with such ids must already be committed.
     """
-    common = {"task_id": task_id, "least": LEAST_STEP, "most": MOST_STEP, "width": PIECE}
-    made = session.execute(FROM_POINTS, {**common, "after": after, "up_to": up_to}).all()
+    common = {"task_id": task_id, "least": LEAST_STEP, "most": MOST_STEP}
+    points = {"after": after, "up_to": up_to, "width": PIECE}
+    made = session.execute(FROM_POINTS, {**common, **points}).all()
     for statement in FROM_PIECES:
         keys, steps = [row.key for row in made], [row.first_step for row in made]
-        made = session.execute(statement, {**common, "keys": keys, "steps": steps}).all()
+        pieces = {"keys": keys, "steps": steps, "width": PIECES_PER_PIECE}
+        made = session.execute(statement, {**common, **pieces}).all()
 
 
 def samples_of(session: Session, task_id: int) -> Sequence[Any]:

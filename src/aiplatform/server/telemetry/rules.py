@@ -134,15 +134,18 @@ def levels_of(runs: Sequence[Sequence[int]], count: int) -> Iterator[Level]:
 
 
 PIECE = 32
-"""Smallest number of points summarised by a piece at the first level.
+"""Smallest number of points summarised by a piece at the first level."""
 
-At each further level, a piece summarises at least as many pieces of the level below.
+PIECES_PER_PIECE = 8
+"""Smallest number of pieces of the level below that a piece of a further level summarises.
+
+A chart of 250 buckets reads at most about a thousand pieces, at any length of the series.
 """
 
-LEVELS = 3
+LEVELS = 4
 """Number of levels of summaries (``metric_levels``) that are kept for each series.
 
-At the last level, ten million points make about three hundred pieces.
+At the last level, ten million points make about six hundred pieces.
 """
 
 LEAST_STEP = -(2**63)
