@@ -172,6 +172,8 @@ def facts(**changes: Any) -> advice.Facts:
         "dropped": 0,
         "total": 1000,
         "held_out": 50,
+        "sequences": changes.get("used", 1000),
+        "mean_tokens": 100,
         "padding_share": 0.2,
         "steps": Steps(125, 125, 125),
         "sufficient_length": 512,
@@ -200,7 +202,9 @@ class TestAdvice:
             ({"dropped": 300, "total": 1300}, {}, "rows_dropped"),
             ({"held_out": 12}, {}, "held_out_small"),
             ({"used": 6, "steps": Steps(1, 1, 1)}, {}, "batch_too_large"),
+            ({"sequences": 6, "steps": Steps(1, 1, 1)}, {"packing": True}, "batch_too_large"),
             ({"padding_share": 0.6}, {}, "much_padding"),
+            ({"padding_share": 0.6}, {"method": "cpt"}, "much_padding"),
             ({}, {"learning_rate": 2e-2}, "learning_rate_unusual"),
             ({}, {"learning_rate": 1e-6}, "learning_rate_unusual"),
             ({}, {"tuning": "full"}, "learning_rate_unusual"),
@@ -225,6 +229,15 @@ class TestAdvice:
         assert "Set max_length to 2048" in remark.message
         (remark,) = advice.advise(spec, facts(truncated=500, longest_context=512))
         assert "Split long rows" in remark.message
+
+    def test_packing_is_advised_with_a_batch_of_as_many_rows(self) -> None:
+        uuid = str(uuid4())
+        spec = parse_training({"base_model": uuid, "dataset": {"dataset": uuid}, "batch_size": 16})
+        (remark,) = advice.advise(spec, facts(padding_share=0.6))
+        assert "Set packing to true and batch_size to 3: a step learns from about 15 rows" in (
+            remark.message
+        )
+        assert "batch_size 设为 3" in remark.message_zh
 
     def test_sufficient_length_covers_95_percent(self) -> None:
         assert sufficient_length([600, 700, 800], 20, 512) == 700

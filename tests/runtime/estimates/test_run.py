@@ -65,6 +65,20 @@ def test_estimate_counts_what_the_training_then_does(
     assert 0 < result["computed_seconds"] < result["seconds"]
 
 
+def test_estimate_with_packing_counts_sequences(
+    tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
+) -> None:
+    inputs = {"base_model": tiny_model, "dataset": make_dataset(VARIED)}
+    options: dict[str, Any] = {"epochs": 2, "batch_size": 2, "packing": True}
+    found = estimate(estimate_job(tmp_path / "e", inputs, **options), recorded)
+    job = make_job(tmp_path / "t", training_spec(**options), inputs)
+    result = run_training(job, job.spec, recorded.report)  # type: ignore[arg-type]
+    assert found.steps.total == result["steps"]
+    assert found.steps.per_epoch == -(-result["blocks"] // 2) < len(VARIED) / 2
+    assert found.tokens.per_epoch * 2 == result["tokens"]
+    assert found.rows.used == len(VARIED)
+
+
 def test_first_rows_are_rendered_with_the_learned_part_marked(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
 ) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from aiplatform.protocol.trainings import SPECS, TrainingSpec, TuningSpec
+from aiplatform.protocol.trainings import SPECS, SftSpec, TrainingSpec, TuningSpec
 from aiplatform.runtime.estimates.batches import Steps
 
 MANY_TRUNCATED = 0.1
@@ -30,6 +30,10 @@ class Facts:
     dropped: int
     total: int
     held_out: int | None
+    sequences: int
+    """Number of sequences in an epoch; fewer than the rows if a sequence has several rows."""
+    mean_tokens: float
+    """Mean number of tokens in a row."""
     padding_share: float
     steps: Steps
     sufficient_length: int
@@ -114,14 +118,28 @@ def _on_rows(spec: TrainingSpec, facts: Facts) -> Iterator[Remark]:
 
 
 def _on_batches(spec: TrainingSpec, facts: Facts) -> Iterator[Remark]:
-    rows_per_step = spec.batch_size * spec.gradient_accumulation * spec.all_processes
-    if rows_per_step > facts.used:
+    per_step = spec.batch_size * spec.gradient_accumulation * spec.all_processes
+    if per_step > facts.sequences:
+        unit, unit_zh = ("rows", "行") if facts.sequences == facts.used else ("sequences", "个序列")
         yield Remark(
             "batch_too_large",
-            f"A step takes {rows_per_step} rows, but there are only {facts.used}, so each epoch is "
-            "a single step. Lower batch_size or gradient_accumulation.",
-            f"每一步需要 {rows_per_step} 行，但总共只有 {facts.used} 行，因此每个轮次只有一步。"
-            "请减小 batch_size 或 gradient_accumulation。",
+            f"A step takes {per_step} {unit}, but there are only {facts.sequences}, so each epoch "
+            "is a single step. Lower batch_size or gradient_accumulation.",
+            f"每一步需要 {per_step} {unit_zh}，但总共只有 {facts.sequences} {unit_zh}，"
+            "因此每个轮次只有一步。请减小 batch_size 或 gradient_accumulation。",
+        )
+    elif facts.padding_share > MUCH_PADDING and isinstance(spec, SftSpec):
+        length = min(spec.max_length, facts.longest_context)
+        batch = max(1, round(spec.batch_size * facts.mean_tokens / length))
+        rows = round(batch * length / facts.mean_tokens)
+        yield Remark(
+            "much_padding",
+            f"{facts.padding_share:.0%} of the computed tokens are padding, because short and long "
+            f"rows share a batch. Set packing to true and batch_size to {batch}: a step learns "
+            f"from about {rows} rows, with hardly any padding.",
+            f"{facts.padding_share:.0%} 的计算用在填充上，因为长短不一的行在同一批次中。"
+            f"请将 packing 设为 true，batch_size 设为 {batch}：每一步约学习 {rows} 行，"
+            "几乎没有填充。",
         )
     elif facts.padding_share > MUCH_PADDING and spec.batch_size > 1:
         batch = max(1, spec.batch_size // 4)

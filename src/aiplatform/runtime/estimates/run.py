@@ -169,6 +169,8 @@ def summarise(job: Job, estimate: EstimateSpec, seen: Observer) -> dict[str, Any
         dropped=seen.rows.dropped.total(),
         total=seen.rows.total,
         held_out=None if seen.held_out is None else len(seen.held_out.sequences()),
+        sequences=units,
+        mean_tokens=per_epoch / used,
         padding_share=padding,
         steps=steps,
         sufficient_length=sufficient_length(seen.rows.truncated_lengths, used, tokens["max"]),

@@ -15,6 +15,7 @@ from aiplatform.runtime.row_counts import RowCounts
 from aiplatform.runtime.rows import Encoded
 from aiplatform.runtime.training import sharding
 from aiplatform.runtime.training.checkpoints import find_usable, step_of
+from aiplatform.runtime.training.packed_rows import PackedRows
 from aiplatform.runtime.training.usage import peak_memory_mb
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def show_rows(
     rows: RowCounts,
     held_out: RowCounts | None,
     *,
-    sequences: Sequence[tuple[Encoded, ...]] | None = None,
+    sequences: Sequence[tuple[Encoded | PackedRows, ...]] | None = None,
 ) -> None:
     """Show the rows that will be learned to the observer of the training, if it has one.
 

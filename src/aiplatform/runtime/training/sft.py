@@ -18,6 +18,7 @@ from aiplatform.runtime.loading import (
 )
 from aiplatform.runtime.rows import encode_dataset, turn_ends
 from aiplatform.runtime.training import ranks, setup, sharding
+from aiplatform.runtime.training.packed_rows import pack_whole_rows, require_separate_rows
 
 
 def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
@@ -41,7 +42,9 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
     rows = encode_dataset(
         Path(job.inputs["dataset"]), tokenizer, max_length=max_length, learn=spec.loss
     )
-    report.event("rows", **rows.describe())
+    packed = pack_whole_rows(rows.rows, length=max_length, seed=spec.seed) if spec.packing else None
+    blocks = {} if packed is None else {"blocks": len(packed)}
+    report.event("rows", **rows.describe(), **blocks)
     held_out = None
     if "eval_dataset" in job.inputs:
         held_out = encode_dataset(
@@ -52,7 +55,9 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
             dataset_name="held-out dataset",
         )
         report.event("held_out_rows", **held_out.describe())
-    setup.show_rows(report, tokenizer, rows, held_out)
+    setup.show_rows(
+        report, tokenizer, rows, held_out, sequences=[(each,) for each in packed or rows.rows]
+    )
 
     # Model and trainer.
     import torch
@@ -68,6 +73,7 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
     # The steps of full tuning are so small that weights in bf16 would round most of them away.
     model = load_weights(base, torch.float32 if adapter is None else precision)
     sharding.require_shardable(model, spec.accelerator)
+    require_separate_rows(model, packed or [])
     reporting = ReportingCallback(report)
     # These warnings concern how the libraries use each other; a reader of the log can't act on
     # them.
@@ -86,7 +92,7 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
                 neftune_noise_alpha=spec.neftune_alpha,
             ),
             peft_config=adapter,
-            train_dataset=as_dataset({"": rows.rows}),
+            train_dataset=as_dataset({"": packed or rows.rows}),
             eval_dataset=as_dataset({"": held_out.rows}) if held_out else None,
             processing_class=tokenizer,
             data_collator=partial(collate, pad=tokenizer.pad_token_id),
@@ -100,6 +106,7 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
         "rows": rows.total,
         "rows_truncated": rows.truncated,
         "rows_dropped": rows.dropped.total(),
+        **blocks,
     }
     if held_out is not None:
         values = setup.last_evaluation(trainer)

@@ -17,6 +17,7 @@ from aiplatform.runtime.evaluation.loss import TokenLoss, token_losses
 from aiplatform.runtime.loading import selects_logits
 from aiplatform.runtime.rows import IGNORED, Encoded
 from aiplatform.runtime.training import checkpoints, fsdp, ranks, sharding
+from aiplatform.runtime.training.packed_rows import PackedRows
 from aiplatform.runtime.training.weights import ReplicatedWeights
 
 TRAINER_STATE = "trainer_state.json"
@@ -184,17 +185,12 @@ class PlatformTrainer(CheckpointedTrainer, SFTTrainer):  # type: ignore[misc]
         if self.aux_loss_enabled or return_outputs or not self.selects_logits:
             # Mixture-of-experts models have an additional loss, and not all models can compute the
             # logits of selected positions.
-            inputs["use_cache"] = False
+            inputs = {**attended(inputs), "labels": inputs["labels"], "use_cache": False}
             return Trainer.compute_loss(self, model, inputs, return_outputs, num_items_in_batch)
         targets = inputs["labels"][:, 1:]
         learned = targets != IGNORED
         positions = learned.any(dim=0).nonzero().squeeze(1)
-        outputs = model(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            logits_to_keep=positions,
-            use_cache=False,
-        )
+        outputs = model(**attended(inputs), logits_to_keep=positions, use_cache=False)
         learned = learned[:, positions]
         loss = cross_entropy(
             outputs.logits[learned].float(), targets[:, positions][learned], reduction="sum"
@@ -260,12 +256,21 @@ def restore_random_state(state: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all(state["cuda"])
 
 
-def as_dataset(texts: Mapping[str, Sequence[Encoded]]) -> Any:
+def attended(inputs: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tokens of a batch, with the mask or, if rows are packed, the positions.
+
+    Models recognize packed rows by their positions only if there is no mask.
+    """
+    seen = "position_ids" if "position_ids" in inputs else "attention_mask"
+    return {"input_ids": inputs["input_ids"], seen: inputs[seen]}
+
+
+def as_dataset(texts: Mapping[str, Sequence[Encoded] | Sequence[PackedRows]]) -> Any:
     """Return encoded texts as a dataset for the trainer: an Arrow table in memory, without a cache.
 
     Args:
         texts: one or more texts for each row, keyed by a prefix of the names of their columns,
-            ``input_ids`` and ``labels``.
+            such as ``input_ids`` and ``labels``.
     """
     import pyarrow as pa
     from datasets import Dataset
@@ -275,14 +280,17 @@ def as_dataset(texts: Mapping[str, Sequence[Encoded]]) -> Any:
         offsets = pa.array(
             np.cumsum([0, *(len(text.input_ids) for text in encoded)]), type=pa.int64()
         )
-        for name in Encoded._fields:
+        for name in encoded[0]._fields:
             values = pa.array(np.concatenate([getattr(text, name) for text in encoded]))
             columns[f"{prefix}{name}"] = pa.LargeListArray.from_arrays(offsets, values)
     return Dataset(pa.table(columns))
 
 
 def collate(rows: list[dict[str, list[int]]], pad: int, multiple: int = 1) -> dict[str, Any]:
-    """Return a right-padded batch. The mask goes by position, not by padding token."""
+    """Return a right-padded batch. The mask goes by position, not by padding token.
+
+    If rows are packed, the batch also has their positions. Each padding token is a row of its own.
+    """
     longest = max(len(row["input_ids"]) for row in rows)
     length = -(-longest // multiple) * multiple
     input_ids = torch.full((len(rows), length), pad, dtype=torch.long)
@@ -293,4 +301,9 @@ def collate(rows: list[dict[str, list[int]]], pad: int, multiple: int = 1) -> di
         input_ids[index, :end] = torch.as_tensor(row["input_ids"])
         labels[index, :end] = torch.as_tensor(row["labels"])
         mask[index, :end] = 1
-    return {"input_ids": input_ids, "attention_mask": mask, "labels": labels}
+    batch = {"input_ids": input_ids, "attention_mask": mask, "labels": labels}
+    if "position_ids" in rows[0]:
+        batch["position_ids"] = torch.zeros_like(input_ids)
+        for positions, row in zip(batch["position_ids"], rows, strict=True):
+            positions[: len(row["position_ids"])] = torch.as_tensor(row["position_ids"])
+    return batch

@@ -327,6 +327,12 @@ function AnswerSettings({ draft, onChange }: Pick<StepProps, "draft" | "onChange
         onChange={(neftuneAlpha) => onChange({ neftuneAlpha })}
         min={0}
       />
+      <Checkbox
+        label={t`Several rows in one sequence (packing)`}
+        description={t`Faster if most rows are short. They do not see each other. The batch size then counts sequences.`}
+        checked={draft.packing}
+        onChange={(event) => onChange({ packing: event.currentTarget.checked })}
+      />
     </>
   );
 }

@@ -77,6 +77,7 @@ export interface Draft {
   loss: NonNullable<SftSpec["loss"]>;
   /** 0 means no noise. */
   neftuneAlpha: number;
+  packing: boolean;
   loraKind: Schema<"LoraSpec">["kind"];
   loraRank: number;
   loraAlpha: number;
@@ -140,6 +141,7 @@ export const DEFAULTS: Draft = {
   tuning: "lora",
   loss: "assistant",
   neftuneAlpha: 0,
+  packing: false,
   loraKind: "lora",
   loraRank: 16,
   loraAlpha: 32,
@@ -288,6 +290,7 @@ export function toSpec(draft: Draft): TrainingSpec {
         tuning: draft.tuning,
         loss: draft.loss,
         neftune_alpha: draft.neftuneAlpha || null,
+        packing: draft.packing,
       };
     case "cpt":
       return {
@@ -407,6 +410,7 @@ export function fromConfig(config: Record<string, unknown>): Partial<Draft> {
     tuning: (["lora", "full"] as const).find((name) => name === config.tuning),
     loss: (["assistant", "all", "last"] as const).find((name) => name === config.loss),
     neftuneAlpha: number(config.neftune_alpha),
+    packing: typeof config.packing === "boolean" ? config.packing : undefined,
     loraKind: (["lora", "dora", "rslora"] as const).find((name) => name === lora.kind),
     loraRank: number(lora.rank),
     loraAlpha: number(lora.alpha),

@@ -32,6 +32,7 @@ const API_DEFAULTS: Record<string, Value> = {
   tuning: "lora",
   loss: "assistant",
   neftune_alpha: null,
+  packing: false,
   "lora.kind": "lora",
   "lora.rank": 16,
   "lora.alpha": 32,
