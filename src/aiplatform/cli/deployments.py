@@ -40,7 +40,7 @@ def create(
     ] = None,
     engine: Annotated[
         str | None,
-        typer.Option(help="Program that serves the model, such as transformers or vllm."),
+        typer.Option(help="Program that serves the model: transformers, llama_cpp or vllm."),
     ] = None,
     max_length: Annotated[
         int | None, typer.Option(min=8, help="Length of the context, in tokens.")
@@ -50,7 +50,10 @@ def create(
         typer.Option(min=1, help="Maximum number of requests that are decoded together."),
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="Number format of the computation: auto, fp32 or bf16.")
+        str | None,
+        typer.Option(
+            help="Number format of the weights: auto, fp32 or bf16; with llama_cpp also fp16, q8_0."
+        ),
     ] = None,
     follow: Follow = False,
     assignments: Set = None,

@@ -229,6 +229,12 @@ class Job(Message):
     traceparent: str | None = Field(
         None, description="the attempt's span, as W3C writes it; without one nothing is traced"
     )
+    cache_dir: str | None = Field(
+        None, description="the worker's directory for files that later jobs may use again"
+    )
+    llama_server: str | None = Field(
+        None, description="the operator's program of llama.cpp; without it the worker's own"
+    )
 
 
 def parse_runtime_message(line: bytes) -> RuntimeMessage:

@@ -202,8 +202,28 @@ class DatasetImportSpec(TaskOptions):
         return self
 
 
-EngineName = Literal["transformers", "vllm"]
+EngineName = Literal["transformers", "llama_cpp", "vllm"]
 """The programs that serve models; ``runtime/serving/engines`` starts them."""
+
+
+ServingPrecision = Literal["auto", "fp32", "bf16", "fp16", "q8_0"]
+PRECISION_MEANING = (
+    "number format of the weights; `auto` is what the hardware does well, and `q8_0` with the "
+    "engine `llama_cpp`, which alone has `fp16` and `q8_0`"
+)
+
+
+def require_precision_of_engine(engine: EngineName, precision: ServingPrecision) -> None:
+    """Check that an engine can compute in a number format.
+
+    Raises:
+        ValueError: The engine can't.
+    """
+    if precision in {"fp16", "q8_0"} and engine != "llama_cpp":
+        raise ValueError(
+            f"the engine {engine} has no precision {precision}; choose auto, bf16 or fp32, or the "
+            "engine llama_cpp"
+        )
 
 
 class InferenceSpec(TaskOptions):
@@ -215,7 +235,12 @@ class InferenceSpec(TaskOptions):
     engine: EngineName = "transformers"
     max_length: int = Field(2048, ge=8, le=1_048_576, description="context, in tokens")
     max_batch_size: int = Field(8, ge=1, le=1024, description="requests decoded together")
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: ServingPrecision = Field("auto", description=PRECISION_MEANING)
+
+    @model_validator(mode="after")
+    def _check_precision(self) -> "InferenceSpec":
+        require_precision_of_engine(self.engine, self.precision)
+        return self
 
 
 InputName = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,49}$")]

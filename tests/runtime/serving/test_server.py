@@ -17,7 +17,8 @@ from openai import NotFoundError, OpenAI
 from aiplatform.protocol.messages import Drain, Job, ServingAddress
 from aiplatform.protocol.specs import InferenceSpec
 from aiplatform.runtime.channel import JobError
-from aiplatform.runtime.serving.engines.vllm import VllmEngine, VllmProxy, vllm_arguments
+from aiplatform.runtime.serving.engines.relay import renamed_pieces
+from aiplatform.runtime.serving.engines.vllm import VllmEngine, vllm_arguments
 from aiplatform.runtime.stop import StopRequest
 from tests.runtime.harness import Runner
 
@@ -333,7 +334,7 @@ def test_stream_of_vllm_is_relayed_as_it_is_but_for_the_model(size: int) -> None
 
     async def relayed(public: str | None) -> bytes:
         answer = httpx.Response(200, content=pieces())
-        return b"".join([piece async for piece in VllmProxy._events(answer, public)])
+        return b"".join([piece async for piece in renamed_pieces(answer, public)])
 
     assert asyncio.run(relayed(None)) == sent
     changed = asyncio.run(relayed('our "模型"'))

@@ -1,15 +1,21 @@
 """The shapes of models, their files, and deployments."""
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any
 from uuid import UUID
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from aiplatform.protocol.enums import DeploymentStatus, ModelKind, ModelStatus
 from aiplatform.protocol.shapes.identity import UserRef
 from aiplatform.protocol.shapes.shape import Shape
-from aiplatform.protocol.specs import EngineName, Strict
+from aiplatform.protocol.specs import (
+    PRECISION_MEANING,
+    EngineName,
+    ServingPrecision,
+    Strict,
+    require_precision_of_engine,
+)
 from aiplatform.protocol.task_options import Resources
 
 EXAMPLE_MODEL = "3f0c9b1e-8d1a-4a52-b7a5-0a9a4f6d2b11"
@@ -173,7 +179,12 @@ class DeploymentOptions(Strict):
     engine: EngineName = "transformers"
     max_length: int = Field(2048, ge=8, le=1_048_576, description="context, in tokens")
     max_batch_size: int = Field(8, ge=1, le=1024, description="requests decoded together")
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    precision: ServingPrecision = Field("auto", description=PRECISION_MEANING)
+
+    @model_validator(mode="after")
+    def _check_precision(self) -> "DeploymentOptions":
+        require_precision_of_engine(self.engine, self.precision)
+        return self
 
 
 class DeploymentUpdateOut(Shape):

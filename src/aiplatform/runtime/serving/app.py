@@ -122,14 +122,22 @@ class ChatServer:
         except ValidationError as error:
             first = error.errors()[0]
             raise Refusal(400, error_text(first), param=place_of(first) or None) from error
-        if wanted.model not in self.names:
+        self.require_name(wanted.model)
+        return wanted
+
+    def require_name(self, name: str) -> None:
+        """Check the name of a model.
+
+        Raises:
+            Refusal: The server has no model of this name.
+        """
+        if name not in self.names:
             raise Refusal(
                 404,
-                f"There is no model {wanted.model!r} here.",
+                f"There is no model {name!r} here.",
                 code="model_not_found",
                 param="model",
             )
-        return wanted
 
 
 class Answer:

@@ -4,7 +4,7 @@ Unsupported parameters that would change the answer are refused, so that no clie
 that silently ignores them. Those that would not (``user``, ``metadata`` and so on) are ignored.
 """
 
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -75,11 +75,16 @@ class ChatRequest(BaseModel):
     stream_options: StreamOptions | None = None
     n: Literal[1] | None = None
 
+    supported: ClassVar[frozenset[str]] = frozenset()
+    """Names in :data:`UNSUPPORTED` that this engine supports nevertheless."""
+
     @model_validator(mode="before")
     @classmethod
     def _refuse_unsupported(cls, value: Any) -> Any:
         if isinstance(value, dict):
             for name, harmless in UNSUPPORTED.items():
+                if name in cls.supported:
+                    continue
                 given = value.get(name)
                 if given is not None and given not in harmless:
                     raise ValueError(f"{name} is not supported by this engine")
@@ -101,3 +106,38 @@ class ChatRequest(BaseModel):
     def limit(self) -> int | None:
         """The largest number of tokens to generate, from either of the two parameters."""
         return self.max_completion_tokens or self.max_tokens
+
+
+class JsonSchema(BaseModel):
+    """A JSON schema that an answer must satisfy."""
+
+    model_config = ConfigDict(extra="ignore", populate_by_name=True)
+
+    name: str | None = None
+    definition: dict[str, Any] = Field(alias="schema")
+    strict: bool | None = None
+
+
+class ResponseFormat(BaseModel):
+    """The form of an answer: any text, a JSON object, or JSON that satisfies a schema."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @model_validator(mode="after")
+    def _check_schema(self) -> "ResponseFormat":
+        if self.type == "json_schema" and self.json_schema is None:
+            raise ValueError("type json_schema needs the field json_schema with a schema")
+        return self
+
+
+class StructuredChatRequest(ChatRequest):
+    """A chat request to an engine that can force an answer into a form and return logprobs."""
+
+    supported: ClassVar[frozenset[str]] = frozenset({"logprobs", "response_format", "top_logprobs"})
+
+    response_format: ResponseFormat | None = None
+    logprobs: bool | None = None
+    top_logprobs: int | None = Field(None, ge=0, le=20)

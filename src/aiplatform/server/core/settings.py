@@ -165,6 +165,11 @@ class ServerSettings(BaseSettings):
         return self.home / "turns"
 
     @property
+    def cache_dir(self) -> Path:
+        """The directory for files that later tasks of this worker may use again."""
+        return self.home / "cache"
+
+    @property
     def work_dir(self) -> Path:
         """The parent of the working directories of running tasks."""
         return self.home / "work"
@@ -489,6 +494,12 @@ class WorkerSettings(BaseSettings):
         "so that the next training, evaluation or deployment starts seconds sooner; it needs about "
         "600 MiB. `auto` does so while memory allows and such tasks arrive, and stops after 10 "
         "minutes without one.",
+    )
+    llama_server: Path | None = Field(
+        None,
+        description="The program `llama-server` of llama.cpp with which this worker serves models "
+        "by the engine `llama_cpp`. Without it, one on the search path is used, or else "
+        "the package `xllamacpp`. A program that was built for the machine is up to twice as fast.",
     )
 
     @field_validator("worker_queues", "worker_labels", "worker_gpu_slots", mode="before")

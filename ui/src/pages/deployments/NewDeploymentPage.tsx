@@ -158,22 +158,28 @@ export function NewDeploymentPage({ search, onSearch }: Props) {
               <SegmentedControl
                 aria-labelledby="engine-label"
                 value={draft.engine}
-                onChange={(value) => change({ engine: value as DeploymentDraft["engine"] })}
-                data={["transformers", "vllm"]}
+                onChange={(value) =>
+                  change({ engine: value as DeploymentDraft["engine"], precision: "auto" })
+                }
+                data={["transformers", "llama_cpp", "vllm"]}
               />
               <Text size="xs" c="dimmed" mt={4}>
-                {t`transformers runs everywhere. vllm is faster, and needs a GPU and its package on the worker.`}
+                {t`transformers runs everywhere. llama_cpp is faster on CPUs. vllm is faster on GPUs. Both need their package on the worker.`}
               </Text>
             </div>
             <Select
               label={t`Precision`}
-              description={t`auto takes what the hardware does well.`}
+              description={t`auto takes what the hardware does well. Only llama_cpp has fp16 and q8_0.`}
               allowDeselect={false}
               value={draft.precision}
               onChange={(value) =>
                 change({ precision: (value ?? "auto") as DeploymentDraft["precision"] })
               }
-              data={["auto", "bf16", "fp32"]}
+              data={
+                draft.engine === "llama_cpp"
+                  ? ["auto", "q8_0", "fp16", "bf16", "fp32"]
+                  : ["auto", "bf16", "fp32"]
+              }
             />
             <NumberInput
               label={t`Requests at the same time`}

@@ -1,4 +1,4 @@
-"""Engines that generate tokens: transformers in this process, or vLLM in a child process.
+"""Engines that generate tokens: transformers in this process, llama.cpp or vLLM in a child process.
 
 Each engine is a module with a ``start`` function. It has a case in :func:`start_engine`, and its
 name is listed in :data:`aiplatform.protocol.specs.EngineName`.
@@ -31,5 +31,9 @@ def start_engine(
             from aiplatform.runtime.serving.engines import vllm
 
             return vllm.start(model, base, spec, token, stop)
+        case "llama_cpp":
+            from aiplatform.runtime.serving.engines import llama_cpp
+
+            return llama_cpp.start(job, model, base, spec, token, stop)
         case _ as other:
             assert_never(other)

@@ -5,29 +5,25 @@ responses is replaced by the name that the client used.
 """
 
 import json
-import re
 import shutil
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from aiplatform.protocol.specs import InferenceSpec
 from aiplatform.runtime.artifacts import ADAPTER, WEIGHTS
 from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.loading import is_tuned
-from aiplatform.runtime.serving.app import BASE, MODEL, ChatServer, Refusal, public_name
+from aiplatform.runtime.serving.app import BASE, MODEL, Refusal
+from aiplatform.runtime.serving.engines.relay import Relay, Upstream
 from aiplatform.runtime.stop import StopRequest
-
-ANSWERED_NAME = re.compile(rf'"model":\s*"(?:{MODEL}|{BASE})"'.encode())
-"""Pattern for the model's name in a response: one of the names that vLLM was started with."""
 
 START_SECONDS = 1800.0
 """Seconds that vLLM may take to start; large models take many minutes to load and compile."""
@@ -134,15 +130,12 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class VllmProxy(ChatServer):
-    """A server with the routes of its base class that forwards chat requests to vLLM."""
+class VllmProxy(Relay):
+    """A server that forwards chat requests to vLLM unchanged."""
 
     def __init__(self, engine: VllmEngine, token: str) -> None:
-        self.token = token
-        self.names = [MODEL, BASE] if engine.tuned else [MODEL]
-        self.started = int(time.time())
-        self.running = set()
-        self._http = httpx.AsyncClient(base_url=engine.url, timeout=None, trust_env=False)  # noqa: S113  (answers take as long as they take)
+        super().__init__(token, [MODEL, BASE] if engine.tuned else [MODEL])
+        self._upstream = Upstream("vLLM", engine.url)
 
     async def chat(self, request: Request) -> Response:
         """Forward a chat request to vLLM and return its response with the client's model name."""
@@ -150,47 +143,7 @@ class VllmProxy(ChatServer):
         if refused is not None:
             return refused
         body = await request.body()
-        public = public_name(request)
-        upstream = self._http.build_request(
-            "POST",
-            "/v1/chat/completions",
-            content=body,
-            headers={"content-type": "application/json"},
-        )
         try:
-            answer = await self._http.send(upstream, stream=True)
-        except httpx.TransportError as error:
-            return Refusal(503, f"vLLM does not answer: {error}").response()
-        media_type = answer.headers.get("content-type", "application/json")
-        if media_type.startswith("text/event-stream"):
-            return StreamingResponse(
-                self._events(answer, public), answer.status_code, media_type=media_type
-            )
-        whole = await answer.aread()
-        await answer.aclose()
-        return Response(with_public_name(whole, public), answer.status_code, media_type=media_type)
-
-    @staticmethod
-    async def _events(answer: httpx.Response, public: str | None) -> AsyncIterator[bytes]:
-        """Yield vLLM's bytes as they arrive, cut after line ends so that no name is split."""
-        rest = b""
-        try:
-            async for piece in answer.aiter_bytes():
-                whole, end, rest = (rest + piece).rpartition(b"\n")
-                if end:
-                    yield with_public_name(whole + end, public)
-            if rest:
-                yield with_public_name(rest, public)
-        finally:
-            await answer.aclose()
-
-
-def with_public_name(answer: bytes, public: str | None) -> bytes:
-    """Return a response with its model name replaced, without parsing it.
-
-    Inside an answer's text, quotation marks are escaped, so the pattern can't match there.
-    """
-    if public is None:
-        return answer
-    named = b'"model":' + json.dumps(public, ensure_ascii=False).encode()
-    return ANSWERED_NAME.sub(lambda _: named, answer)
+            return await self.forward(request, self._upstream, "/v1/chat/completions", body)
+        except Refusal as refusal:
+            return refusal.response()

@@ -253,6 +253,10 @@ class Attempt:
             isolation_required=not self.settings.scripts_without_isolation,
             ranks=shared_by(spec, self.claim, self.settings),
             traceparent=tracing.traceparent() if self.claim.node == 0 else None,
+            cache_dir=str(self.settings.cache_dir),
+            llama_server=None
+            if self.settings.llama_server is None
+            else str(self.settings.llama_server),
         )
 
     def _prefix(self, spec: dict[str, Any]) -> str | None:

@@ -12,7 +12,7 @@ from packaging.utils import canonicalize_name
 from aiplatform.server.ui.pages import STATIC
 
 OWN_NAME = "aiplatform"
-EXTRAS = ("server", "llm", "otel", "deepspeed", "vllm")
+EXTRAS = ("server", "llm", "otel", "deepspeed", "llama", "vllm")
 """Extras whose packages the running platform needs. Others serve only its development."""
 
 UNKNOWN = "unknown"
