@@ -92,6 +92,10 @@ def prepare_environment(hub: bool) -> None:
     """Set the environment variables that libraries read at import, unless the worker set them."""
     for name, value in {**QUIET, **({} if hub else OFFLINE)}.items():
         os.environ.setdefault(name, value)
+    if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
+        # Otherwise DeepSpeed looks for devices, and warns in each training's log that it found
+        # none.
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
 
 
 def examine_old_objects_rarely() -> None:

@@ -17,6 +17,7 @@ class DirectoryStatus:
 
     ok: bool
     detail: str
+    detail_zh: str
 
 
 @dataclass(slots=True)
@@ -49,16 +50,23 @@ def check_directory(directory: Path, least_free: int) -> DirectoryStatus:
         with tempfile.TemporaryFile(dir=directory) as probe:
             probe.write(bytes(PROBE_BYTES))
     except OSError as error:
+        reason = error.strerror or type(error).__name__
         return DirectoryStatus(
-            ok=False, detail=f"can't be written to: {error.strerror or type(error).__name__}"
+            ok=False, detail=f"can't be written to: {reason}", detail_zh=f"无法写入：{reason}"
         )
     if free < least_free:
         return DirectoryStatus(
             ok=False,
             detail=f"{_mebibytes(free)} free, but AIPLATFORM_MIN_FREE_DISK_BYTES demands "
             f"{_mebibytes(least_free)}: free some space",
+            detail_zh=f"剩余 {_mebibytes(free)}，但 AIPLATFORM_MIN_FREE_DISK_BYTES 要求 "
+            f"{_mebibytes(least_free)}：请清理空间",
         )
-    return DirectoryStatus(ok=True, detail=f"writable, {_mebibytes(free)} free")
+    return DirectoryStatus(
+        ok=True,
+        detail=f"writable, {_mebibytes(free)} free",
+        detail_zh=f"可写，剩余 {_mebibytes(free)}",
+    )
 
 
 def _mebibytes(count: int) -> str:

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Literal
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -13,7 +13,9 @@ from aiplatform.data.blobs import LocalBlobStore
 from aiplatform.server.core.broker import broker_answers
 from aiplatform.server.core.database import transaction
 from aiplatform.server.core.disks import DiskChecks
+from aiplatform.server.core.errors import Language
 from aiplatform.server.core.migrate import current_revision, expected_revision
+from aiplatform.server.core.problems import language_of
 from aiplatform.server.core.settings import get_settings
 from aiplatform.server.core.storage import get_store
 from aiplatform.server.identity.access import PUBLIC
@@ -29,6 +31,11 @@ class Check(BaseModel):
     ok: bool
     detail: str
 
+    @classmethod
+    def report(cls, language: Language, ok: bool, detail: str, detail_zh: str) -> "Check":
+        """Return a check whose detail is in the reader's language."""
+        return cls(ok=ok, detail=detail_zh if language == "zh" else detail)
+
 
 class Health(BaseModel):
     """The state of the platform.
@@ -42,20 +49,28 @@ class Health(BaseModel):
     checks: dict[str, Check]
 
 
-def _database_checks(session: Session) -> dict[str, Check]:
+def _database_checks(session: Session, language: Language) -> dict[str, Check]:
     current, expected = current_revision(session.connection()), expected_revision()
     workers = queries.live_workers(session)
     names = ", ".join(worker.name for worker in workers)
     return {
-        "database": Check(ok=True, detail="answers"),
-        "migrations": Check(
-            ok=current == expected, detail=f"at {current or 'none'}, expected {expected}"
+        "database": Check.report(language, True, "answers", "响应正常"),
+        "migrations": Check.report(
+            language,
+            current == expected,
+            f"at {current or 'none'}, expected {expected}",
+            f"当前 {current or '无'}，应为 {expected}",
         ),
-        "workers": Check(ok=bool(workers), detail=names or "no heartbeat in the last 30 s"),
+        "workers": Check.report(
+            language,
+            bool(workers),
+            names or "no heartbeat in the last 30 s",
+            names or "过去 30 秒内没有心跳",
+        ),
     }
 
 
-def _storage_check() -> Check:
+def _storage_check(language: Language) -> Check:
     """Check the directory of a local blob store.
 
     An object store is not checked: its own monitoring detects more than a single request could.
@@ -63,15 +78,16 @@ def _storage_check() -> Check:
     try:
         store = get_store()
     except OSError as error:
-        return Check(ok=False, detail=f"can't be opened: {error.strerror or type(error).__name__}")
+        reason = error.strerror or type(error).__name__
+        return Check.report(language, False, f"can't be opened: {reason}", f"无法打开：{reason}")
     if isinstance(store, LocalBlobStore):
-        return _disk_check(store.root)
-    return Check(ok=True, detail="an object store")
+        return _disk_check(store.root, language)
+    return Check.report(language, True, "an object store", "对象存储")
 
 
-def _disk_check(directory: Path) -> Check:
+def _disk_check(directory: Path, language: Language) -> Check:
     found = disks.check(directory, get_settings().min_free_disk_bytes)
-    return Check(ok=found.ok, detail=found.detail)
+    return Check.report(language, found.ok, found.detail, found.detail_zh)
 
 
 class Liveness(BaseModel):
@@ -94,18 +110,23 @@ async def health() -> Liveness:
     summary="Health in detail",
     responses={503: {"model": Health, "description": "The database does not answer"}},
 )
-def health_details(response: Response) -> Health:
+def health_details(request: Request, response: Response) -> Health:
     """Check each part. The status code is 503 if the database is not responding."""
+    language = language_of(request)
     try:
         with transaction() as session:
-            checks = _database_checks(session)
+            checks = _database_checks(session, language)
     except SQLAlchemyError as error:
         reason = str(error).splitlines()[0][:200]
         checks = {"database": Check(ok=False, detail=reason)}
     broker = broker_answers()
-    checks["broker"] = Check(ok=broker, detail="answers" if broker else "does not answer")
-    checks["uploads"] = _disk_check(get_settings().spool_dir)
-    checks["storage"] = _storage_check()
+    checks["broker"] = (
+        Check.report(language, True, "answers", "响应正常")
+        if broker
+        else Check.report(language, False, "does not answer", "没有响应")
+    )
+    checks["uploads"] = _disk_check(get_settings().spool_dir, language)
+    checks["storage"] = _storage_check(language)
     if not checks["database"].ok:
         response.status_code = 503
         return Health(status="down", version=aiplatform.__version__, checks=checks)
