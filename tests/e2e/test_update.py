@@ -47,7 +47,7 @@ def deployment(client: Client, models: list[Model]) -> Deployment:
 class Load:
     """Threads that send requests without pause, alternating between streaming and not."""
 
-    def __init__(self, platform: Platform, deployment: Deployment, askers: int = 4) -> None:
+    def __init__(self, platform: Platform, deployment: Deployment | str, askers: int = 4) -> None:
         self.platform = platform
         self.deployment = deployment
         self.answered = 0
@@ -78,7 +78,7 @@ class Load:
 
 
 @contextmanager
-def asked(platform: Platform, deployment: Deployment) -> Iterator[Load]:
+def asked(platform: Platform, deployment: Deployment | str) -> Iterator[Load]:
     load = Load(platform, deployment)
     for thread in load.threads:
         thread.start()
@@ -112,6 +112,25 @@ def test_update_under_load_fails_no_request_and_stops_the_old_server(
     until(lambda: client.tasks.get(former).status == "cancelled", 60)
     with asked(platform, deployment):
         assert deployment.update(models[0]).wait_updated(300).model == models[0].uuid
+
+
+def test_moved_alias_under_load_fails_no_request(
+    platform: Platform, client: Client, tmp_path: Path
+) -> None:
+    directory = make_tiny_model(tmp_path) / "weights"
+    first, second = (
+        client.models.import_path(directory, name="aliased").wait_ready(300) for _ in range(2)
+    )
+    alias = first.set_alias("production", reason="The first one.").reference
+    follower = client.deployments.create("follower", alias, max_length=256, follow=True)
+    follower.wait_ready(300)
+    with asked(platform, alias):
+        second.set_alias("production", reason="Better.")
+        assert follower.wait_updated(300).model == second.uuid
+    with asked(platform, alias):
+        client.models.undo_alias("aliased", "production")
+        assert follower.wait_updated(300).model == first.uuid
+    follower.delete()
 
 
 def test_failed_update_under_load_fails_no_request(

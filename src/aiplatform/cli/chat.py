@@ -19,7 +19,11 @@ _HELP = "/reset starts a new conversation, /exit or Ctrl-D ends it, Ctrl-C stops
 
 def chat(
     deployment: Annotated[
-        str, typer.Argument(metavar="DEPLOYMENT", help="Deployment: name or uuid.")
+        str,
+        typer.Argument(
+            metavar="DEPLOYMENT",
+            help="Deployment: name or uuid; or NAME@VERSION or NAME@ALIAS of a deployed model.",
+        ),
     ],
     question: Annotated[
         str | None,
@@ -45,7 +49,8 @@ def chat(
     json: Json = False,
 ) -> None:
     """Talk to a deployment; answers appear as they are generated."""
-    found = connect(project).deployments.get(deployment)
+    deployments = connect(project).deployments
+    found = deployments.serving(deployment) if "@" in deployment else deployments.get(deployment)
     if found.status in ("stopped", "crashed"):
         raise CommandError(
             tr("{name} is {status}", name=found.name, status=found.status),

@@ -15,7 +15,7 @@ from aiplatform.client.chat import (
     chat_body,
     reply_from,
 )
-from aiplatform.client.errors import NotReady
+from aiplatform.client.errors import NotFound, NotReady
 from aiplatform.client.models import ModelLike, Models
 from aiplatform.client.polling import WaitingReasonReporter, poll
 from aiplatform.client.projects import ProjectLike, Projects
@@ -391,7 +391,8 @@ class Deployments(Group):
         """Send messages to a deployment and return its answer.
 
         Args:
-            deployment: the deployment.
+            deployment: the deployment; or ``name@version`` or ``name@alias`` of a model, see
+                :meth:`serving`.
             messages: a question, or a conversation of ``{"role": …, "content": …}``.
             stream: return the answer in pieces while it is generated.
             base: send the messages to the base model, without the adapter.
@@ -399,6 +400,8 @@ class Deployments(Group):
             parameters: ``max_tokens``, ``temperature`` and other parameters of OpenAI's interface.
         """
         # Use the uuid: deployments of two projects may have the same name.
+        if isinstance(deployment, str) and "@" in deployment:
+            deployment = self.serving(deployment, project=project)
         model = str(self.resolve(deployment, project)) + (":base" if base else "")
         body = chat_body(model, messages, stream=stream, parameters=parameters)
         if stream:
@@ -431,6 +434,33 @@ class Deployments(Group):
             if deployment.name == name:
                 return deployment
         return None
+
+    def serving(self, model: ModelLike, *, project: ProjectLike | None = None) -> Deployment:
+        """Return the deployment of a project that serves a version of a model.
+
+        Of several, one that is ready comes first, then the oldest. A deployment that follows the
+        alias ``model`` counts, also while it is updated to the version.
+
+        Raises:
+            NotFound: if no deployment of the project serves it.
+        """
+        uuid = Models(self._client).resolve(model, project)
+        found = [
+            deployment
+            for deployment in self.list(project=project)
+            if deployment.model == uuid or deployment.follows == model
+        ]
+        if not found:
+            raise NotFound(
+                tr("no deployment in this project serves {model}", model=model),
+                code="client.no_such_name",
+                hint=tr("Deploy it: aiplatform deploy create {model:quoted}", model=model),
+            )
+        # The list has the newest first.
+        return min(
+            reversed(found),
+            key=lambda each: (each.status is not DeploymentStatus.READY, each.model != uuid),
+        )
 
     def _meant(self, model: ModelLike, project: ProjectLike | None, *, follow: bool) -> UUID | str:
         """Return the uuid of a model, or its alias if the deployment is to follow it."""

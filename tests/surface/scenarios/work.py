@@ -73,6 +73,7 @@ def models(live: LivePlatform) -> None:
 
 
 @scenario(
+    "Deployments.serving",
     "Model.set_alias",
     "ModelAlias.reference",
     "Models.alias_moves",
@@ -106,6 +107,8 @@ def model_aliases(live: LivePlatform) -> None:
     assert (deployed.follows, deployed.model) == (alias.reference, first.uuid)
     models.set_alias(second, "production", reason="Better.")
     assert deployed.wait_updated(300).model == second.uuid
+    assert live.client.deployments.serving(alias.reference).uuid == deployed.uuid
+    assert live.cli_json("chat", alias.reference, "Who are you?", "--max-tokens", "2")
     live.client.deployments.delete(deployed)
     models.undo_alias(name, "production")
     models.delete_alias(name, "production", reason="Unused.")
