@@ -1,22 +1,15 @@
-"""SQL statements for metric series, their rollup levels, log chunks, and resource usage."""
+"""Statements for metric series and their levels, from which charts are drawn."""
 
-from collections.abc import Sequence
-from datetime import datetime
 from typing import Any, NamedTuple
-from uuid import UUID
 
 from sqlalchemy import (
     Select,
-    func,
-    or_,
     select,
     text,
 )
 from sqlalchemy.orm import Session
 
-from aiplatform.protocol.enums import LogStream
-from aiplatform.server.queue.models import Task, TaskEvent
-from aiplatform.server.telemetry.models import LogChunk, MetricPoint
+from aiplatform.server.telemetry.models import MetricPoint
 from aiplatform.server.telemetry.rules import (
     LEAST_STEP,
     LEVELS,
@@ -26,81 +19,7 @@ from aiplatform.server.telemetry.rules import (
     bucket_count,
 )
 
-CHUNKS_PER_PAGE = 500
-
-
-def chunks_after(
-    task_id: int, after: int, *, limit: int = CHUNKS_PER_PAGE, stream: LogStream | None = None
-) -> Select[Any]:
-    """Select the log chunks with a ``seq`` greater than ``after``, in order."""
-    statement = select(LogChunk).where(LogChunk.task_id == task_id, LogChunk.seq > after)
-    if stream is not None:
-        statement = statement.where(LogChunk.stream == stream.value)
-    return statement.order_by(LogChunk.seq).limit(limit)
-
-
-def last_chunk(session: Session, task_id: int) -> int:
-    """Return the ``seq`` of the task's last log chunk, or 0 if it has none."""
-    last = select(func.max(LogChunk.seq)).where(LogChunk.task_id == task_id)
-    return session.scalar(last) or 0
-
-
-def chunks_between(
-    task_id: int,
-    first: int,
-    until: int,
-    *,
-    text: str | None = None,
-    level: int = 0,
-    stream: LogStream | None = None,
-    attempt: int | None = None,
-    since: datetime | None = None,
-    until_time: datetime | None = None,
-) -> Select[Any]:
-    """Select the log chunks with ``first <= seq < until`` that may contain matching lines.
-
-    Chunks with a segment (lines that were moved to a blob) are always selected; the caller must
-    search the segment itself. The time of any other chunk is when its lines were read, or slightly
-    later. A segment covers a longer period, whose end is not known here.
-    """
-    own = [LogChunk.level >= level]
-    if text is not None:
-        own.append(LogChunk.text.icontains(text, autoescape=True))
-    if stream is not None:
-        own.append(LogChunk.stream == stream.value)
-    if since is not None:
-        own.append(LogChunk.recorded_at >= since)
-    if until_time is not None:
-        own.append(LogChunk.recorded_at < until_time)
-    plain = own[0]
-    for condition in own[1:]:
-        plain &= condition
-    statement = select(LogChunk).where(
-        LogChunk.task_id == task_id,
-        LogChunk.seq >= first,
-        LogChunk.seq < until,
-        or_(LogChunk.segment.is_not(None), plain),
-    )
-    if attempt is not None:
-        statement = statement.where(LogChunk.attempt == attempt)
-    return statement.order_by(LogChunk.seq)
-
-
 POINTS_PER_PAGE = 2000
-
-
-def newest_ids(session: Session, uuid: UUID) -> tuple[int, int, int]:
-    """Return the ids of a task's last event and metric point, and its last log chunk's ``seq``.
-
-    Each is 0 if there is none. Events newer than a running transaction are ignored, because events
-    with smaller ids may yet be committed.
-    """
-    task_id = select(Task.id).where(Task.uuid == uuid).scalar_subquery()
-    settled = text("transaction_id < pg_snapshot_xmin(pg_current_snapshot())")
-    event = select(func.max(TaskEvent.id)).where(TaskEvent.task_id == task_id, settled)
-    point = select(func.max(MetricPoint.id)).where(MetricPoint.task_id == task_id)
-    chunk = select(func.max(LogChunk.seq)).where(LogChunk.task_id == task_id)
-    return session.scalar(event) or 0, session.scalar(point) or 0, session.scalar(chunk) or 0
 
 
 def points_after(task_id: int, after: int, *, limit: int = POINTS_PER_PAGE) -> Select[Any]:
@@ -133,10 +52,12 @@ SELECT key FROM found WHERE key IS NOT NULL
 Reading all points instead would take seconds.
 """
 
+
 JSON = """'[' || step || ',' || CASE
     WHEN value = 'NaN' OR value = 'Infinity' OR value = '-Infinity' THEN '"' || value || '"'
     ELSE value::text END || ',' || at || ']'"""
 """SQL expression that formats a point as JSON. Floats keep their exact values."""
+
 
 HISTORY = text(
     f"""
@@ -150,6 +71,7 @@ SELECT string_agg({JSON}, ',' ORDER BY step) FROM (
 """  # noqa: S608  (our own text)
 )
 
+
 RAW = """
 SELECT step AS at_step, 1 AS points,
        CASE WHEN value <> 'NaN' THEN ARRAY[value, step, at] END AS low,
@@ -162,11 +84,15 @@ FROM (
     ORDER BY step, attempt DESC, id DESC
 ) AS counting
 """
+
+
 END = """
 (SELECT step, value, date_part('epoch', recorded_at) AS at FROM metric_points
  WHERE task_id = :task_id AND key = :key AND step >= :first AND step <= :last
  ORDER BY step {order}, attempt DESC, id DESC LIMIT 1)
 """
+
+
 CHART = text(
     f"""
 WITH pieces AS MATERIALIZED (
@@ -203,6 +129,7 @@ SELECT (SELECT points::bigint FROM whole), string_agg({JSON}, ',' ORDER BY step)
 A chart has the smallest, the largest and the first NaN value of each bucket, and both ends of the
 series. Where possible, they are computed from ``metric_levels``.
 """
+
 
 PIECES = """
 WITH fresh AS MATERIALIZED ({fresh}),
@@ -252,6 +179,7 @@ piece that has grown to twice the usual length (``PIECE`` points, ``PIECES_PER_P
 split.
 """
 
+
 FROM_POINTS = text(
     PIECES.format(
         level=1,
@@ -269,6 +197,8 @@ FROM_POINTS = text(
         min(ARRAY[step, at]) FILTER (WHERE value = 'NaN')""",
     )
 )
+
+
 FROM_PIECES = [
     text(
         PIECES.format(
@@ -284,6 +214,7 @@ FROM_PIECES = [
     )
     for level in range(2, LEVELS + 1)
 ]
+
 
 SUMMARY = text(
     f"""
@@ -403,70 +334,3 @@ def add_to_levels(session: Session, task_id: int, *, after: int, up_to: int) -> 
         keys, steps = [row.key for row in made], [row.first_step for row in made]
         pieces = {"keys": keys, "steps": steps, "width": PIECES_PER_PIECE}
         made = session.execute(statement, {**common, **pieces}).all()
-
-
-def samples_of(session: Session, task_id: int) -> Sequence[Any]:
-    """Return the keys and samples of each of a task's resource usage blocks, sorted by time."""
-    return session.execute(
-        text(
-            "SELECT keys, samples FROM task_telemetry WHERE task_id = :task ORDER BY attempt, began"
-        ),
-        {"task": task_id},
-    ).all()
-
-
-def task_blocks(
-    session: Session, task_id: int, attempt: int | None, since: datetime | None
-) -> Sequence[Any]:
-    """Return a task's resource usage blocks: began, step_seconds, keys, samples."""
-    return session.execute(
-        text(
-            "SELECT began, step_seconds, keys, samples FROM task_telemetry WHERE task_id = :task "
-            "AND (CAST(:attempt AS integer) IS NULL OR attempt = :attempt) "
-            "AND (CAST(:since AS timestamptz) IS NULL OR began >= :since) ORDER BY attempt, began"
-        ),
-        {"task": task_id, "attempt": attempt, "since": since},
-    ).all()
-
-
-def worker_blocks(session: Session, worker_id: int, since: datetime | None) -> Sequence[Any]:
-    """Return a worker machine's resource usage blocks: began, step_seconds, keys, samples."""
-    return session.execute(
-        text(
-            "SELECT began, step_seconds, keys, samples FROM worker_telemetry "
-            "WHERE worker_id = :worker "
-            "AND (CAST(:since AS timestamptz) IS NULL OR began >= :since) ORDER BY began"
-        ),
-        {"worker": worker_id, "since": since},
-    ).all()
-
-
-def usage_of(session: Session, task_id: int) -> Sequence[Any]:
-    """Return the usage of each attempt that has ended: attempt, seconds, cpus, gpus and cost."""
-    return session.execute(
-        text(
-            "SELECT attempt, seconds, cpus, gpus, cost FROM attempt_usage "
-            "WHERE task_id = :task ORDER BY attempt"
-        ),
-        {"task": task_id},
-    ).all()
-
-
-def held_by(session: Session, task_id: int, fence: int | None = None) -> Any:
-    """Return the resources of a task's lease: attempt, seconds, cpus, gpu_indices, devices, nodes.
-
-    The result is None if the task holds no lease. ``devices`` are all devices of the worker.
-    ``nodes`` is the number of nodes, each of which holds the same amounts for the task.
-    """
-    return session.execute(
-        text(
-            "SELECT l.attempt, l.cpus, l.gpu_indices, w.devices, EXTRACT(EPOCH FROM "
-            "clock_timestamp() - l.acquired_at)::float8 AS seconds, COALESCE((SELECT "
-            "CASE g.state WHEN 'gathering' THEN 1 + (SELECT count(*) FROM task_nodes n "
-            "WHERE n.task_id = g.task_id) ELSE g.nodes END FROM task_gangs g "
-            "WHERE g.task_id = l.task_id), 1) AS nodes "
-            "FROM task_leases l JOIN workers w ON w.id = l.worker_id WHERE l.task_id = :task "
-            "AND (CAST(:fence AS bigint) IS NULL OR l.fence = :fence)"
-        ),
-        {"task": task_id, "fence": fence},
-    ).one_or_none()
