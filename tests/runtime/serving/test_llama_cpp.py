@@ -545,3 +545,33 @@ def test_serving_process_does_not_import_torch(tiny_model: Path) -> None:
         [sys.executable, "-c", program], check=False, capture_output=True, text=True
     )
     assert said.stdout.strip() == "[]", said.stderr
+
+
+def test_killed_server_of_the_base_is_started_again(
+    tuned_model: Path, tiny_model: Path, cache: Path, tmp_path: Path
+) -> None:
+    job = make_job(tmp_path, tuned_model, tiny_model, cache)
+    with Runner.of_job(job, tmp_path) as runner:
+        served = Served(runner, runner.wait_for("ready", 120)["endpoint"])
+        own = server_of(runner)
+        tuned, base = ask(served, "on"), ask(served, "on", model="base")
+        job_process = psutil.Process(runner.received[0]["pid"])
+        (other,) = (
+            child
+            for child in job_process.children(recursive=True)
+            if "--ctx-size" in child.cmdline() and child.pid != own.pid
+        )
+        other.kill()
+        while other.status() != psutil.STATUS_ZOMBIE:  # the job waits for it at the next request
+            time.sleep(0.01)
+        assert ask(served, "on", model="base") == base
+        assert ask(served, "on") == tuned
+
+
+@pytest.mark.slow
+def test_real_model_answers_as_in_transformers(smollm2: Path, cache: Path, tmp_path: Path) -> None:
+    job = make_job(tmp_path, smollm2, None, cache, precision="fp16")
+    with Runner.of_job(job, tmp_path) as runner:
+        served = Served(runner, runner.wait_for("ready", 240)["endpoint"])
+        for question in ("What is the capital of France?", "Name three colours."):
+            assert ask(served, question, max_tokens=24) == greedy(smollm2, question, 24)
