@@ -341,6 +341,7 @@ def job_of(spec: dict[str, Any], **more: Any) -> Job:
         ({"type": "evaluation"}, {}, (), False, True),
         ({"type": "inference"}, {}, (), False, True),
         ({"type": "inference", "engine": "vllm"}, {}, (), False, False),
+        ({"type": "inference", "engine": "llama_cpp"}, {}, (), False, False),
         ({"type": "data_quality"}, {}, (), False, False),
         ({"type": "training"}, {"ranks": {"processes": 2}}, (), False, False),
         ({"type": "training"}, {"ranks": {"nodes": 2}}, (), False, False),
