@@ -71,11 +71,12 @@ def create_deployment(
     """
     require_fitting_queue(spec.type, spec.queue)
     require_readable(context, spec)
+    if follows is not None:
+        # Before tasks are locked, as when the alias moves, so that the two can't deadlock.
+        registry.lock_alias(session, context, follows)
     needs = dependencies.lock_required_tasks(
         session, context.project_id, dependencies.required_tasks(spec, after)
     )
-    if follows is not None:
-        registry.lock_alias(session, context, follows)
     model = registry.resolve_model(session, context, spec.model)
     if model is not None:
         spec = spec.model_copy(update={"model": model.uuid})
