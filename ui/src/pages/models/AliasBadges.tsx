@@ -4,9 +4,17 @@ import { Badge, Group } from "@mantine/core";
 export function AliasBadges({ aliases }: { aliases: readonly string[] }) {
   if (aliases.length === 0) return null;
   return (
-    <Group gap={4} component="span" display="inline-flex">
+    <Group gap={4} wrap="nowrap" component="span" display="inline-flex">
       {aliases.map((alias) => (
-        <Badge key={alias} variant="light" color="indigo" radius="sm" tt="none" fw={500}>
+        <Badge
+          key={alias}
+          variant="light"
+          color="indigo"
+          radius="sm"
+          tt="none"
+          fw={500}
+          flex="none"
+        >
           @{alias}
         </Badge>
       ))}

@@ -9,7 +9,7 @@ import { AnchorLink } from "@/design/links";
 import { DataTable } from "@/design/table/DataTable";
 import { useModelColumns } from "./columns";
 
-const SHOWN = ["name", "status", "metrics", "size", "author", "created", "compare"];
+const SHOWN = ["name", "aliases", "status", "metrics", "size", "author", "created", "compare"];
 
 /** All versions of the model, each to be compared with this one. */
 export function ModelVersions({ model }: { model: Model }) {

@@ -24,18 +24,21 @@ export function useModelColumns(): Column<ModelRow>[] {
       header: t`Name`,
       primary: true,
       cell: ({ model }) => (
-        <Group gap={8} wrap="nowrap">
-          <AnchorLink
-            to="/p/$project/models/$model"
-            params={{ project, model: model.uuid }}
-            c="inherit"
-            fw={500}
-          >
-            {modelLabel(model)}
-          </AnchorLink>
-          <AliasBadges aliases={model.aliases} />
-        </Group>
+        <AnchorLink
+          to="/p/$project/models/$model"
+          params={{ project, model: model.uuid }}
+          c="inherit"
+          fw={500}
+        >
+          {modelLabel(model)}
+        </AnchorLink>
       ),
+    },
+    {
+      id: "aliases",
+      header: t`Aliases`,
+      width: 160,
+      cell: ({ model }) => <AliasBadges aliases={model.aliases} />,
     },
     {
       id: "status",
