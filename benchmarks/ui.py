@@ -43,6 +43,7 @@ GRID_ROWS = 10_000_000
 GRID_SCROLLS = 20
 CURVES = 20
 POINTS = 100_000
+PAINTS = 5
 PAN_MOVES = 120
 ROWS = [{"text": f"a line of text, number {n}"} for n in range(20)]
 TRAINING = """
@@ -306,13 +307,21 @@ def measure_curves(site: Site) -> None:
         runs.append(str(run.task))
         progress(f"{number + 1} of {CURVES} runs are reported")
     address = f"/p/{site.project}/experiments/compare?run={quote(json.dumps(runs))}"
+    paints = []
+    for _ in range(PAINTS):
+        with site.window() as page:
+            page.goto(f"/p/{site.project}/experiments")
+            page.wait_for_selector("main h1")
+            began = time.perf_counter()
+            page.goto(address)
+            page.wait_for_selector("main figure canvas")
+            paints.append(time.perf_counter() - began)
+    # The database still tidies up after two million points when the first window opens.
+    figure("ui.curves.first_paint", percentile(paints, 0.5), "s", target="<= 1")
+    figure("ui.curves.first_paint.slowest", max(paints), "s")
     with site.window() as page:
-        page.goto(f"/p/{site.project}/experiments")
-        page.wait_for_selector("main h1")
-        began = time.perf_counter()
         page.goto(address)
         page.wait_for_selector("main figure canvas")
-        figure("ui.curves.first_paint", time.perf_counter() - began, "s", target="<= 1")
         page.wait_for_timeout(2000)
         box = page.locator("main figure .u-over").first.bounding_box()
         if box is None:
