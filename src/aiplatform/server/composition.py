@@ -26,7 +26,7 @@ from aiplatform.server.queue.service import cancel_project_tasks, stop_author_ta
 from aiplatform.server.registry import jobs as registry_jobs
 from aiplatform.server.registry import queries as registry_queries
 from aiplatform.server.registry import service as registry_service
-from aiplatform.server.registry.service.registration import BinnedModels
+from aiplatform.server.registry.service.deletion import BinnedModels
 from aiplatform.server.schedules import jobs as schedules_jobs
 from aiplatform.server.schedules.service import switch_off_schedules
 from aiplatform.server.scripts import jobs as scripts_jobs

@@ -1,8 +1,8 @@
 """Use cases for the registry.
 
-``imports`` imports models. ``aliases`` moves the names that point to versions. ``registration``
-registers tuned models, decides which models a task may use, resolves references to models that a
-training task has yet to produce, and deletes models.
+``imports`` imports models, and ``registration`` registers them. ``selection`` decides which models
+a task may use, and resolves references to models that a training has yet to produce. ``aliases``
+moves the names that point to versions. ``deletion`` moves models into the bin.
 """
 
 from aiplatform.server.registry.service.aliases import (
@@ -13,6 +13,9 @@ from aiplatform.server.registry.service.aliases import (
     set_alias,
     undo,
 )
+from aiplatform.server.registry.service.deletion import (
+    delete_model,
+)
 from aiplatform.server.registry.service.imports import (
     add_file,
     check_path,
@@ -20,14 +23,15 @@ from aiplatform.server.registry.service.imports import (
     start_import,
 )
 from aiplatform.server.registry.service.registration import (
-    BASE_MODEL,
     create_model,
-    delete_model,
+    register_again,
+    register_tuned,
+)
+from aiplatform.server.registry.service.selection import (
+    BASE_MODEL,
     input_ref,
     model_inputs,
     pin_produced_model,
-    register_again,
-    register_tuned,
     require_text,
     resolve_model,
     tunable_model,
