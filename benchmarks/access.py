@@ -5,13 +5,13 @@ connections to one API process. Client, API and database share the machine.
 
 The share of authentication and permission checks is measured by leaving them out. Two processes
 serve the same application from the same database. In one of them, this route's guard is replaced by
-a constant (``common/api_process.py``). They take turns. The main comparison is of CPU time per
+a constant (``common/api_process.py``). The two take turns. The main comparison is of CPU time per
 request in the API and the database, which other work on the machine doesn't affect; requests per
 second are compared, too.
 
-The guard takes the token from the header and hashes it, reads session or key, account, global role,
-project and membership in one statement, and computes the permissions. The thread that it needs is
-included.
+The guard takes the token from the header and hashes it, reads the session or key, the account, the
+global role, the project and the membership in one statement, and computes the permissions. The
+measurement includes the thread that the guard needs.
 """
 
 import asyncio
@@ -55,12 +55,12 @@ class ApiProcess:
 
     @property
     def cpu(self) -> float:
-        """CPU seconds per request in the API and the database, from the median turn."""
+        """The CPU seconds per request in the API and the database, each from its median turn."""
         return statistics.median(self.api_cpu) + statistics.median(self.database_cpu)
 
 
 async def send_requests(url: str, path: str, token: str, until: float) -> list[float]:
-    """Send requests on all connections, one at a time on each; return their seconds."""
+    """Send requests on all connections, one at a time on each; return the durations in seconds."""
     where = urlsplit(url)
     head = (
         f"GET {path} HTTP/1.1\r\nHost: {where.netloc}\r\nAuthorization: Bearer {token}\r\n\r\n"

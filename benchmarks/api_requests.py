@@ -176,7 +176,7 @@ def running_peer(started: Started) -> Iterator[str | None]:
 
 
 def wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Wait until the server responds. It creates its tables first."""
+    """Wait until the server responds, which it does after creating its tables."""
     deadline = time.monotonic() + 180
     while True:
         if process.poll() is not None or time.monotonic() > deadline:

@@ -1,9 +1,9 @@
-"""Pages of an audit trail of ten million rows, with each filter; and the speed of sealing.
+"""Time to read pages of a ten-million-row audit trail with each filter, and the sealing speed.
 
 PostgreSQL generates the rows itself, without triggers. They are spread over a year and have 40
 actions, 200 users and 50 projects with very different activity. One client requests pages at
-different positions over HTTP with each filter, one at a time, including authentication. The cost of
-writing a row is measured before and after.
+different positions over HTTP with each filter, one at a time, including authentication. The
+speed of writing rows is measured before and after they are generated.
 """
 
 import os
@@ -137,7 +137,7 @@ def measure_page_requests(
 
 
 def fill(connection: "psycopg.Connection[Any]") -> dict[str, Any]:
-    """Create the rows and then the indexes; return facts about the rows."""
+    """Create the rows and then the indexes; return values of the rows to filter by."""
     actions = [action.value for action in AuditAction][:40]
     connection.execute("SET session_replication_role = replica")
     connection.execute("SET maintenance_work_mem = '1GB'")

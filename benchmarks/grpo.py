@@ -1,8 +1,8 @@
-"""Effect of the method grpo: a small model learns to add from rewards of its own answers.
+"""Effect of the method grpo: a small model learns to add from rewards for its own answers.
 
 SmolLM2-135M answers questions such as "What is 3 + 4?". Its reward is 1 if the last number of its
-answer is the sum. Nobody shows it how a good answer looks. The mean reward of the answers that it
-draws while it learns must at least double. The held-out sums do not occur in the training.
+answer is the sum. The model is never shown a good answer. The mean reward of the answers sampled
+during training must at least double. The held-out sums do not occur in the training data.
 """
 
 import random

@@ -146,7 +146,7 @@ def read(client: Client, started: Started, project: str, large: int) -> None:
             last = min(first + 999_999, large)
             values = {"task": ids[task], "key": "loss", "first": first, "last": last}
             connection.execute(FILL, values)
-            # Create the levels, as an ingest does every 50,000 points.
+            # Reading updates the levels, as an ingest does every 50,000 points.
             client.transport.get(f"tasks/{task}/metrics", key="loss", points=1000)
         for other in others:
             values = {"task": ids[other], "key": "loss", "first": 1, "last": 100_000}

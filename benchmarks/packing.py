@@ -1,7 +1,7 @@
 """Speed of supervised fine-tuning with packed rows, compared with one row per sequence.
 
 The rows are like those of an assistant: most are short, and one in twelve is long. Both trainings
-run on the platform, one after the other. They learn the same rows, about as many in each step.
+run on the platform, one after the other. They learn the same rows, with about as many in each step.
 Speed is counted in tokens that are not padding.
 """
 
@@ -18,11 +18,11 @@ STEPS = 8
 STORY = "a small model learns a long story word after word until it can tell it "
 BATCH = 12
 PACKED_BATCH = 2
-"""Sequences of a step; they have about as many rows as a batch without packing."""
+"""Sequences per step, which hold about as many rows as a batch without packing."""
 
 
 def rows() -> list[dict[str, Any]]:
-    """Return conversations: short ones, and every twelfth a long one."""
+    """Return conversations, of which every twelfth is long and the others are short."""
     generator = random.Random(1)
     words = STORY.split()
     return [

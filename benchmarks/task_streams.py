@@ -1,4 +1,4 @@
-"""Five hundred people watching one task, and a task that prints 10 MB a second.
+"""Five hundred users watching one task, and a task that prints 10 MB a second.
 
 The watched task reports like a training run: progress, three metrics and a log line twice a second.
 The CPU time is that of the API process alone; all watchers are in another process. For the second
@@ -136,7 +136,7 @@ def running_task(client: Client) -> Task:
 
 
 def poll_task(client: Client, task: Task, until: float) -> list[float]:
-    """Read the task repeatedly until a given time; return the seconds of each request."""
+    """Read the task repeatedly until a given time; return the durations in seconds."""
     times = []
     while time.monotonic() < until:
         began = time.perf_counter()

@@ -130,7 +130,7 @@ class Site:
 
 
 def measure_size() -> None:
-    """Measure what a visitor loads first, and the largest page that is loaded later."""
+    """Measure the size of the first load, and of the largest page that is loaded later."""
     manifest = json.loads((STATIC / ".vite" / "manifest.json").read_text("utf-8"))
 
     def files_of(key: str, seen: set[str]) -> list[str]:
@@ -151,7 +151,7 @@ def measure_size() -> None:
     first = next(key for key, entry in manifest.items() if entry.get("isEntry"))
     loaded: set[str] = set()
     figure("ui.entry.size", kilobytes(files_of(first, loaded)), "kB", target="<= 250")
-    # Pages and what they load later are displayed within the shell, a route that is loaded first.
+    # Pages and their lazy parts are displayed within the shell, a route that is loaded first.
     shell = next(key for key in manifest if key.startswith("src/routes/_app.tsx?"))
     inside = set(loaded)
     files_of(shell, inside)
@@ -187,7 +187,7 @@ def measure_loading(site: Site) -> None:
         page.wait_for_selector(list_link)
         clicks = []
         for _ in range(ROUNDS):
-            # As people do: the pointer rests on the link before the click.
+            # A user's pointer rests on the link before the click, too.
             page.hover(list_link)
             page.wait_for_timeout(150)
             clicks.append(page.evaluate(CLICK, [list_link, "main [role=tablist]"]))
@@ -200,9 +200,9 @@ def measure_loading(site: Site) -> None:
 def measure_live_pages(site: Site) -> None:
     """Measure what many open pages of a running task cost the server.
 
-    One page is open in the browser. Of the others there are only the streams of the task, since a
-    browser that draws fifty curves would leave the server no processor. Their streams of the inbox
-    are left out, because one user may have only a few.
+    One page is open in the browser. The others consist only of their task streams, since a browser
+    that draws fifty curves would leave the server no processor. Their inbox streams are left out,
+    because one user may have only a few.
     """
     pids = site.started.pids("api")
     alone = used_cores(pids, LIVE_SECONDS / 2)

@@ -11,8 +11,8 @@ The users of the tests:
 - *admin* has the permission ``*`` globally,
 - *outsider* is signed in, but has no role in the project.
 
-Outside the project, all but admin have no permissions beyond those of every user. Only admin may
-access other projects; to everybody else, another project does not exist (404).
+Outside the project, only admin has permissions beyond those of every user. Only admin may access
+other projects; to everybody else, another project does not exist (404).
 """
 
 from dataclasses import dataclass, field
@@ -32,7 +32,7 @@ class Access:
         short_path: path below ``/api/v1``, or the whole path if it begins with a slash.
         kind: who may call the route: ``public``: everyone. ``not_found``: everyone, and the
             response is always 404. ``signed in``: everyone with a valid token. ``inbox``: the same,
-            for their own objects; objects of others are 404, even for admin. ``platform``:
+            for their own objects; other users' objects are 404, even for admin. ``platform``:
             users with ``permission`` globally; of the test users, only admin. ``project``: owner
             and admin, and the members named by ``viewer`` and ``developer``.
         permission: permission that the guard requires.
@@ -45,10 +45,10 @@ class Access:
         refused_when_archived: True if an archived project refuses the request. By default True for
             permissions that end in ``:write``.
         may_be_unavailable: True if the response may be 503, because no model is served.
-        personal: True if the object at the end of the path belongs to a person, and the project's
-            other people may not change it.
-        allow_keys: True if API keys are allowed. By default True for public routes, and if the
-            route requires a permission, since the scopes of a key can be compared with it.
+        personal: True if the object at the end of the path belongs to one user, and other members
+            of the project may not change it.
+        allow_keys: True if API keys are allowed. By default True for public routes and for
+            routes that require a permission, which can be compared with the scopes of a key.
     """
 
     method: str
@@ -71,7 +71,7 @@ class Access:
 
     @property
     def key(self) -> str:
-        """Method and path."""
+        """The method and the path."""
         return f"{self.method} {self.path}"
 
     @property
@@ -95,12 +95,12 @@ class Access:
 
 
 def reads(path: str, permission: Permission, **options: Any) -> Access:
-    """Return the entry of a GET route in a project, for viewers and developers."""
+    """Return the entry of a project's GET route that viewers and developers may call."""
     return Access("GET", path, "project", permission, viewer=True, developer=True, **options)
 
 
 def writes(method: str, path: str, permission: Permission, **options: Any) -> Access:
-    """Return the entry of a changing route in a project, for developers but not viewers."""
+    """Return the entry of a project's route that developers may call but viewers may not."""
     return Access(method, path, "project", permission, developer=True, **options)
 
 
@@ -242,7 +242,7 @@ TABLE = [
     reads("projects/{project}/secrets", Permission.TASKS_READ),
     writes("PUT", "projects/{project}/secrets/{secret}", Permission.PROJECTS_WRITE),
     writes("DELETE", "projects/{project}/secrets/{secret}", Permission.PROJECTS_WRITE),
-    # Saved views: each person's own; keys can't change them
+    # Saved views: users change only their own; keys can't change any
     reads("projects/{project}/views", Permission.PROJECTS_READ),
     reads("projects/{project}/views/{view}", Permission.PROJECTS_READ),
     *(

@@ -53,13 +53,12 @@ hypothesis.settings.load_profile("any machine")
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
-# Collecting the tests creates a million long-lived objects. Examining them again and again would
-# take a quarter of that time.
+# Collecting the tests creates a million long-lived objects, and garbage collection would take a
+# quarter of the time.
 gc.disable()
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell's background jobs ignore SIGINT, and so would their children, to which some tests send
-    # it.
+    # A shell's background jobs and their children ignore SIGINT, which some tests send to children.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
@@ -169,11 +168,11 @@ def forget_caches() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the longest of the last modules before the others.
+    """Run the browser tests last, beginning with the longest module.
 
-    One process runs a whole module. If this one began last, the other processes would wait for it.
-    The tests with a browser stay behind all others, because Playwright leaves an event loop running
-    in its process, in which other tests could not start their own.
+    One process runs a whole module. If the longest began last, the other processes would wait for
+    it. All other tests come first, because Playwright leaves an event loop running in its process,
+    in which they could not start their own.
     """
     browser, longest = "tests/ui/", "tests/ui/test_controls.py"
     items.sort(
@@ -465,7 +464,7 @@ def server_url(app: "FastAPI") -> Iterator[str]:
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, bool]]:
     """Return a list that receives each SQL statement sent by this process, on one line.
 
-    The second item is True if the statement was sent in a pipeline.
+    The second item of an entry is True if the statement was sent in a pipeline.
     """
     import psycopg
 

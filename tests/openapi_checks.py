@@ -320,7 +320,7 @@ class Description:
         return {name: self.sample(members[name], minimal=True) for name in missing} | given
 
     def _needed(self, schema: dict[str, Any]) -> dict[str, Any]:
-        """Return the components that a schema refers to, directly or not."""
+        """Return the components that a schema refers to, directly or indirectly."""
         needed: dict[str, Any] = {}
         waiting = [schema]
         while waiting:
@@ -346,7 +346,7 @@ def _message(error: Any) -> str:
         for branch in getattr(error.kind, "context", ())
         if not any(inner.kind.name in ("type", "const") for inner in branch)
     ]
-    if len(branches) == 1:  # the only alternative of a union whose type fits
+    if len(branches) == 1:  # the type fits only one alternative of the union
         return "; ".join(_message(inner) for inner in branches[0])
     place = ".".join(str(part) for part in error.instance_path) or "the body"
     return f"{place}: {error.message[:400]}"
@@ -454,7 +454,7 @@ class CheckedClient(TestClient):
 
 
 class CheckedApp:
-    """An ASGI application for a real socket that checks the responses of the one it wraps."""
+    """A wrapper for a served ASGI application that checks the application's responses."""
 
     def __init__(self, app: FastAPI) -> None:
         self.app = app

@@ -151,7 +151,7 @@ def test_fake_with_invalid_answer_fails_the_test(
 ) -> None:
     with pytest.raises(AnswerDiffers, match=re.escape(fault)):
         ask(answer(given))
-    assert len(DIFFERENCES) == 1  # also where a client swallows the error
+    assert len(DIFFERENCES) == 1  # recorded even if a client swallows the error
     DIFFERENCES.clear()
 
 
@@ -183,7 +183,7 @@ def test_answer_schemas_have_only_required_fields() -> None:
 
 
 def names_in(description: Description, part: Any) -> set[str]:
-    """Return the names of the schemas that a part of the document uses, directly or not."""
+    """Return the names of the schemas that a part of the document uses, even indirectly."""
     found: set[str] = set()
     waiting = [str(part)]
     while waiting:

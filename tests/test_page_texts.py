@@ -6,7 +6,7 @@ from pathlib import Path
 
 CATALOGUES = Path(__file__).parents[1] / "ui" / "src"
 ENTRY = re.compile(r'(?:^|\n\n)msgid ("(?!").*")\nmsgstr ("(?!").*")(?=\n)')
-"""A text without a context and its translation; a context makes it a text of its own."""
+"""A pattern for a text and its translation, if the text has no context that distinguishes it."""
 
 
 def test_text_has_one_translation() -> None:

@@ -101,7 +101,7 @@ def make_tiny_model(
 def make_tiny_encoder(directory: Path, *, seed: int = 0) -> Path:
     """Write an encoder in the platform's layout; return ``directory``.
 
-    It has two BERT layers with random weights, and a WordPiece tokenizer with lower case.
+    It has two BERT layers with random weights, and a WordPiece tokenizer that ignores case.
     """
     import torch
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors

@@ -33,7 +33,7 @@ async def cached_project_context(request: Request) -> ProjectContext:
         token = request.headers["authorization"].removeprefix("Bearer ")
         with transaction() as session:
             cached_context.append(GUARD.authorize(request, session, token))
-    # The rate limits need the user. They are not what is measured, so both processes have them.
+    # The rate limits need the user. They are not measured, so both processes have them.
     request.state.user_id = cached_context[0].principal.user_id
     return cached_context[0]
 

@@ -222,7 +222,7 @@ FAULTS: dict[str, Callable[[ConversationGenerator, Row], Row]] = {
             "content": w.rng.choice(["{}\n", " {}", "{}\n\n\n\n\nBye."]).format(row[-1]["content"]),
         },
     ],
-    # As long as five answers, which no other row is.
+    # As long as five answers; no other row is that long.
     "over_length": lambda w, row: [row[0], {**row[-1], "content": w.text(70, 80)}],
 }
 

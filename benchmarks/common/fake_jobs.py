@@ -1,6 +1,6 @@
 """A platform whose quality reports run a program of the benchmark instead.
 
-The launcher, pipes, runner and database are real, but the child does only what is measured.
+The launcher, pipes, runner and database are real, but the child does only the measured work.
 """
 
 import tempfile

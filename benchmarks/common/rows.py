@@ -58,7 +58,7 @@ def texts(count: int, changed: float = 0.0) -> Iterator[bytes]:
 
     Args:
         count: Number of rows.
-        changed: Share of scattered rows whose text differs from the text without this argument.
+        changed: Share of rows, at random positions, that get another text.
     """
     rng = random.Random(SEED)
     edits = random.Random(SEED + 1)

@@ -1,4 +1,4 @@
-"""Tables of the contract: twelve tables, nine indexes and three system roles, exactly as given.
+"""The schema contract: twelve tables, nine indexes and three system roles, exactly as specified.
 
 Revision ID: 0001
 """

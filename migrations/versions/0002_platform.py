@@ -1,4 +1,4 @@
-"""Tables of the platform beside the contract's twelve, with their indexes, functions and triggers.
+"""The platform's tables besides the contract's twelve, with indexes, functions and triggers.
 
 Revision ID: 0002
 """

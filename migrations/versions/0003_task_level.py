@@ -1,4 +1,4 @@
-"""The level of a waiting task, as a function that the statements of the queue share.
+"""The level of a waiting task, as a function shared by the queue's statements.
 
 Revision ID: 0003
 """

@@ -1,4 +1,4 @@
-"""Saved views: the filters, order and columns of a list under a name.
+"""Saved views: the filters, sort order and columns of a list, saved under a name.
 
 Revision ID: 0005
 """

@@ -1,4 +1,4 @@
-"""Verifications of the audit trail that users requested, with their results.
+"""Audit trail verifications that users requested, with their results.
 
 Revision ID: 0006
 """

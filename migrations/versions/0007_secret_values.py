@@ -1,4 +1,4 @@
-"""The column of encrypted secrets, named after what it contains.
+"""A clearer name for the column that holds encrypted secrets.
 
 Revision ID: 0007
 """

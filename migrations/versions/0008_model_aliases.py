@@ -1,4 +1,4 @@
-"""Aliases of models: names such as ``production`` that point to one version, and their moves.
+"""Model aliases: names such as ``production`` that point to one version, and their moves.
 
 Revision ID: 0008
 """

@@ -1,4 +1,4 @@
-"""Fixtures for a project and the people around it."""
+"""Fixtures for a project and its users."""
 
 from pathlib import Path
 

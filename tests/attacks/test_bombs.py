@@ -1,6 +1,6 @@
 """Attack: small files that unpack to huge data.
 
-They use dictionaries, run lengths, views, prefixes, nested lists and compression.
+The files use dictionaries, run lengths, views, prefixes, nested lists and compression.
 """
 
 import gzip
@@ -238,7 +238,7 @@ def test_list_with_too_many_values_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_rows_with_missing_columns_take_little_memory(tmp_path: Path) -> None:
-    """Write rows of two bytes, each of which lacks 1999 columns."""
+    """Write two-byte rows that each lack 1999 columns."""
     path = tmp_path / "upload"
     wide = json.dumps({f"c{n}": "x" for n in range(1999)}).encode()
     path.write_bytes(wide + b"\n" + b"{}\n" * 120_000)

@@ -129,7 +129,7 @@ def test_totp_code_is_accepted_once_and_only_at_its_time(
     client: CheckedClient, session: Session, api: Callable[..., Api],
     monkeypatch: pytest.MonkeyPatch, hours: float,
 ) -> None:  # fmt: skip
-    """Codes depend on the API's clock. A used code remains used when the clock is set back."""
+    """Check that a used code is still refused after the API's clock was set back."""
     now = [1_800_000_000.0]
     monkeypatch.setattr(second_factor.time, "time", lambda: now[0])
     user = make_user(session)
@@ -210,7 +210,7 @@ CLOCK_READERS = {
 
 
 def clock_readers() -> Iterator[str]:
-    """Yield the paths of the server's modules that read their machine's clock."""
+    """Yield the paths of the server modules that read the machine's clock."""
     root = Path(aiplatform.server.__file__).parent
     for path in sorted(root.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

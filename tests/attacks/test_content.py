@@ -28,7 +28,7 @@ MARKUP = (
 
 
 def assert_inert(answer: Any) -> None:
-    """Check that a browser that opens the response runs none of its content."""
+    """Check that a browser would not run any content of the response."""
     headers = answer.headers
     assert headers["x-content-type-options"] == "nosniff"
     assert "sandbox" in headers["content-security-policy"]
@@ -110,7 +110,7 @@ class TestLogs:
     def test_request_with_line_ends_forges_no_log_line(
         self, client: CheckedClient, log: io.StringIO
     ) -> None:
-        """Line ends in logged values are escaped, in JSON and in plain text."""
+        """Check that line breaks in logged values are escaped, as JSON and as plain text."""
         line = "2030-01-01 [info] request path=/forged status=200"
         for end in ("\n", "\r", "\r\n", "\x0b", "\x85", "\u2028"):
             forged = f"x{end}{line}"

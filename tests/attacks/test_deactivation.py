@@ -97,7 +97,7 @@ def test_work_of_deactivated_author_is_stopped_if_the_setting_says_so(
     assert [work.states() for work in works] == [STOPPED_STATES, STOPPED_STATES]
     assert others.states() == UNCHANGED_STATES
 
-    # Activation gives access back, but does not restart the work.
+    # Reactivation restores access but does not restart the work.
     assert admin.post(f"users/{author.uuid}/activate").status_code == 200
     assert [work.states() for work in works] == [STOPPED_STATES, STOPPED_STATES]
 

@@ -1,4 +1,4 @@
-"""Attack: malformed GGUF files. An import refuses each with a clear message and little memory."""
+"""Attack: malformed GGUF files. Imports refuse them with a clear message, using little memory."""
 
 import struct
 from pathlib import Path

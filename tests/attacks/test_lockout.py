@@ -1,7 +1,7 @@
 """Attack: a stranger tries wrong passwords from many addresses to lock out an account's owner.
 
-A few failures from each of many addresses add up to an account's limit for all addresses. After
-that, even the right password gets a 429.
+A few failures from each of many addresses exceed the account's limit, which counts all addresses.
+After that, even the right password gets a 429.
 """
 
 from datetime import timedelta

@@ -162,7 +162,7 @@ class TestConsent:
     def test_transfer_to_user_who_is_no_member_is_refused(
         self, session: Session, api: Act, project: Project, owner: User
     ) -> None:
-        """A transfer would make the project's deployments count as the victim's own."""
+        """Check that a victim can't be made the owner of someone else's deployments."""
         victim = make_user(session)
         place, body = f"projects/{project.uuid}/transfer", {"user": victim.username}
         answer = api(owner).post(place, json=body)
@@ -211,7 +211,7 @@ class TestConsent:
     def test_transfer_with_deployment_names_of_the_receiver_is_refused(
         self, session: Session, api: Act, way: str, binned: bool
     ) -> None:
-        """After the transfer, the victim's requests for the bare name would reach the attacker."""
+        """Check that the victim's requests for a bare name can't be diverted to the attacker."""
         attacker = make_user(session, role=make_role(session, "users:*").name)
         victim, project = make_user(session), make_project(session, attacker)
         make_member(session, project, "viewer", victim)

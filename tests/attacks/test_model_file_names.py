@@ -100,7 +100,7 @@ def kept(owner: Api, model: str) -> list[str]:
 
 @pytest.mark.parametrize("what", REFUSED)
 def test_hostile_name_is_refused(what: str) -> None:
-    """Check the rule for every upload. Its message must not contain the unusual characters."""
+    """Check the rule for all uploads; its error text must not contain the unusual characters."""
     fault = path_error(REFUSED[what])
     assert fault is not None
     assert (fault.en + fault.zh).isprintable()

@@ -41,7 +41,7 @@ def closed(world: World) -> Iterator[None]:
 
 
 def url_fields(app: FastAPI, access: Access, params: dict[str, str]) -> Iterator[tuple[Any, Any]]:
-    """Yield bodies of the route, each with the position of a URL in it."""
+    """Yield request bodies of the route, each with the position of a URL field."""
     for body in bodies_of(app, access, params):
         if body.get("source", {}).get("kind") == "s3":
             body["source"]["endpoint"] = "https://store.example.com"  # optional field
@@ -54,7 +54,7 @@ class TestServerSideRequests:
     def test_body_with_internal_address_is_refused(
         self, client: CheckedClient, app: FastAPI, world: World, inside: Inside
     ) -> None:
-        """Try every URL field of every route, as named by the OpenAPI document."""
+        """Try every URL field of every route in the OpenAPI document."""
         asked = set()
         for access in WITH_BODIES:
             person = "owner" if admits(access, "owner") else "admin"

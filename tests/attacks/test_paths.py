@@ -41,7 +41,7 @@ TARGET_NAMES = {"passwd", "secret", "win.ini", "id_rsa", "etc", "windows", "conf
 
 
 def written_names(home: Path) -> set[str]:
-    """Return the names from hostile paths that became files, inside ``home`` or next to it."""
+    """Return the names from hostile paths that exist as files in or next to ``home``."""
     within = {file.name for file in home.rglob("*")}
     return TARGET_NAMES & (within | {path.name for path in home.parent.iterdir()})
 
@@ -106,7 +106,7 @@ class TestTraversal:
         if field == "package" and path == "con":
             return  # a valid package name, but no such package is installed
         if field == "revision" and path in {"con", "a/./b"}:
-            return  # valid branch names, which are only used in URLs of the hub
+            return  # valid branch names, used only in hub URLs
         assert answer.status_code == 422, answer.text
 
     @pytest.mark.parametrize("path", HOSTILE)

@@ -54,7 +54,7 @@ def owner(session: Session, project: Project) -> User:
 
 @pytest.fixture
 def key(client: CheckedClient, session: Session, owner: User) -> Callable[..., Api]:
-    """Return a function that creates a key of the owner with given scopes, and its client."""
+    """Return a function that creates an owner's key with scopes and returns its client."""
 
     def show(*scopes: str) -> Api:
         token = f"aip_key_{uuid4().hex}"
@@ -130,7 +130,7 @@ def test_task_with_input_needs_the_scope_to_read_it(
             assert (answer.status_code, answer.json()["code"]) == (403, "auth.permission_denied")
             assert missing in answer.json()["detail"]
         answer = key(*WORK, *needed).post(place, json=body)
-        # No worker here offers the scripts' environment, which is checked after the inputs.
+        # No worker here offers the environment for scripts; it is checked after the inputs.
         allowed = (
             answer.status_code in {201, 202} or answer.json()["code"] == "task.no_worker_can_run"
         )

@@ -41,7 +41,7 @@ def tasks(session: Session, project: Project) -> list[Task]:
 
 
 def stopped(session: Session, project: Project) -> Deployment:
-    """Create a stopped deployment in the queue, as if from before it became the script queue."""
+    """Create a stopped deployment in the queue, as if it predated the script queue setting."""
     model = make_model(session, project)
     spec = {"type": "inference", "model": str(model.uuid), "queue": QUEUE}
     return make_deployment(session, project, model, spec=spec)

@@ -26,7 +26,7 @@ Change = Callable[[dict[str, Any]], object]
 
 
 def forge_seal(change: Change) -> Callable[[list[str]], None]:
-    """Return a function that changes the first seal among the lines of a file."""
+    """Return a function that changes the first seal in the lines of a file."""
 
     def apply(found: list[str]) -> None:
         at = next(i for i, line in enumerate(found) if line.startswith('{"seal"'))

@@ -1,7 +1,7 @@
 """Attack: a worker writes after losing its lease, and clients exploit delays between replicas.
 
-There are two workers: the first is considered lost but still runs the task, which the second has
-claimed since. And there are two API processes with the same database and broker.
+Of the two workers, the first is considered lost but still runs the task, which the second has
+claimed in the meantime. The two API processes share one database and broker.
 """
 
 from __future__ import annotations
@@ -100,9 +100,9 @@ def traces(session: Session, task: Task) -> dict[str, Any]:
 
 @pytest.fixture
 def stale(session: Session, submit: Callable[..., Task], make_worker: Callable[..., int]) -> Any:
-    """Create a task whose lease expired and that a second worker claimed.
+    """Create a task whose lease has expired and which a second worker has claimed.
 
-    The result is the task and the claims of the first and the second worker.
+    Return the task and the claims of the first and the second worker.
     """
     task = submit()
     first = attempts.claim_next(session, make_worker("w1"), ["default"])
@@ -159,7 +159,7 @@ def test_rate_limit_counts_requests_at_all_replicas(
     replicas: tuple[CheckedClient, CheckedClient], session: Session
 ) -> None:
     headers = {"Authorization": f"Bearer {make_token(session, make_user(session))}"}
-    for replica in replicas:  # the first request at each replica counts for the address
+    for replica in replicas:  # the first request at each replica counts against the address
         replica.get("/api/v1/users/me", headers=headers)
     turns = cycle(replicas)
     statuses = [next(turns).get("/api/v1/users/me", headers=headers).status_code for _ in range(8)]

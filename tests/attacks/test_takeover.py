@@ -90,7 +90,7 @@ def member_above(session: Session, clerk: User) -> User:
 
 
 def invited_elsewhere(session: Session, clerk: User) -> User:
-    """Create a user with an open invitation, which whoever stole the account could accept."""
+    """Create a user with an open invitation that an account thief could accept."""
     return make_invited(session, make_project(session), "viewer")
 
 

@@ -28,7 +28,7 @@ _worlds: list[World] = []
 
 
 def text_paths(body: Any, place: JsonPath = ()) -> Iterator[JsonPath]:
-    """Yield the positions of texts in a body."""
+    """Yield the position of each string in a body."""
     items: Any = ()
     if isinstance(body, dict):
         items = body.items()
@@ -76,7 +76,7 @@ def test_markup_in_request_body_is_answered_as_inert_text(
 def test_stored_markup_is_read_as_inert_text(
     client: CheckedClient, world: World, access: Access
 ) -> None:
-    """Read what the requests of the previous test have stored."""
+    """Read the values stored by the previous test's requests."""
     person = "owner" if admits(access, "owner") else "admin"
     answer = send_declared(client, access, world.tokens[person], world.params)
     if answer.is_redirect or not answer.content:

@@ -1,4 +1,4 @@
-"""Fixtures for tests of the command line, with a server of scripted responses on a real port."""
+"""Fixtures for command line tests, with a server on a real port that sends scripted responses."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Tests of the account commands: for your own account, and for administrators of others."""
+"""Tests of the commands for your own account, and for administrators who manage others."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Tests of ``aiplatform chat``, with a question as argument or from a pipe."""
+"""Tests of ``aiplatform chat``, with the question as an argument or from a pipe."""
 
 import io
 import json

@@ -30,7 +30,7 @@ def interrupted(_: object) -> httpx.Response:
 
 
 def slow(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Replace the clock with one that only sleeping advances; return its seconds."""
+    """Replace the clock with one that advances only by sleeping; return a list with its time."""
     spent = [0.0]
 
     def sleep(seconds: float) -> None:
@@ -111,7 +111,7 @@ def test_upload_with_parent_follows_an_older_version(
     [sent] = [request for request in world.requests if request.method == "POST"]
     assert sent.url.params["parent"] == "v1"
     assert "mode" not in sent.url.params
-    # A dataset that does not exist has no versions for a new one to follow.
+    # A dataset that does not exist has no version that a new one could follow.
     ran = run("datasets", "upload", file, "--name", "other", "--parent", "v1")
     assert ran.code == 1
     assert world.count(f"POST projects/{P}/datasets") == 0

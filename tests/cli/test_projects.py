@@ -1,4 +1,4 @@
-"""Tests of ``aiplatform projects``, of lists, and of the choice of the project."""
+"""Tests of ``aiplatform projects``, of lists, and of choosing the project."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A server of scripted responses, in the test's process.
+"""A server with scripted responses that runs in the test's process.
 
 Each response is checked against the application's OpenAPI document, so that tests can't use
 responses that the application would never send. Tests mark deliberate exceptions with

@@ -1,4 +1,4 @@
-"""Tests of the SDK against the API's description: its requests and the responses it reads."""
+"""Tests of the SDK's requests and responses against the API's description."""
 
 import io
 import re
@@ -214,13 +214,13 @@ ADMINISTERED = re.compile(
     "|unarchive|usage|webhooks)|projects(/{project})?$)"
 )
 SPOKEN = {"GET /api/v1/notifications/stream"}
-"""Routes called by tests of streams."""
+"""Streaming routes, which other tests call."""
 
 
 def test_all_administrative_routes_can_be_called(
     client: Client, declared: DeclaredServer, document: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Call them all through the SDK, with declared parameters and bodies."""
+    """Call all of them through the SDK, with declared parameters and bodies."""
     test_projects_people_and_audit(client)
     test_keys_roles_and_ownership(client)
     test_accounts_and_invitations(client)

@@ -43,7 +43,7 @@ TABLE = {"table", "caption", "thead", "tr", "th", "td", "i"}
 
 
 def sample(kind: type[Resource]) -> Resource:
-    """Return a resource all of whose texts are hostile."""
+    """Return a resource whose texts are all hostile."""
     schema = kind.model_json_schema()
     document = {"paths": {}, "components": {"schemas": _referring(schema.get("$defs", {}))}}
     return kind.model_validate(_hostile(Description(document).sample(_referring(schema))))

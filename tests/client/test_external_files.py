@@ -27,7 +27,7 @@ PREFIX = f"PUT tasks/{RUN}/artifacts/"
 
 
 class Keeping(Platform):
-    """A server that stores files, too; ``answers`` replace its next responses."""
+    """A server that stores files, too; ``answers`` replaces its next responses."""
 
     def __init__(self) -> None:
         super().__init__()

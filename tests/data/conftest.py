@@ -1,4 +1,4 @@
-"""Fixtures and helpers for tests that ingest and rework files."""
+"""Fixtures and helpers for tests that ingest files and change rows."""
 
 import json
 import subprocess
@@ -133,7 +133,7 @@ def make(tmp_path: Path) -> Make:
 
 @pytest.fixture
 def do(tmp_path: Path, make: Make) -> Callable[..., Any]:
-    """Return a function that reworks rows and returns the answer with the rows of all outputs."""
+    """Return a function that runs a row operation; its answer includes the rows of all outputs."""
 
     def do(base: Rows, operation: str, rows: Rows | None = None, **facts: Any) -> Any:
         if rows is not None:

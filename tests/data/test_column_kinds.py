@@ -1,4 +1,4 @@
-"""Tests of kinds: they hold all values of a column and do not depend on chunks."""
+"""Tests that a column's kind holds all its values and does not depend on chunks."""
 
 import itertools
 from typing import Any

@@ -1,4 +1,4 @@
-"""Tests of the diff of two versions, and of browsing rows."""
+"""Tests of diffs between versions, and of browsing rows."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Tests of setting aside bad rows, with their reasons and texts, and of the limit for them."""
+"""Tests of the quarantine for bad rows: the recorded reasons and texts, and its limit."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""Tests of the comparison of reports and of the HTML page."""
+"""Tests of comparing quality reports and of their HTML page."""
 
 from html.parser import HTMLParser
 from typing import Any

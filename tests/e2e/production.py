@@ -1,4 +1,4 @@
-"""A platform in production: the distribution's servers, and the platform's own programs."""
+"""A production-like platform: the Linux distribution's servers and the platform's programs."""
 
 import os
 import shutil

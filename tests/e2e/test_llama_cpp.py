@@ -1,4 +1,4 @@
-"""Tests of the engine ``llama_cpp`` on the whole platform: from a base model to JSON answers."""
+"""Tests of the ``llama_cpp`` engine on the whole platform: from a base model to JSON answers."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ FORM = {"type": "json_schema", "json_schema": {"name": "answer", "schema": SCHEM
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Write a program with the interface of ``llama-server`` that notes each start beside it."""
+    """Write a stand-in for ``llama-server`` that records each start in a file next to it."""
     program = tmp_path_factory.mktemp("operator") / "my-llama-server"
     program.write_text(
         f'#!/bin/sh\necho "$$" >>"$0.started"\n'

@@ -1,4 +1,4 @@
-"""Tests of webhooks, mail and streams, including a worker killed during a call."""
+"""Tests of webhooks, email and streams, including a worker killed during a call."""
 
 import json
 import os

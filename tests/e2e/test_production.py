@@ -102,7 +102,7 @@ def last_step(task: Task) -> int:
 
 
 def test_uploaded_dataset_gets_a_quality_report(site: Site) -> None:
-    """Cover the upload, the wake-up over the broker, task and report, and Celery's result table."""
+    """Cover the upload, the broker's wake-up, the task, its report and Celery's result table."""
     dataset = site.client.datasets.upload("chats", chats(20)).wait_ready(60)
     report = site.client.datasets.get(dataset.uuid).quality_report
     assert report is not None

@@ -162,7 +162,7 @@ def pid_of(client: Client, task: Any) -> int:
 def test_stream_begun_before_an_update_is_not_cut(
     platform: Platform, client: Client, models: list[Model], deployment: Deployment
 ) -> None:
-    """Check the end of the stream; it may come before that of the update, because it is short."""
+    """Check that the stream ends normally; it is short and may end before the update does."""
     before = deployment.refresh()
     stream = before.chat("Who are you?", stream=True, max_tokens=200)
     pieces = iter(stream)

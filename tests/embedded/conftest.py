@@ -27,7 +27,7 @@ COMMAND = Path(__file__).with_name("command.py")
 
 
 class Platform:
-    """A home, with the commands that a user runs in it."""
+    """A platform's home, with the commands that a user runs there."""
 
     def __init__(self, root: Path) -> None:
         self.home = Home(root)
@@ -162,9 +162,9 @@ def all_gone(state: State) -> bool:
 
 @pytest.fixture
 def new_platform() -> Iterator[Callable[..., Platform]]:
-    """Return a function that creates platforms; they are ended and removed afterwards.
+    """Return a function that creates platforms, which are stopped and removed after the test.
 
-    They are not in pytest's own directories, which only root may enter.
+    Their homes are not in pytest's own directories, which only root may enter.
     """
     made: list[Platform] = []
 

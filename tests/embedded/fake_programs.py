@@ -73,8 +73,8 @@ class Health(http.server.BaseHTTPRequestHandler):
 def server() -> None:
     address = (os.environ["AIPLATFORM_HOST"], int(os.environ["AIPLATFORM_PORT"]))
     listener = http.server.ThreadingHTTPServer(address, Health)
-    # A second process with the same socket, as in servers with several workers. When the first one
-    # is killed, it must not keep the port.
+    # A second process with the same socket, as in servers with several workers. It must not keep
+    # the port after the first process is killed.
     if os.fork() == 0:
         time.sleep(3600)
     signal.signal(signal.SIGTERM, lambda *_: os.killpg(0, signal.SIGKILL))

@@ -179,7 +179,7 @@ def readable_python(parent: Path) -> Path:
 
 
 class mounted:  # noqa: N801
-    """A context in which a separate file system is mounted at ``path``."""
+    """A context manager that mounts a separate file system at ``path``."""
 
     def __init__(self, path: Path, options: str) -> None:
         self.path = path

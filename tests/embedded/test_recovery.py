@@ -56,7 +56,7 @@ def test_up_recovers_after_everything_was_killed(platform: Platform) -> None:
     state = platform.up()
     row = platform.write_row()
     assert platform.broker("SET wake-up now") == "+OK\r\n"
-    time.sleep(1.2)  # Valkey syncs to the disk once a second
+    time.sleep(1.2)  # Valkey syncs to disk once a second
     # Stopped, so that the supervisor restarts nothing while the other processes are killed.
     os.kill(state.pid, signal.SIGSTOP)
     for name in ("postgres", "valkey", "api", "worker"):
@@ -83,7 +83,7 @@ def test_up_ends_children_that_outlived_the_supervisor(platform: Platform) -> No
 
 
 def test_killed_api_leaves_no_process_with_its_port(platform: Platform) -> None:
-    """Use a fake server with a second process that has the listening socket, like real servers."""
+    """Use a fake server whose second process shares the listening socket, like real servers."""
     state = platform.up()
     second = psutil.Process(platform.pid("api")).children()
     assert second

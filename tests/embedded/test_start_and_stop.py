@@ -226,7 +226,7 @@ def test_one_of_several_simultaneous_ups_succeeds(platform: Platform) -> None:
 
 @pytest.mark.slow
 def test_removed_home_ends_its_platform(platform: Platform) -> None:
-    """Without the home, the processes would be restarted forever, so they must end."""
+    """Check that all processes end; without a home, they would be restarted forever."""
     state = platform.up()
     shutil.rmtree(platform.home.root)
     assert wait_until_gone(state.pid, state.identity, 30)

@@ -1,7 +1,7 @@
 """A runtime with a short fake job that keeps a journal in a file outside the platform.
 
-The launcher, channel and stop requests are the real ones. Each line of the journal is one write to
-a file of the task, with the time on the monotonic clock. The journal thus shows what ran when,
+The launcher, channel and stop requests are the real ones. Each task has its own journal file. Each
+line is a single write and contains the monotonic time, so that the journal shows what ran when,
 independently of the platform's data.
 """
 

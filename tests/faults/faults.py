@@ -1,4 +1,7 @@
-"""The faults, by name. Each is a function that returns what it broke, or None if it couldn't."""
+"""Functions that inject faults, by name.
+
+Each returns a description of what it broke, or None if it broke nothing.
+"""
 
 import contextlib
 import os
@@ -20,7 +23,7 @@ def _some_worker(site: Site, choose: random.Random) -> Program | None:
 
 
 def kill_child(site: Site, choose: random.Random) -> str | None:
-    """Kill the process that runs a task. The task fails, because a crash is its own fault."""
+    """Kill the process that runs a task. The task fails: a crash counts as the task's own error."""
     return _kill(site, choose, lambda launcher, child: child)
 
 
@@ -101,7 +104,7 @@ def flush_broker(site: Site, choose: random.Random) -> str | None:
 
 
 def kill_postgres(site: Site, choose: random.Random) -> str | None:
-    """Kill all PostgreSQL processes, or one of them, after which it restarts all others."""
+    """Kill all PostgreSQL processes, or only one, which makes PostgreSQL restart the others."""
     pid = site.postgres.pid
     if pid is None:
         return None

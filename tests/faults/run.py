@@ -89,7 +89,7 @@ class Users:
                 json=body,
                 headers={**self.headers, "Idempotency-Key": name},
             )
-            if answer.status_code == 401:  # the token has expired, because the clock was set
+            if answer.status_code == 401:  # the token has expired, because the clock was changed
                 self._sign_in(client)
                 return False
         except httpx.HTTPError:
@@ -107,7 +107,7 @@ class Users:
 
 @dataclass
 class Outcome:
-    """The number of each kind of fault, and the verdict."""
+    """The number of faults of each kind, and the verdict."""
 
     faults: Counter[str] = field(default_factory=Counter)
     verdict: Verdict = field(default_factory=Verdict)
@@ -172,7 +172,7 @@ def run_faults(
 
 
 def maintain(site: Site, users: Users, in_flight: int) -> None:
-    """Restart what is down, and submit tasks so that ``in_flight`` tasks are unfinished."""
+    """Maintain the site, and submit tasks until ``in_flight`` tasks are unfinished."""
     site.maintain()
     if time.monotonic() < users.next_count:
         return

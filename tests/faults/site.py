@@ -1,4 +1,4 @@
-"""A platform with several workers, as on several machines. Each of its parts can be broken."""
+"""A platform with several workers, as on several machines. Each part can be made to fail."""
 
 import contextlib
 import os
@@ -142,7 +142,7 @@ class Site:
         return f"postgresql://{role}@/{database}?host={quote(str(self.sockets), safe='/')}"
 
     def set_clock(self, offset: int) -> None:
-        """Set the clock of database, API and workers to the real time plus ``offset`` seconds."""
+        """Set the database, API and worker clocks to the real time plus ``offset`` seconds."""
         # The file is replaced, so that no process reads an incomplete one.
         fresh = self.clock.with_suffix(".new")
         fresh.write_text(f"{offset:+d}s\n")
@@ -159,7 +159,7 @@ class Site:
         self.wait_until_healthy(60)
 
     def maintain(self) -> None:
-        """Restart what has ended, resume what has been frozen long enough, and run due actions."""
+        """Restart exited programs, resume workers whose freeze has expired, and run due actions."""
         for name, until in list(self.frozen.items()):
             if time.monotonic() >= until:
                 self.thaw(name)

@@ -1,4 +1,4 @@
-"""Requests declared by the access table, and checks of the responses, which are counted."""
+"""Requests declared by the access table, and checks of their responses, with counts."""
 
 import re
 from collections.abc import Iterator
@@ -62,7 +62,7 @@ def case(access: Access, person: str) -> Iterator[None]:
 
 
 def check(answer: Any, access: Access, person: str, *, foreign: bool = False) -> None:
-    """Check a response against the table; ``foreign``: the object belongs to someone else."""
+    """Check a response against the table; with ``foreign``, another user owns the object."""
     with case(access, person):
         _check(answer, access, person, foreign=foreign)
 
@@ -96,7 +96,7 @@ def _check(answer: Any, access: Access, person: str, *, foreign: bool) -> None:
 
 
 def request_text(answer: Any) -> str:
-    """Return the URL and body of the response's request, which the response may repeat."""
+    """Return the request's URL and body, which the response may repeat."""
     request = answer.request
     return f"{unquote(str(request.url))} {request.content.decode(errors='replace')}"
 

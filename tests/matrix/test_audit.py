@@ -143,7 +143,7 @@ def check_atomic(session: Session, owner_url: str, act: Callable[[], Any], acces
         answer = act()
     after = table_checksums(session)
     about = f"{access.key}: {answer.status_code} {answer.text[:300]}"
-    # A verification of the audit trail, which an earlier test requested, may end meanwhile.
+    # An audit trail verification requested by an earlier test may end in the meantime.
     watched = before.keys() - {"audit_verifications"}
     assert {name for name in watched if before[name] != after[name]} == set(), about
     assert not answer.is_success, about

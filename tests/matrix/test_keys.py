@@ -53,7 +53,7 @@ def all_scopes_except(permission: Permission | None) -> tuple[str, ...]:
 def test_key_without_the_scope_is_refused(
     client: CheckedClient, session: Session, world: World, access: Access, person: str
 ) -> None:
-    """Use a key with every other scope, of a user who may do what the key may not."""
+    """Use a key with all other scopes; its user has the permission that the key lacks."""
     token = token_for(session, world.people[person], *all_scopes_except(access.permission))
     answer = send_declared(client, access, token, world.params)
     with case(access, "key"):

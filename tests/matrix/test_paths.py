@@ -29,7 +29,7 @@ INVALID_UUIDS = ("0", "%00", "' OR 1=1 --", "é" * 40, "null", "{}", "a" * 2000)
 def test_archived_project_is_read_only(
     client: CheckedClient, worlds: WorldFactory, access: Access
 ) -> None:
-    """Check that only those who would be admitted learn that it is archived; others are refused."""
+    """Check that only users who would be admitted learn that the project is archived."""
     if access.method in READING or access.is_refused_when_archived:
         world = worlds.share("archived", status="archived")
     else:
@@ -53,7 +53,7 @@ def test_archived_project_is_read_only(
 def test_missing_or_invalid_id_gets_404_or_422(
     client: CheckedClient, worlds: WorldFactory, access: Access
 ) -> None:
-    """Check that people without a valid token get 401, so that they don't learn what exists."""
+    """Check that callers without a valid token get 401, which does not reveal what exists."""
     world = worlds.share("own")
     name = parameter_names(access)[0]
     for value in (str(uuid4()), *INVALID_UUIDS):

@@ -74,7 +74,7 @@ def send(
 def test_body_with_id_of_another_project_is_refused(
     client: CheckedClient, app: FastAPI, worlds: WorldFactory, access: Access
 ) -> None:
-    """Check that not even admin, who may see both projects, can use objects of one in the other."""
+    """Check that even admin, who may see both projects, can't mix their objects."""
     own, foreign = worlds.create(), worlds.share("foreign", objects=2)
     foreign_ids = {
         name: foreign.params[name]
@@ -147,7 +147,7 @@ def shared_worlds(worlds: WorldFactory) -> tuple[World, World]:
 def test_body_with_own_ids_is_accepted_by_most_routes(
     client: CheckedClient, app: FastAPI, worlds: WorldFactory
 ) -> None:
-    """The refusals above would prove nothing if generated bodies were always refused."""
+    """Check that generated bodies are usually accepted; if not, refusals would prove nothing."""
     taken, asked = set(), set()
     for access in BY_KEY.values():
         if access.kind != "project" or access.method not in {"POST", "PUT"}:

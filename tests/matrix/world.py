@@ -67,7 +67,7 @@ class World:
         tokens: access tokens, keyed by the same names.
         params: path parameters that lead to the objects.
         project: the project.
-        mark: word contained in every name in the project. A response to somebody without access
+        mark: word contained in every name in the project. A response to a user without access
             must not contain it.
         known: further values that must not appear in such a response.
     """
@@ -281,7 +281,7 @@ class WorldFactory:
         world = _shared[key]
         admin = world.people["admin"]
         assert admin is not None
-        # All worlds have the same administrator, whom other requests sign out.
+        # All worlds share one administrator, who may have been signed out by another request.
         tokens = {**world.tokens, "admin": make_token(self.session, admin)}
         return replace(world, tokens=tokens, params=dict(world.params), known=set(world.known))
 

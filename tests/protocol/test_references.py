@@ -1,4 +1,4 @@
-"""Tests of the permissions that the references in a spec need."""
+"""Tests of the permissions that the references in a spec require."""
 
 from collections.abc import Iterator
 from types import UnionType
@@ -26,7 +26,7 @@ DATASET = {"dataset": str(uuid4())}
 
 
 def unmarked(annotation: Any, where: str, marked: bool = False) -> Iterator[str]:
-    """Yield the places of uuids without a mark, at any depth of a type."""
+    """Yield the paths of unmarked uuids at any depth of a type."""
     if annotation is UUID:
         if not marked:
             yield where

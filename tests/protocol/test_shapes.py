@@ -1,4 +1,4 @@
-"""Tests of responses that a program reads from a server of another version."""
+"""Tests of reading responses from a server of another version."""
 
 from datetime import datetime
 from enum import StrEnum

@@ -105,7 +105,7 @@ def chat(*turns: str, system: str | None = None) -> dict[str, Any]:
 
 
 class RecordedReporter:
-    """The reporter of a job that runs in this process, and the messages it received."""
+    """The reporter of a job that runs in this process, and the messages sent through it."""
 
     def __init__(self, report: "Reporter", path: Path) -> None:
         self.report = report

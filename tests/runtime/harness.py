@@ -1,4 +1,4 @@
-"""A runner for tests that starts the runtime like the worker and exchanges messages with it."""
+"""A test runner that starts the runtime as the worker does and exchanges messages with it."""
 
 import json
 import os
@@ -137,7 +137,7 @@ class Runner:
 
     @property
     def outcome(self) -> dict[str, Any]:
-        """The only outcome; it is an error if there is none or more than one."""
+        """The only outcome; the assertion fails if there is none or more than one."""
         kinds = {"result", "failure", "stopped"}
         outcomes = [message for message in self.received if message["type"] in kinds]
         assert len(outcomes) == 1, f"{outcomes}\n{self.log[-4000:]}"

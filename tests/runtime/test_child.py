@@ -165,7 +165,7 @@ def test_fix_job_trims_over_long_rows_with_the_base_models_tokenizer(
         Path(fixed["outputs"][0]["path"]), tokenizer=tiny_model / "weights", max_length=64,
         progress=lambda _: None,
     )["tokens"]  # fmt: skip
-    # As long as possible: another sentence would not fit.
+    # The answer is as long as possible: another sentence would not fit.
     assert counted["over_length"] == 0
     assert counted["max"] > 64 - 8
 

@@ -1,4 +1,4 @@
-"""Tests of spares: ready before the job is known, and then like a newly started process."""
+"""Tests that a spare is ready before its job is known, and then acts like a new process."""
 
 import contextlib
 import ctypes
@@ -43,8 +43,7 @@ tempfile.gettempdir()
 sys.exit(launcher.launch(launcher.parse_arguments(["--spare", *sys.argv[1:]])))
 """
 
-# The real spare, but with a niceness of only 1: with its usual one, it may wait minutes for a busy
-# processor.
+# The real spare, but with a niceness of only 1: otherwise it may wait minutes on a busy CPU.
 REAL = """
 import sys
 from aiplatform.runtime import launcher, spare

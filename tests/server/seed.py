@@ -1,4 +1,4 @@
-"""The contract's SQL files: schema, data and database."""
+"""The SQL files of the schema contract: schema, data and database."""
 
 from pathlib import Path
 

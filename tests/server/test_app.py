@@ -1,4 +1,4 @@
-"""Tests of the composed application: each route's rate limit, and what its processes load."""
+"""Tests of the composed application: rate limits of routes, and libraries of its processes."""
 
 import re
 import subprocess
@@ -74,7 +74,7 @@ def test_api_and_worker_load_no_libraries_that_only_their_children_use(database_
         "import sys, aiplatform.server.worker, pyarrow\n"
         "from aiplatform.server.app import served_app\n"
         "served_app()\n"
-        "pyarrow.array([1])\n"  # would import an installed pandas
+        "pyarrow.array([1])\n"  # would import pandas if it were installed
         "heavy = {'datasets', 'pandas', 'polars', 'scipy', 'sklearn', 'torch', 'transformers'}\n"
         "print(sorted(heavy & set(sys.modules)))"
     )

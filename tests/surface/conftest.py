@@ -1,4 +1,4 @@
-"""A platform with objects of all kinds, for tests that only read."""
+"""Fixture for tests whose SDK and CLI calls are not counted."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ from tests.surface.recorder import Recorder
 
 @pytest.fixture(scope="module")
 def unrecorded_platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePlatform]:
-    """Start a platform for the module; calls of the SDK and CLI are not counted."""
+    """Start a platform for the module; SDK and CLI calls are not counted."""
     limits = {f"AIPLATFORM_RATE_LIMIT_{of}": "off" for of in ("LOGIN", "ANONYMOUS", "NORMAL")}
     provider = FakeProvider()
     try:

@@ -47,7 +47,7 @@ class shared_property(cached_property[T]):  # noqa: N801  (used as a decorator)
 def run_here(
     words: tuple[str, ...], environment: dict[str, str], out: io.StringIO, err: io.StringIO
 ) -> str:
-    """Run a command in this process and return what it wrote to ``out``; fail if it fails."""
+    """Run a command in this process, check that it succeeds, and return its standard output."""
     with (
         patch.dict("os.environ", environment),
         patch.object(sys, "argv", ["aiplatform", *words]),
@@ -216,7 +216,7 @@ class LivePlatform:
 
 @contextmanager
 def start_platform(tmp: Path) -> Iterator[LivePlatform]:
-    """Run the platform for all scenarios, and record the SDK's calls in the meantime."""
+    """Run the platform for all scenarios, and record calls to the SDK."""
     provider = FakeProvider()
     limits = ("LOGIN", "ANONYMOUS", "NORMAL", "INGEST")
     settings = {

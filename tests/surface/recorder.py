@@ -123,7 +123,7 @@ class Recorder:
 
     @contextmanager
     def watching(self) -> Iterator[None]:
-        """Record the calls of all public methods inside the ``with`` block."""
+        """Record calls to all public methods inside the ``with`` block."""
         replaced: list[tuple[type, str, Any]] = []
         for kind in classes():
             for name, member in methods_of(kind):

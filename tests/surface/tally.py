@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass
 class SurfaceTally:
-    """SDK methods and commands that were called successfully, and their total numbers."""
+    """SDK methods and commands that were called successfully, and the numbers that exist."""
 
     methods: set[str] = field(default_factory=set)
     commands: set[str] = field(default_factory=set)

@@ -7,9 +7,9 @@ import httpx
 
 ROUTES = Path(__file__).parents[2] / "ui" / "src" / "routes"
 ENTRY = ("sign-in", "forgot-password", "reset-password", "invitation")
-"""Pages for people who are not signed in."""
+"""Pages for users who are not signed in."""
 LEFT_OUT = frozenset({"sso", "password"})
-"""Pages that exist only on the way to another page."""
+"""Pages that only lead to another page."""
 
 LISTS = {
     "dataset": "projects/{project}/datasets",
@@ -24,7 +24,7 @@ LISTS = {
     "user": "users",
     "worker": "workers",
 }
-"""Sources of parameter values: the first item of a list."""
+"""Paths of lists, keyed by the parameter that gets the first item of the list."""
 
 
 def route_patterns() -> list[str]:
@@ -40,7 +40,7 @@ def route_patterns() -> list[str]:
 
 
 def page_patterns() -> list[str]:
-    """Return the patterns of pages for people who are signed in."""
+    """Return the patterns of pages for signed-in users."""
     return [pattern for pattern in route_patterns() if pattern.strip("/") not in ENTRY]
 
 

@@ -1,4 +1,4 @@
-"""A real browser for the tests: where it is found, and what it reports about a page."""
+"""A real browser for the tests, and checks of the pages that it shows."""
 
 import os
 import shutil
@@ -41,7 +41,7 @@ AXE = Path(__file__).parents[2] / "ui" / "node_modules" / "axe-core" / "axe.min.
 TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 """The rules of WCAG 2.2 AA, as axe names them."""
 EXPECTED = ("the server responded with a status of 401", "net::ERR_ABORTED")
-"""Parts of messages that a healthy page causes: it asks for a session that may not exist."""
+"""Parts of console messages that healthy pages cause, such as a request without a session."""
 
 
 def missing(what: str) -> NoReturn:
@@ -73,7 +73,7 @@ def require_page() -> None:
 
 @dataclass
 class Watched:
-    """A page, with everything that must not happen in it."""
+    """A page, and the faults observed in it."""
 
     page: "Page"
     url: str

@@ -49,7 +49,7 @@ def admin_state(platform: Platform) -> dict[str, Any]:
 
 
 class HasUrl(Protocol):
-    """A platform, wherever it runs."""
+    """A platform of any kind that has a URL."""
 
     @property
     def url(self) -> str: ...

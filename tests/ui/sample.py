@@ -1,4 +1,4 @@
-"""A project with some of everything, for pictures and for tests that visit every page."""
+"""A project with some of everything, for screenshots and for tests that visit every page."""
 
 import math
 import tempfile
@@ -18,7 +18,7 @@ def make_sample(client: Client, name: str = "support") -> str:
     project = client.projects.create(name, description="Answers for the shop's customers")
     client.project = project
     client.datasets.upload("questions", chats(8)).wait_ready()
-    # Pictures show the newest item of a list: this dataset, whose report has more findings.
+    # Screenshots show the newest item of a list: this dataset, whose report has more findings.
     shop = client.datasets.upload("shop", EXAMPLES / "messy.jsonl").wait_ready()
     client.datasets.fix(
         shop, {"markup": "strip", "duplicates": "deduplicate", "personal_email": "mask"}

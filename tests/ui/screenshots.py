@@ -1,8 +1,8 @@
 """``make screenshots``: every page in both languages, both themes and two widths.
 
-Without ``--url``, a platform is started and filled with a dataset with faults and its fixes, runs
-with curves and logs, and members. Each page's pictures are in their own folder, and ``index.html``
-shows them side by side.
+Without ``--url``, a platform is started that has sample data, such as a dataset with fixes, runs
+with curves and logs, and a deployment. Each page's pictures are in their own folder, and
+``index.html`` shows them side by side.
 """
 
 import argparse
@@ -95,7 +95,7 @@ def chosen_addresses(place: Site, project: str | None, only: str) -> dict[str, s
 
 
 def settle(watched: Watched) -> None:
-    """Wait until the page shows its content; one that loads forever is worth a picture too."""
+    """Wait until the page shows its content; a page that loads forever is worth a picture, too."""
     from playwright.sync_api import TimeoutError as Slow
 
     with suppress(Slow):
@@ -103,7 +103,7 @@ def settle(watched: Watched) -> None:
 
 
 def take(watched: Watched, folder: Path, name: str, address: str) -> list[str]:
-    """Take pictures of a page and each of its tabs; return the faults that it had."""
+    """Take pictures of a page and each of its tabs; return the faults of the page."""
     page = watched.page
     folder.mkdir(parents=True, exist_ok=True)
     page.goto(address)
@@ -145,7 +145,7 @@ def shoot(browser: "Browser", place: Site, out: Path, addresses: dict[str, str])
 
 
 def keep(out: Path, images: Path) -> None:
-    """Copy those pictures that were taken and that the documentation shows."""
+    """Copy the new pictures that the documentation shows."""
     for name, picture in SHOWN.items():
         for language, folder in (("en", images), ("zh", images / "zh")):
             taken = out / picture.format(language=language)

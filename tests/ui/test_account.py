@@ -1,4 +1,4 @@
-"""Tests of the pages that belong to the user: inbox, invitations, account."""
+"""Tests of the user's own pages: inbox, invitations and account."""
 
 from collections.abc import Callable
 from typing import Any
@@ -119,7 +119,7 @@ class TestAccount:
             link = page.get_by_role("link", name="open it in an app on this device")
             assert f"secret={secret}" in (link.get_attribute("href") or "")
             drawn = page.get_by_role("img", name="Code for the authenticator app")
-            # 29 modules and a quiet zone of 4 on each side are the least that hold such an address.
+            # Such an address needs at least 29 modules and a quiet zone of 4 on each side.
             assert int((drawn.get_attribute("viewBox") or "").split()[2]) >= 37
             code = pyotp.TOTP(secret).now()
             page.get_by_label("The code that the app shows now").fill(code)

@@ -129,7 +129,7 @@ class TestAudit:
             window.page.goto("/audit?filter=colour+%3D+%22red%22")
             window.page.get_by_text("colour").first.wait_for()
             assert not window.page.get_by_role("alert").count()
-            # The test provokes the refusal of the filter.
+            # The browser reports the refused filter.
             window.faults.clear()
 
 

@@ -76,7 +76,7 @@ def is_allowed(method: str, path: str, role: str) -> bool:
 
 
 class Presser:
-    """A robot that presses the controls of pages and records what was or would be refused."""
+    """A robot that presses page controls and records requests that were or would be refused."""
 
     def __init__(self, page: "Page", role: str) -> None:
         self.page = page
@@ -103,7 +103,7 @@ class Presser:
         route.fulfill(status=422, json=REFUSAL, content_type="application/problem+json")
 
     def visit(self, address: str, controls: str = CONTROLS) -> None:
-        """Press each control of a page once; rows of a list repeat the same ones."""
+        """Press each control of a page once; the rows of a list repeat the same controls."""
         self.at = address
         self.controls = controls
         self._open(address)
@@ -203,13 +203,13 @@ def test_no_control_is_refused(
             if is_for_others(role, address):
                 continue
             presser.visit(address)
-        # Refused changes are console errors, and here they are expected.
+        # Refused changes appear as console errors, which are expected here.
         window.faults.clear()
         assert presser.refused == set()
 
 
 def is_for_others(role: str, address: str) -> bool:
-    """Return True for platform pages to which nothing leads this role."""
+    """Return True for platform pages to which the interface shows this role no link."""
     first = address.strip("/").partition("/")[0]
     return role != "administrator" and first in {"audit", "bin", "roles", "users", "workers"}
 

@@ -300,7 +300,7 @@ class TestVersions:
             assert changed.locator("del").inner_text() == "red"
             assert changed.locator("ins").inner_text() == "blue"
             page.get_by_role("region", name="Removed Row 4").wait_for()
-            # The address leads other people to the same comparison.
+            # The address opens the same comparison for other users.
             page.reload()
             page.get_by_role("region", name="Changed Row 2").wait_for()
 
@@ -308,7 +308,7 @@ class TestVersions:
 class TestReport:
     @pytest.fixture(scope="class")
     def dataset(self, api: httpx.Client, upload: Upload) -> str:
-        """Upload rows with personal data and copies, and wait for their report."""
+        """Upload rows with personal data and duplicates, and wait for their report."""
         rows = [{"text": f"write to ann{n}@nordwind.de about it"} for n in range(4)]
         rows += [{"text": "the same words again"}] * 3
         rows += [{"text": f"an ordinary sentence with the number {n}"} for n in range(20)]

@@ -162,7 +162,7 @@ class TestRestart:
     def test_half_filled_form_survives_a_restart_of_the_server(
         self, open_window: Window, platform: Platform, admin_state: Any
     ) -> None:
-        """Kill the API while somebody types; the supervisor starts it again."""
+        """Kill the API while a user is typing; the supervisor restarts it."""
         name = f"typed{number()}"
         with open_window(state=admin_state) as window:
             page = window.page
@@ -177,7 +177,7 @@ class TestRestart:
             page.get_by_role("dialog").get_by_role("button", name="Create project").click()
             page.wait_for_url(f"**/p/{name}")
             page.get_by_text("typed while nobody answered").wait_for()
-            # The browser writes to the console what failed while the server was unreachable.
+            # The browser reports the requests that failed while the server was unreachable.
             window.faults.clear()
 
     def test_draft_survives_a_reload(self, open_window: Window, admin_state: Any) -> None:
@@ -192,7 +192,7 @@ class TestRestart:
 
 
 def wait_until_it_answers(url: str) -> None:
-    """Wait until the API has gone and come back."""
+    """Wait until the API responds after an outage, which may be too short to notice."""
     gone = threading.Event()
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:

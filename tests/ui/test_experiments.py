@@ -340,7 +340,7 @@ class TestComparison:
         page.mouse.up()
 
     def drawn_steps(self, page: "Page", chart: "Locator") -> list[int]:
-        """Return the steps that the chart has, from its download."""
+        """Return the steps in the chart, read from its download."""
         chart.locator("canvas").wait_for()
         chart.get_by_role("button", name="Download").click()
         with page.expect_download() as download:

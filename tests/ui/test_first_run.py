@@ -45,7 +45,7 @@ def test_newcomer_goes_from_signing_in_to_a_chat(
 
         page.get_by_role("button", name="Start training").click(timeout=STEP_MS)
         page.get_by_role("figure", name="Loss").wait_for(timeout=STEP_MS)
-        # The page may be left at any time: the address and the home page lead back to it.
+        # Users may leave the page at any time: its address and the home page lead back.
         page.goto("/")
         page.get_by_role("link", name="Go on", exact=True).click()
 
@@ -92,7 +92,7 @@ def test_home_tells_what_ended_since_the_last_visit(
 
 
 def test_sample_is_a_file_of_the_page() -> None:
-    """Check that the build takes the rows from the examples and the package contains them."""
+    """Check that the built web interface contains the example files unchanged."""
     from aiplatform.server.ui.pages import STATIC
 
     if not (STATIC / "index.html").is_file():

@@ -147,7 +147,7 @@ class TestRegistry:
             assert models.resolve("tiny@production") == served.model.uuid
             page.goto(served.path(f"models/{served.other.uuid}?tab=aliases"))
             page.get_by_role("button", name="Move production to this version").click()
-            # Somebody else moves it while the dialog is open.
+            # Another user moves the alias while the dialog is open.
             models.set_alias(served.other, "production", reason="Faster than you.")
             models.set_alias(served.model, "production", reason="And back.")
             models.set_alias(served.other, "production", reason="And here again.")

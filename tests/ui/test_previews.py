@@ -1,4 +1,4 @@
-"""Tests of the drawers that show the essentials of a row, and of the order of the queue."""
+"""Tests of the drawers that preview rows, and of the queue order."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def client(platform: Platform) -> Iterator[Client]:
-    """Return a client in a project of its own, whose tasks wait: no worker takes new ones."""
+    """Return a client in a new project, whose tasks wait because all workers are cordoned."""
     with platform.client() as client:
         client.project = client.projects.create(f"preview{number()}")
         workers = client.workers.list().all()

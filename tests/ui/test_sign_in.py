@@ -1,4 +1,4 @@
-"""Tests of signing in and out with a browser, and of other sites' pages that use its cookie."""
+"""Tests of signing in and out, and of pages from other sites that use the browser's cookie."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -178,7 +178,7 @@ class TestOtherPages:
             )
             assert outcome in {"opaque", "refused"}
             assert any(platform.url in url for url in sent)
-            window.faults.clear()  # another page may well ask other servers
+            window.faults.clear()  # a foreign page may send requests elsewhere
         projects = api.get("projects", params={"limit": 200}).json()["items"]
         assert "stolen" not in [project["name"] for project in projects]
 

@@ -1,8 +1,8 @@
-"""Shell completion of the names of projects, datasets, models and other things.
+"""Shell completion for the names of projects, datasets, models and other resources.
 
 To complete a command line, a shell calls ``aiplatform`` with ``_AIPLATFORM_COMPLETE`` set. The
 program then prints completions or nothing: no errors, no questions, no long waits. The names come
-from other people; a name that the shell could read as more than one word is quoted or left out.
+from other users; a name that the shell could read as more than one word is quoted or left out.
 """
 
 import inspect
@@ -24,10 +24,10 @@ VARIABLE = "_AIPLATFORM_COMPLETE"
 TIMEOUT_VARIABLE = "AIPLATFORM_COMPLETION_TIMEOUT"
 TIMEOUT_SECONDS = 3.0
 MAX_ITEMS = 500
-"""Largest number of items of a list that are searched for names; the newest come first."""
+"""Maximum number of list items that are searched for names, newest first."""
 
 BREAKS = "@:="
-"""Characters at which bash splits words, but which are part of words of this program."""
+"""Characters at which bash splits words, although arguments of this program contain them."""
 
 ZSH_UNSAFE = re.compile(r"""[\\'"`$:]|\s\s|^\s|\s$""")
 """Characters that typer's script for zsh does not quote."""
@@ -36,7 +36,7 @@ SAFE = re.compile(r"[\w@+=:,./-]+")
 """Text that every shell reads as one word."""
 
 Lookup = Callable[["Client", str], Iterable[str]]
-"""Function that returns possible completions, given a client and the start of a word."""
+"""A function that returns possible completions, given a client and the start of a word."""
 
 
 class BashWord(NamedTuple):
@@ -134,7 +134,7 @@ MEANINGS: Mapping[str, str] = {
 
 
 def is_completing() -> bool:
-    """Return True if a shell requests completions, instead of a person running a command."""
+    """Return True if a shell requests completions, instead of a user running a command."""
     return os.environ.get(VARIABLE, "").startswith("complete_")
 
 

@@ -500,7 +500,7 @@ def upload_change(
     *,
     detach: bool,
 ) -> None:
-    """Commit the changes that the rows of a file make to a dataset."""
+    """Commit a new version of a dataset, changed by the rows of a file according to ``mode``."""
     client = connect(project)
     data: Any = sys.stdin.buffer if file == "-" else Path(file)
     if file == "-":
@@ -556,7 +556,7 @@ def print_new_version(made: "DatasetVersion", json: bool, *, detach: bool = Fals
 
 
 def await_report(client: "Client", dataset: "UUID | Dataset", *, quiet: bool = False) -> "Dataset":
-    """Wait for the report of a dataset's current version, printing why; return the dataset.
+    """Wait for the current version's report, printing why it is pending; return the dataset.
 
     Raises:
         NotReady: if the report could not be made.

@@ -377,7 +377,7 @@ def _show_report(datasets: "Datasets", dataset: str, made: UUID | None, *, as_js
     if as_json:
         print_json(datasets.report(dataset, made=made))
         return
-    # Use the same version for both, even if somebody commits another one in between.
+    # Use the same version for both, even if another user commits a new one in between.
     version = datasets.version(dataset)
     found = datasets.report(version, made=made)
     print_report(found, None if made is not None else datasets.verdict(version))

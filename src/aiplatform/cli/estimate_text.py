@@ -1,4 +1,4 @@
-"""The text of an estimate of a training, as ``aiplatform train --dry-run`` prints it."""
+"""The text of a training estimate, as ``aiplatform train --dry-run`` prints it."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def print_estimate(estimate: "TrainingEstimate") -> None:
-    """Print the figures of an estimate, the first rows, and what could be better."""
+    """Print the figures, the first rows and the warnings of an estimate."""
     rows, tokens, steps = estimate.rows, estimate.tokens, estimate.steps
     memory, seconds = estimate.memory_mb, estimate.seconds
     figures = [
@@ -64,7 +64,7 @@ def print_estimate(estimate: "TrainingEstimate") -> None:
 
 
 def comparison_rows(estimate: "RunEstimate") -> list[list[str]]:
-    """Return the lines that stand beside the real figures of a run."""
+    """Return the estimated figures, for display next to the actual figures of a run."""
     memory = _range(estimate.memory_mb, lambda value: size_text(value * 1024 * 1024))
     return [
         [tr("estimated memory"), memory],

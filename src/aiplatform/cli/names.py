@@ -1,4 +1,4 @@
-"""Names for the uuids in a resource."""
+"""Lookups of names by uuid, and of uuids by their first characters."""
 
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -30,7 +30,7 @@ NAMES: Mapping[str, Callable[["Client", UUID], str]] = {
     "user": lambda client, uuid: client.users.get(uuid).username,
     "dataset": lambda client, uuid: client.datasets.get(uuid).name,
 }
-"""Fields that contain uuids, and the functions that return the names."""
+"""Fields that contain uuids, with functions that return the corresponding names."""
 
 
 def with_names(client: "Client", fields: Mapping[str, Any]) -> dict[str, Any]:

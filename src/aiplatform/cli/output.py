@@ -1,4 +1,4 @@
-"""Output of commands: tables for people, JSON for programs.
+"""Command output: tables for users, JSON for programs.
 
 Results go to stdout. Everything else (progress, hints, questions) goes to stderr, so that results
 can be piped. All text from the server is printed as plain text: rich markup and escape sequences in
@@ -94,7 +94,7 @@ def print_table(
 
 
 def print_rows(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Print a table for people; without lines between rows if the output is piped.
+    """Print a table for users; omit the line below the headings if the output is piped.
 
     Lines are never wrapped. In a terminal that is too narrow, cells are shortened in this order:
     first hashes; then uuids are left out if another column names the same thing; then the widest
@@ -156,7 +156,7 @@ def _fit_columns(columns: list[list[str]], width: int) -> list[list[str]]:
         + GAP * (len(columns) - 1)
         > width
     ):
-        # Commands for things without a name also accept the start of a uuid.
+        # Commands for resources without a name also accept the start of a uuid.
         columns = [
             [column[0], *(cell[:SHORT_UUID] for cell in column[1:])]
             if _all_match(column, _UUID)
@@ -223,7 +223,7 @@ def print_record(
         resource: the resource; nested values get separate lines.
         as_json: print all fields as JSON.
         skip: fields to leave out; ``result.metrics`` denotes a nested one.
-        client: used to show names instead of the uuids of projects, models and other things.
+        client: used to show names instead of the uuids of projects, models and so on.
     """
     if as_json:
         print_json(resource)
@@ -274,7 +274,7 @@ def _lines_of(fields: Mapping[str, Any], depth: int = 0) -> "Iterator[tuple[str,
 
 
 def label_of(field: object) -> str:
-    """Return the label that people see for a field."""
+    """Return the label that users see for a field."""
     return tr(str(field).replace("_", " "))
 
 

@@ -236,7 +236,7 @@ def _need_server_extra() -> None:
 
 
 class _Display:
-    """The display of the start: a live table in a terminal, one line per step elsewhere."""
+    """The startup display: a live table in a terminal, one line per step elsewhere."""
 
     def __init__(self, *, detach: bool) -> None:
         self._detach = detach
@@ -305,7 +305,7 @@ def _welcome(state: "State", *, detach: bool) -> list[str]:
         stop = tr("`{down}` stops it", down=_plain(Home(Path(state.home)).command("down")))
     try:
         found = find_address(None, CredentialStore()) == state.url
-    except ClientError:  # the file of sessions can't be read; `login` will report it
+    except ClientError:  # the session file can't be read; `login` will report it
         found = False
     login = "aiplatform login" if found else f"aiplatform --url {shlex.quote(state.url)} login"
     lines = [

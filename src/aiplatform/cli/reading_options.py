@@ -1,4 +1,4 @@
-"""Options of the commands that read a file of rows."""
+"""Options of commands that read files of rows."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, get_args

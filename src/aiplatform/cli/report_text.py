@@ -24,11 +24,11 @@ INDENT = 4
 
 COPIES = frozenset({"duplicates", "near_duplicates"})
 COPY = re.compile(r"[=≈] ([0-9]+)(?=:|$)")
-"""The start of an example for one of :data:`COPIES`: the row of which it is a copy."""
+"""The start of an example for :data:`COPIES`, with the number of the original row."""
 
 
 def print_report(found: Mapping[str, Any], verdict: Mapping[str, Any] | None = None) -> None:
-    """Print a report for people: findings with effects and examples, the gate, the score.
+    """Print a report: findings with effects and examples, the gate, the score.
 
     Args:
         found: the report.

@@ -1,4 +1,4 @@
-"""The commands ``aiplatform runs``, also those for external runs that are yet to be sent."""
+"""The commands ``aiplatform runs``, including those for unsent external runs."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from aiplatform.client.external.group import Synced
 
 SHOWN_APART = ("config", "record", "metrics.metrics", "estimate")
-"""Fields of a run that are printed in their own way."""
+"""Fields of a run that are printed separately."""
 
 app = group("Runs: trainings, and runs that client.run() reports.")
 

@@ -38,7 +38,7 @@ def remembered_project() -> str | None:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask for confirmation before something that cannot be undone.
+    """Ask for confirmation before an action that can't be undone.
 
     Raises:
         typer.Abort: if the answer is no.

@@ -63,13 +63,13 @@ def assign(spec: dict[str, Any], assignments: list[str]) -> None:
 
 
 def read_reward(text: str) -> dict[str, Any]:
-    """Return a reward written as kind and settings, such as ``contains text="New York" weight=2``.
+    """Parse a reward, a kind with settings, such as ``contains text="New York" weight=2``.
 
     Quotes keep a value with spaces together; backslashes have no special meaning. The JSON of
-    ``json_schema`` and ``settings`` may stand in a file: ``json_schema=@answer.json``.
+    ``json_schema`` and ``settings`` can be in a file: ``json_schema=@answer.json``.
 
     Raises:
-        CommandError: if it is not written like this.
+        CommandError: if the text does not have this form.
     """
     words = shlex.shlex(text, posix=True, punctuation_chars=False)
     words.whitespace_split = True

@@ -1,4 +1,4 @@
-"""The commands ``aiplatform tasks logs``, ``telemetry`` and ``compare``; metrics of experiments."""
+"""The commands ``tasks logs``, ``tasks telemetry``, ``tasks compare``, ``compare-metrics``."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime

@@ -33,7 +33,7 @@ app = group("Tasks: queued and running work. Follow it, read its log, stop it.")
 _LONG = ("nodes", "progress_detail", "result.metrics")
 
 MAX_SHOWN = 5
-"""Largest number of parts that a table lists; any more are only counted."""
+"""Maximum number of parts listed for a value; a larger value is shown as their number."""
 
 
 @app.command()

@@ -33,7 +33,7 @@ class View:
 
 
 def fetch_view(client: "Client") -> View:
-    """Request everything on the screen once."""
+    """Fetch the data for the whole screen once."""
     from aiplatform.client import PermissionDenied
 
     running = client.tasks.list(status="running").take(MAX_LISTED)

@@ -44,7 +44,7 @@ class Link(Resource, LinkOut):
 
 
 class Invitation(Resource, InvitationOut):
-    """An invitation, whose link creates one account.
+    """An invitation with a link that creates one account.
 
     ``token``, ``link`` and ``sent`` are set only on the object that :meth:`Invitations.create`
     returns. ``sent`` is true if the platform is sending an email with the link.
@@ -202,7 +202,7 @@ class User(Resource, UserOut):
     totp_enabled: bool | None = None
 
     def update(self, **changes: Any) -> "User":
-        """Change username, email or role."""
+        """Change the username, email or role."""
         return Users(self._client).update(self, **changes)
 
     def deactivate(self) -> "User":
@@ -247,7 +247,7 @@ class Users(Group):
         return self._get(User, _user_path(user))
 
     def update(self, user: "UserLike", **changes: Any) -> User:
-        """Change username, email or role of an account."""
+        """Change the username, email or role of an account."""
         return self._patch(User, _user_path(user), user, changes)
 
     def deactivate(self, user: "UserLike") -> User:
@@ -255,11 +255,11 @@ class Users(Group):
         return self._make(User, self._http.post(f"{_user_path(user)}/deactivate"))
 
     def activate(self, user: "UserLike") -> User:
-        """Activate an account again; its former sessions remain ended."""
+        """Activate an account again; its previous sessions are not restored."""
         return self._make(User, self._http.post(f"{_user_path(user)}/activate"))
 
     def delete(self, user: "UserLike", *, transfer_to: "UserLike | None" = None) -> None:
-        """Delete an account. Its work is kept; ``transfer_to`` will own its projects."""
+        """Delete an account but keep its work; ``transfer_to`` will own its projects."""
         params = {} if transfer_to is None else {"transfer_to": _key(transfer_to)}
         self._http.request("DELETE", _user_path(user), params=params)
 
@@ -301,14 +301,14 @@ def _user_path(user: UserLike) -> str:
 
 
 class PermissionInfo(Resource, PermissionOut):
-    """A permission; ``reaches_projects`` is true if roles within projects may contain it."""
+    """A permission; ``reaches_projects`` is true if project roles may contain it."""
 
 
 class Role(Resource, RoleOut):
     """A named set of permissions."""
 
     def update(self, **changes: Any) -> "Role":
-        """Change description or permissions."""
+        """Change the description or permissions."""
         return Roles(self._client).update(self, **changes)
 
     def delete(self) -> None:
@@ -345,7 +345,7 @@ class Roles(Group):
         return self._get(Role, _role_path(role))
 
     def update(self, role: RoleLike, **changes: Any) -> Role:
-        """Change description or permissions of a role."""
+        """Change the description or permissions of a role."""
         return self._patch(Role, _role_path(role), role, changes)
 
     def delete(self, role: RoleLike) -> None:
@@ -383,12 +383,12 @@ class Keys(Group):
         project: ProjectLike | None = None,
         days: int | None = None,
     ) -> NewKey:
-        """Create a key that may do what you may do, limited to ``scopes``.
+        """Create a key with your permissions, limited to ``scopes``.
 
         Args:
             name: a name for the key.
             scopes: permissions such as ``datasets:read``, ``datasets:*``, or ``*``.
-            project: limits the key to one project; None for all of yours.
+            project: the only project in which the key is valid; None for all your projects.
             days: days until the key expires; None for never.
         """
         body: dict[str, Any] = {"name": name, "scopes": list(scopes)}
@@ -401,7 +401,7 @@ class Keys(Group):
     def list(
         self, *, user: str | None = None, revoked: bool | None = None, limit: int | None = None
     ) -> Pages[Key]:
-        """List the keys of an account, newest first; with ``revoked``, also the revoked ones."""
+        """List the keys of an account, newest first; with ``revoked``, include revoked ones."""
         return self._pages(Key, f"users/{segment(user or 'me')}/keys", revoked=revoked, limit=limit)
 
     def revoke(self, key: Key | UUID | str, *, user: str | None = None) -> None:

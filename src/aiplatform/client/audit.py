@@ -19,7 +19,7 @@ class AuditEntry(Resource, AuditOut):
 
 
 class AuditVerification(Resource, AuditVerificationOut):
-    """A verification of the whole audit trail by the server, and what it found."""
+    """The server's verification of the whole audit trail, with its findings."""
 
     @property
     def is_intact(self) -> bool:
@@ -41,23 +41,23 @@ class Audit(Group):
         """Write matching audit entries to a file, newest first; filters are as in :meth:`list`.
 
         A JSON Lines file (the default) contains proofs with which ``aiplatform audit verify``
-        checks the entries against the seals. A CSV file is meant for people.
+        checks the entries against the seals. A CSV file, for spreadsheets, has no proofs.
         """
         params = {"format": "csv" if csv else "jsonl", **filters}
         return download(self._http, "audit/export", Path(destination), params=params)
 
     def verification(self) -> AuditVerification | None:
-        """Return the verification that was requested last; None if there was none."""
+        """Return the most recent verification; None if there is none."""
         found = self._http.get("audit/verification")
         return None if found is None else self._make(AuditVerification, found)
 
     def verify(self, *, timeout: float | None = 600) -> AuditVerification:
-        """Let the server compare all entries with their seals, and return the result.
+        """Compare all entries with their seals on the server, and return the result.
 
         If a verification is already running, wait for its result instead.
 
         Raises:
-            WaitTimeout: after ``timeout`` seconds; the verification goes on.
+            WaitTimeout: after ``timeout`` seconds; the verification continues.
         """
         try:
             started = self._make(AuditVerification, self._http.post("audit/verification"))

@@ -1,4 +1,4 @@
-"""Base classes of all resources, lists of them, and groups of operations; the search by name."""
+"""Base classes for resources, paged lists and groups of operations; the search by name."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
@@ -84,7 +84,7 @@ class Pages(Generic[T]):
             return self._refusal(error)
 
     def _repr_html_(self) -> str:
-        """Return a table, for notebooks."""
+        """Return the list as an HTML table, for notebooks."""
         try:
             return table_of(self.take(ROWS_SHOWN + 1))
         except Exception as error:  # noqa: BLE001  (a notebook would show a traceback)
@@ -120,9 +120,9 @@ class Connection:
 
     :class:`~aiplatform.client.client.Client` is derived from this class.
 
-    Groups and resources know only this part of a client, so that their modules import each other in
-    one direction only. Only :class:`~aiplatform.client.client.Client` knows all groups. A group
-    that needs another one creates it: groups have no state.
+    Groups and resources depend only on this class, which avoids import cycles. Only
+    :class:`~aiplatform.client.client.Client` knows all groups. A group that needs another group
+    creates it, because groups have no state.
 
     Args:
         transport: the connections to the server.
@@ -174,7 +174,7 @@ class Resource(Shape):
         return repr(self)
 
     def _repr_html_(self) -> str:
-        """Return a table of all fields, for notebooks."""
+        """Return an HTML table of all fields, for notebooks."""
         return record_of(self)
 
 
@@ -216,7 +216,7 @@ class Group:
         """Convert the JSON of a response to an object of class ``kind``.
 
         Raises:
-            UnexpectedAnswer: if it does not have this class's fields.
+            UnexpectedAnswer: if the JSON does not have the fields of this class.
         """
         try:
             return kind.read_answer(data)
@@ -257,10 +257,10 @@ class Group:
         )
 
     def _patch(self, kind: type[R], path: str, held: object, changes: Mapping[str, Any]) -> R:
-        """Change a resource, unless somebody has changed it since the caller read it.
+        """Change a resource, unless another client has changed it since the caller read it.
 
-        A resource that came from a list has no ETag; in that case its time of change is compared
-        instead.
+        A resource that came from a list has no ETag; in that case, its modification time is
+        compared instead.
         """
         etag = held.etag if isinstance(held, Resource) else None
         if etag is None:
@@ -293,8 +293,7 @@ def find_by_name(
     """Return the only resource with the given name, which ``get_name`` extracts.
 
     Raises:
-        NotFound: if there is none; the hint lists existing names, because a name is easily
-            misspelt.
+        NotFound: if there is none; the hint lists existing names in case of a typo.
         AmbiguousName: if several resources have this name.
     """
     named = [resource for resource in pages(name=name) if get_name(resource) == name]

@@ -1,4 +1,4 @@
-"""The client: one server, its address, one login, and access to all resources."""
+"""The client: the connection to a server, with a login and access to all resources."""
 
 import json
 import os
@@ -47,7 +47,7 @@ DEFAULT_URL = "http://127.0.0.1:8400"
 
 
 def find_address(given: str | None, store: CredentialStore) -> str:
-    """Return the address of the server, in the order described by this module."""
+    """Return the address of the server, in the order described by :class:`Client`."""
     if named := given or os.environ.get("AIPLATFORM_URL"):
         return named
     last, home = store.current()
@@ -86,7 +86,7 @@ def running_url(home: Path) -> str | None:
 
 
 def _follow(store: CredentialStore, last: str, url: str, home: Path) -> str:
-    """Move the login from the platform's former address to its current one."""
+    """Move the login from the platform's previous address to its current one."""
     if url != last:
         with store.lock():
             session = store.read(last)
@@ -193,14 +193,14 @@ class Client(Connection):
     def login(
         self, username: str, password: str, *, totp: str | None = None, remember: bool = False
     ) -> "Client":
-        """Log in; with ``remember``, also for later clients and the command line.
+        """Log in; with ``remember``, keep the session for later clients and the command line.
 
         Check :attr:`must_change_password` afterwards.
 
         Raises:
             Unauthenticated: if the username or password is wrong. The code ``auth.totp_required``
-                means that they are right but a code from the authenticator app or a recovery code
-                is needed, too.
+                means that both are right, but a code from the authenticator app or a recovery code
+                is also required.
         """
         form = {"grant_type": "password", "username": username, "password": password}
         if totp is not None:
@@ -286,7 +286,7 @@ class Client(Connection):
         return answer
 
     def licences(self) -> LicencesOut:
-        """Return name, version and licence of each package that the server consists of."""
+        """Return the name, version and licence of each package in the server and web interface."""
         return LicencesOut.read_answer(self.transport.get("licences"))
 
     def run(
@@ -311,9 +311,9 @@ class Client(Connection):
                     run.log({"loss": train(batch)}, step=step)
 
         Everything that is logged is first written to files and then sent by a thread, so the loop
-        neither waits for the server nor fails with it. The thread retries while the server is
-        unreachable. Records that have not been sent by the end of the run can be sent later with
-        ``aiplatform runs sync``; nothing is stored twice.
+        neither waits for the server nor fails if the server does. The thread retries while the
+        server is unreachable. Records that have not been sent by the end of the run can be sent
+        later with ``aiplatform runs sync``; nothing is stored twice.
 
         Args:
             name: the name of the run.

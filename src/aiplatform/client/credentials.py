@@ -1,4 +1,4 @@
-"""Logins of a client: stored sessions, the renewal of their tokens, and single sign-on."""
+"""Client logins: stored sessions, token renewal, and single sign-on."""
 
 import base64
 import contextlib
@@ -28,7 +28,7 @@ _EARLY_SECONDS = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A login session at one server.
+    """A login session on one server.
 
     ``expires_at`` is when the access token expires, in seconds since the epoch.
     """
@@ -41,7 +41,7 @@ class Session:
     must_change_password: bool = False
 
     def is_fresh(self) -> bool:
-        """Return True if the access token is valid for a while longer, by this machine's clock."""
+        """Return True unless the access token has expired or soon will, by this machine's clock."""
         return time.time() < self.expires_at - _EARLY_SECONDS
 
     def __repr__(self) -> str:
@@ -58,13 +58,13 @@ def default_path() -> Path:
 
 
 class CredentialStore:
-    """The file of login sessions, keyed by server address, and the address of the last login."""
+    """A file with login sessions, keyed by server address, and the address of the last login."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.path = path or default_path()
 
     def current(self) -> tuple[str | None, Path | None]:
-        """Return the address of the last login, and its home if the server runs on this machine."""
+        """Return the last login's server address and, if `aiplatform up` runs it, its home."""
         content = self._read()
         url, home = content.get("current"), content.get("home")
         return (
@@ -106,10 +106,7 @@ class CredentialStore:
             self._write(content)
 
     def project(self, url: str) -> tuple[str, str] | None:
-        """Return the uuid and name of the project that commands use with ``url``, or None.
-
-        None means that no project is chosen.
-        """
+        """Return the uuid and name of the project chosen for ``url``; None if none is chosen."""
         kept = self._read().get("projects", {}).get(url)
         if not isinstance(kept, dict):
             return None
@@ -175,7 +172,7 @@ RefreshCall = Callable[[str], dict[str, Any]]
 
 
 class TokenSource(Protocol):
-    """A source of access tokens, as the transport uses it."""
+    """The interface through which the transport gets access tokens."""
 
     def current(self) -> str:
         """Return a token to send.
@@ -223,9 +220,9 @@ class FixedToken:
 
 
 class SessionTokens:
-    """The tokens of a login session; each use of the refresh token replaces it.
+    """The tokens of a login session; each refresh token can be used only once.
 
-    With a store, other processes share the session, and it is renewed under the lock of the store.
+    With a store, other processes share the session, and renewals hold the store's lock.
     """
 
     def __init__(
@@ -301,7 +298,7 @@ class SessionTokens:
 
 
 def session_from(url: str, username: str, answer: dict[str, Any]) -> Session:
-    """Convert a response of ``auth/token`` or ``auth/refresh`` to a session."""
+    """Convert a response from ``auth/token`` or ``auth/refresh`` to a session."""
     return Session(
         url=url,
         username=username,
@@ -319,7 +316,7 @@ PAGE = (
 
 
 def browse(login_url: str, show: Callable[[str], None], *, timeout: float) -> tuple[str, str]:
-    """Let the user log in with a browser. Return the authorization code and its verifier.
+    """Log the user in with a browser, and return the authorization code and its verifier.
 
     Args:
         login_url: the server's address for logins.

@@ -1,8 +1,8 @@
-"""A cache of dataset versions on this machine, fetched in parts named by their hashes.
+"""A local cache of dataset versions, which are fetched in parts identified by their hashes.
 
 If a similar version is in the cache, only the parts that differ are downloaded. After an
-interrupted download, the parts already received are recognised by their hashes, so no other record
-is needed.
+interrupted download, the parts already received are recognised by their hashes, so no download
+state is stored.
 """
 
 import contextlib
@@ -76,7 +76,7 @@ class DataCache:
         """Return the file of a version, downloading missing parts from ``content``.
 
         Raises:
-            CorruptDownload: if the server sends other bytes than it announced.
+            CorruptDownload: if the received bytes do not have the announced hash.
             ApiError: if the server rejects the request or can't be reached. The next call uses the
                 parts already received.
         """

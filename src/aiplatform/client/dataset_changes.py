@@ -1,4 +1,4 @@
-"""Datasets that the platform fetches itself, new versions of existing ones, and tags."""
+"""Dataset imports by the platform, new versions of existing datasets, and tags."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -56,7 +56,7 @@ class DatasetImports(DatasetPaths):
         split: str | None = None,
         **options: Any,
     ) -> Task:
-        """Import a dataset's files from the hub in the platform's settings.
+        """Import a dataset's files from the hub that the platform is configured to use.
 
         Args:
             repository: ``owner/name``.
@@ -357,7 +357,7 @@ class DatasetChanges(DatasetPaths):
     def tag(
         self, dataset: DatasetLike, name: str, version: str, *, project: ProjectLike | None = None
     ) -> list[DatasetTag]:
-        """Set a tag to a version, or move it there, and return all tags of the dataset."""
+        """Create a tag for a version, or move it there, and return all tags of the dataset."""
         path = f"{self.path(dataset, project)}/tags/{segment(name)}"
         found = self._http.request("PUT", path, json={"version": version}).json()
         return self._make_all(DatasetTag, found["items"])

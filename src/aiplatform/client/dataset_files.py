@@ -1,4 +1,4 @@
-"""Versions as files (``download``, ``pull``), as objects of other libraries, and their storage."""
+"""Dataset versions as files or as objects of other libraries, and the storage they use."""
 
 import json
 import os
@@ -23,7 +23,7 @@ from aiplatform.protocol.shapes.datasets import DatasetOut, DatasetVersionOut
 from aiplatform.protocol.storage import Collected, DatasetStorage, StorageReport, VersionParts
 
 EXTRA = "extra"
-"""Member of a chat message that contains its additional members as JSON."""
+"""The key under which a chat message stores its additional keys as JSON."""
 
 
 @dataclass(frozen=True)
@@ -190,7 +190,7 @@ class DatasetFiles(DatasetPaths):
         the same time.
 
         Args:
-            dataset: a dataset, a version, or a name, also as ``faq@v3`` or ``faq@prod``.
+            dataset: a dataset, a version, or a name, such as ``faq``, ``faq@v3`` or ``faq@prod``.
             version: a label or tag; by default the current version.
             to: a directory or file to copy the file to.
             project: the project in which to look up a name.
@@ -253,7 +253,7 @@ class DatasetFiles(DatasetPaths):
         hour ago are deleted. Workers do the same from time to time.
 
         Args:
-            dry_run: only return what would be deleted.
+            dry_run: change nothing; return the amounts that would be marked and deleted.
         """
         return Collected.model_validate(self._http.post("storage/gc", {"dry_run": dry_run}))
 
@@ -289,7 +289,7 @@ class PullMixin:
 
 
 class DatasetVersion(PullMixin, Resource, DatasetVersionOut):
-    """An immutable version of a dataset; hash, size and row count are its Parquet file's."""
+    """An immutable version of a dataset; hash, size and row count refer to its Parquet file."""
 
 
 def _file_name(name: str) -> str:

@@ -19,7 +19,7 @@ class DatasetPaths(Group):
     def reference(self, dataset: DatasetLike, *, project: ProjectLike | None = None) -> DatasetRef:
         """Return the reference to a dataset version for a task spec.
 
-        If ``dataset`` names no version, the reference means the current version.
+        If ``dataset`` names no version, the reference stands for the current one.
         """
         return DatasetRef(
             dataset=self.resolve(dataset, project), version=self._parent(dataset, None)

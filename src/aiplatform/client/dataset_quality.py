@@ -15,11 +15,11 @@ from aiplatform.protocol.shapes.datasets import FixPreviewOut, ReportOut
 
 
 class QualityReportInfo(Resource, ReportOut):
-    """Facts about a version's quality report, without the report itself."""
+    """Details of a version's quality report, without the report itself."""
 
 
 class FixPreview(Resource, FixPreviewOut):
-    """Some rows of a finding as a fix would change them, and the number of all its rows."""
+    """Some rows of a finding before and after a fix, and the total number of its rows."""
 
 
 class DatasetQuality(DatasetPaths):
@@ -52,7 +52,7 @@ class DatasetQuality(DatasetPaths):
         against: Iterable[DatasetLike] | None = None,
         benchmarks: Iterable[DatasetLike] | None = None,
     ) -> Task:
-        """Queue a task that makes a version's quality report again.
+        """Queue a task that makes a new quality report for a version.
 
         Args:
             dataset: the dataset.
@@ -62,7 +62,7 @@ class DatasetQuality(DatasetPaths):
             max_length: tokens beyond which the report calls a row too long.
             against: evaluation data (``"held-out@v2"``), whose rows must not occur in training
                 data.
-            benchmarks: benchmark data, of which not even a passage may occur in training data.
+            benchmarks: benchmark data; not even a passage of it may occur in training data.
                 Without ``against`` and ``benchmarks``, the data of the dataset's last report is
                 compared again.
         """
@@ -89,7 +89,7 @@ class DatasetQuality(DatasetPaths):
         project: ProjectLike | None = None,
         timeout: float | None = 3600.0,
     ) -> DatasetVersion:
-        """Commit a version in which findings of the quality report are fixed, and wait for it.
+        """Fix findings of the quality report in a new version, and wait for it.
 
         Args:
             dataset: the dataset.
@@ -102,7 +102,7 @@ class DatasetQuality(DatasetPaths):
             timeout: seconds to wait for the task.
 
         Raises:
-            TaskFailed: if the fix failed, or somebody committed another version in the meantime.
+            TaskFailed: if the fix failed, or another version was committed in the meantime.
             WaitTimeout: after ``timeout`` seconds; the task continues.
         """
         started = self.start_fix(dataset, fixes, message=message, parent=parent, project=project)
@@ -118,7 +118,7 @@ class DatasetQuality(DatasetPaths):
         parent: str | None = None,
         project: ProjectLike | None = None,
     ) -> Task:
-        """Queue the task of :meth:`fix`; once ended, its ``result`` has the new ``version``."""
+        """Queue the task of :meth:`fix`; its final ``result`` contains the new ``version``."""
         body = {"fixes": dict(fixes), "message": message, "parent": self._parent(dataset, parent)}
         return self._make(Task, self._http.post(f"{self.path(dataset, project)}/fix", body))
 
@@ -229,10 +229,7 @@ class DatasetQuality(DatasetPaths):
         return self._http.request("GET", f"{path}/report/page", params=wanted).text
 
     def gate(self, *, project: ProjectLike | None = None) -> dict[str, Any]:
-        """Return the rules of the project's quality gate.
-
-        They are ``min_score``, ``forbid_errors`` and ``limits``.
-        """
+        """Return the project's quality gate: ``min_score``, ``forbid_errors`` and ``limits``."""
         return dict(self._http.get(f"{Projects(self._client).path(project)}/dataset-gate"))
 
     def set_gate(
@@ -266,7 +263,7 @@ def token_options(
     max_length: int | None,
     project: ProjectLike | None,
 ) -> dict[str, Any]:
-    """Return the parameters that say how a quality report counts tokens."""
+    """Return the request parameters for counting tokens in a quality report."""
     counting: dict[str, Any] = {}
     if base_model is not None:
         counting["base_model"] = str(Models(client).resolve(base_model, project))

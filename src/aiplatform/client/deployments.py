@@ -136,7 +136,7 @@ class Deployments(Group):
 
         ``model`` may be a training task, whose model is then served as soon as it exists. The
         deployment starts after the tasks of ``after`` have succeeded and those of ``after_any``
-        have ended. If a task of ``after`` fails, the deployment is stopped, with the reason. For
+        have ended. If a task of ``after`` fails, the deployment stops; ``error`` says why. For
         defaults, see :class:`~aiplatform.protocol.specs.InferenceSpec`. With ``follow``, ``model``
         is ``name@alias``, and the deployment is updated whenever that alias moves.
         """
@@ -196,10 +196,10 @@ class Deployments(Group):
         """Serve another model under the same name, without downtime.
 
         A server with the new model starts alongside the current one, and takes over when it is
-        ready. The current server completes its current answers. If the new server fails to start,
-        the current server continues, and ``update_error`` contains the reason. To go back, update
-        to the former model. With ``follow``, ``model`` is ``name@alias``, and the deployment is
-        updated whenever that alias moves; without it, it follows no alias any more.
+        ready. The current server then finishes the responses in progress. If the new server fails
+        to start, the current server continues, and ``update_error`` contains the reason. To go
+        back, update to the previous model. With ``follow``, ``model`` is ``name@alias``, and the
+        deployment is updated whenever that alias moves; otherwise, it no longer follows an alias.
 
         Returns:
             The deployment, whose ``updating`` describes the update; see :meth:`wait_updated`.
@@ -231,7 +231,7 @@ class Deployments(Group):
             project: the project in which to look up a name.
 
         Raises:
-            NotReady: if the update failed; the deployment serves the former model.
+            NotReady: if the update failed; the deployment still serves the previous model.
             WaitTimeout: after ``timeout`` seconds.
         """
         path = self.path(deployment, project)
@@ -438,11 +438,12 @@ class Deployments(Group):
     def serving(self, model: ModelLike, *, project: ProjectLike | None = None) -> Deployment:
         """Return the deployment of a project that serves a version of a model.
 
-        Of several, one that is ready comes first, then the oldest. A deployment that follows the
-        alias ``model`` counts, also while it is updated to the version.
+        If there are several, those that are ready take precedence, then those that already serve
+        the version, then the oldest. A deployment that follows the alias ``model`` is included,
+        even while it is being updated to the version.
 
         Raises:
-            NotFound: if no deployment of the project serves it.
+            NotFound: if no deployment of the project serves the model.
         """
         uuid = Models(self._client).resolve(model, project)
         found = [
@@ -456,7 +457,7 @@ class Deployments(Group):
                 code="client.no_such_name",
                 hint=tr("Deploy it: aiplatform deploy create {model:quoted}", model=model),
             )
-        # The list has the newest first.
+        # The list is sorted newest first.
         return min(
             reversed(found),
             key=lambda each: (each.status is not DeploymentStatus.READY, each.model != uuid),

@@ -1,6 +1,6 @@
 """Text and HTML representations of resources and lists, for shells and notebooks.
 
-Names and texts come from other people. They are quoted or escaped, and shortened, so that a name
+Names and texts come from other users. They are quoted or escaped, and shortened, so that a name
 can neither break a line nor become an HTML tag.
 """
 
@@ -63,7 +63,7 @@ class ResourceList(list[T]):
 
 
 def summary(resource: BaseModel) -> list[tuple[str | None, Any]]:
-    """Return the parts of a resource's ``repr``, label and state, in pydantic's format.
+    """Return the label and state of a resource, for its ``repr``, in pydantic's format.
 
     A resource that has neither, such as settings, is described by its first fields.
     """
@@ -253,6 +253,6 @@ def _cell(value: object) -> str:
 def _table(heading: str, rows: Iterable[str]) -> str:
     """Return an HTML table in which notebooks don't typeset formulas.
 
-    Otherwise, names that look like a formula would be shown as one.
+    Otherwise, names that look like formulas would be typeset.
     """
     return f'<table class="tex2jax_ignore mathjax_ignore">{heading}{"".join(rows)}</table>'

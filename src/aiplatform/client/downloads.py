@@ -106,7 +106,7 @@ class _Received:
         self.size += len(chunk)
 
     def verify(self, name: str, sha256: str | None) -> None:
-        """Compare size and hash with the announced ones.
+        """Compare the size and hash with the announced ones.
 
         Raises:
             CorruptDownload: if they differ.

@@ -1,7 +1,7 @@
-"""The SDK's exceptions, with texts for the person who uses it.
+"""The SDK's exceptions, with messages for its users.
 
 For each rejected request, the server sends an RFC 9457 problem document. Its status determines
-which of the exceptions below is raised. Programs test the class or :attr:`ApiError.code`; people
+which of the exceptions below is raised. Programs test the class or :attr:`ApiError.code`; users
 read ``str(error)``.
 """
 
@@ -76,7 +76,7 @@ class NotFound(ApiError):
 
 
 class Conflict(ApiError):
-    """The request contradicts the current state, for instance uses a name that is taken (409)."""
+    """The request conflicts with the current state: for instance, a name is taken (409)."""
 
 
 class PreconditionFailed(Conflict):

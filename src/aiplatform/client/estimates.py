@@ -1,4 +1,4 @@
-"""Estimates: what a training will do, before it is submitted."""
+"""Estimates of the rows, tokens, steps, memory and time of trainings that have not begun."""
 
 from typing import Any
 from uuid import UUID
@@ -14,7 +14,7 @@ from aiplatform.protocol.trainings import TrainingSpec
 
 
 class Estimate(Resource, EstimateOut):
-    """An estimate of a training. ``result`` is None until it is completed."""
+    """A training estimate. ``result`` is None until the estimate is completed."""
 
     def wait(self, timeout: float | None = None) -> "Estimate":
         """Wait until the estimate is completed, and return it with its result.
@@ -31,7 +31,7 @@ class Estimate(Resource, EstimateOut):
 
 
 class Estimates(Group):
-    """The operations on estimates of trainings (``client.estimates``)."""
+    """The operations on training estimates (``client.estimates``)."""
 
     def create(
         self,

@@ -48,7 +48,7 @@ class Experiment(Resource, ExperimentOut):
         return Experiments(self._client).runs(self, limit=limit)
 
     def update(self, **changes: Any) -> "Experiment":
-        """Change name, description, note, tags, config, or ``archived``."""
+        """Change the name, description, note, tags, config, or ``archived``."""
         return Experiments(self._client).update(self, **changes)
 
     def clone(
@@ -71,7 +71,7 @@ class Experiment(Resource, ExperimentOut):
 
 
 OTHER_DATASETS = {field for spec in SPECS.values() for field in spec.training_data} - {"dataset"}
-"""The fields of some methods only that name a dataset, such as ``replay_dataset``."""
+"""Method-specific fields that name a dataset, such as ``replay_dataset``."""
 
 ExperimentLike = Experiment | UUID | str
 """An experiment, its uuid, or its name."""
@@ -97,8 +97,8 @@ class Experiments(Group):
         """Create an experiment.
 
         Pass either a complete ``spec`` or single fields of
-        :class:`~aiplatform.protocol.trainings.TrainingSpec` and its method, by default ``sft``. In
-        the latter case, models and datasets can be given by name, too::
+        :class:`~aiplatform.protocol.trainings.TrainingSpec` and of the method, by default ``sft``.
+        In the latter case, models and datasets can also be given by name::
 
             client.experiments.create("faq", base_model="smollm2", dataset="faq@v2", max_steps=60)
 
@@ -156,7 +156,7 @@ class Experiments(Group):
     def update(
         self, experiment: ExperimentLike, *, project: ProjectLike | None = None, **changes: Any
     ) -> Experiment:
-        """Change name, description, note, tags, config, or ``archived``."""
+        """Change the name, description, note, tags, config, or ``archived``."""
         return self._patch(Experiment, self.path(experiment, project), experiment, changes)
 
     def clone(
@@ -265,7 +265,7 @@ RunLike = Resource | UUID | str
 
 
 class Record(RecordOut):
-    """The facts that make a run repeatable: config, seed, input hashes, source, environment."""
+    """The details needed to repeat a run: config, seed, input hashes, source, environment."""
 
     # The SDK shows the inputs as plain JSON.
     inputs: list[dict[str, Any]] = []  # type: ignore[assignment]
@@ -396,7 +396,7 @@ class Runs(Group):
 
 
 def git_state(directory: Path | None = None) -> dict[str, Any] | None:
-    """Return commit, branch and state of the git checkout in ``directory``, or None.
+    """Return the commit, branch and state of the git checkout in ``directory``, or None.
 
     ``directory`` defaults to the current directory. ``dirty`` is true if there are uncommitted
     changes.
@@ -450,7 +450,7 @@ class Metrics(Group):
         last: int | None = None,
         project: ProjectLike | None = None,
     ) -> dict[str, list[MetricSeries]]:
-        """Return the series of each key in several tasks, for drawing them in one chart.
+        """Return the metric series of several tasks, grouped by key, to draw one chart per key.
 
         Args:
             keys: the names of the series.
@@ -474,7 +474,7 @@ class Metrics(Group):
         experiment: ExperimentLike | None = None,
         project: ProjectLike | None = None,
     ) -> list[TaskSummary]:
-        """Return summaries of the metrics of several tasks: of all series, or only of ``keys``."""
+        """Return metric summaries of several tasks, for all series or only for ``keys``."""
         answer = self._ask("metrics/summary", keys, tasks, experiment, project)
         return self._make_all(TaskSummary, answer["tasks"])
 

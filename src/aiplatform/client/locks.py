@@ -21,7 +21,7 @@ def file_lock(path: Path, *, seconds: float | None = None) -> Iterator[None]:
         seconds: how long to wait for the lock; None waits without limit.
 
     Raises:
-        ClientError: if somebody else holds the lock for that long.
+        ClientError: if another thread or process holds the lock for that long.
     """
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600)
     try:

@@ -67,7 +67,7 @@ class Model(Resource, ModelOut):
         return Models(self._client).lineage(self)
 
     def set_alias(self, alias: str, **options: Any) -> "ModelAlias":
-        """Let an alias point to this version; see :meth:`Models.set_alias`."""
+        """Point an alias to this version; see :meth:`Models.set_alias`."""
         return Models(self._client).set_alias(self, alias, **options)
 
     def delete(self) -> datetime | None:
@@ -94,7 +94,7 @@ class ModelAlias(Resource, ModelAliasOut):
 
 
 class ModelAliasMove(Resource, ModelAliasMoveOut):
-    """A change of an alias: which version it left, to which it went, who, when and why."""
+    """A move of an alias: the old and new versions, the user, the time, and the reason."""
 
 
 ModelLike = Model | UUID | str
@@ -117,9 +117,9 @@ class Models(Group):
     ) -> Model:
         """Register a model whose files come from ``source``.
 
-        For a hub or a package, the import is queued immediately, and the model's ``task`` is its
-        uuid. ``secrets`` maps environment variables of the import to names of stored secrets, such
-        as ``{"HF_TOKEN": "hub"}`` for a model that requires a login.
+        For a hub or a package, the import is queued immediately, and the model's ``task`` is the
+        uuid of its task. ``secrets`` maps environment variables of the import to names of stored
+        secrets, such as ``{"HF_TOKEN": "hub"}`` for a model that requires a login.
         """
         body: dict[str, Any] = {"name": name, "source": source}
         if version is not None:
@@ -134,7 +134,7 @@ class Models(Group):
         return self._make(Model, self._http.post(path, body))
 
     def import_package(self, package: str, *, name: str | None = None, **options: Any) -> Model:
-        """Import a model that a Python package on the worker contains as data.
+        """Import a model from the data files of a Python package installed on the worker.
 
         Options are those of :meth:`create`.
         """
@@ -248,7 +248,7 @@ class Models(Group):
         after_any: Sequence[TaskLike] = (),
         **fields: Any,
     ) -> Task:
-        """Queue an evaluation: loss, perplexity and answers of a model and its base model.
+        """Queue an evaluation of the loss, perplexity and answers of a model and its base model.
 
         Args:
             model: the model, or a training task, whose model is evaluated as soon as it exists.
@@ -338,7 +338,7 @@ class Models(Group):
         project: ProjectLike | None = None,
         limit: int | None = None,
     ) -> Pages[ModelAlias]:
-        """List the aliases of all versions of a model, or without ``model`` of a project."""
+        """List the aliases of a model's versions or, without ``model``, of a project's models."""
         if model is None:
             path = f"{Projects(self._client).path(project)}/model-aliases"
         else:
@@ -354,19 +354,19 @@ class Models(Group):
         expected: ModelLike | None = None,
         project: ProjectLike | None = None,
     ) -> ModelAlias:
-        """Let an alias point to a version of a model; it is created if it does not exist.
+        """Point an alias to a version of a model; create the alias if it does not exist.
 
         Args:
             model: the version.
             alias: the name of the alias, such as ``production``.
-            reason: why it moves; its history keeps it.
-            expected: the version that it should point to before the move. By default, the version
-                that it points to when this method is called.
+            reason: why the alias moves; kept in its history.
+            expected: the version that the alias should point to before the move. By default, the
+                version that it points to when this method is called.
             project: the project in which to look up a name.
 
         Raises:
-            Conflict: if the alias points to another version than ``expected``, because somebody
-                else has moved it.
+            Conflict: if the alias points to another version than ``expected``, because another user
+                has moved it.
         """
         uuid = self.resolve(model, project)
         if expected is None:
@@ -385,16 +385,16 @@ class Models(Group):
         reason: str | None = None,
         project: ProjectLike | None = None,
     ) -> ModelAlias:
-        """Let an alias point to the version before its last move, or bring a deleted alias back.
+        """Undo the last move of an alias, or restore a deleted alias.
 
         Args:
             model: any version of the model.
             alias: the name of the alias.
-            reason: why, if there is something to say.
+            reason: why the move is undone; kept in the history of the alias.
             project: the project in which to look up a name.
 
         Raises:
-            Conflict: if there is no move to undo, the former version was deleted, or somebody else
+            Conflict: if there is no move to undo, the previous version was deleted, or another user
                 has moved the alias at the same time.
         """
         uuid = self.resolve(model, project)
@@ -410,7 +410,7 @@ class Models(Group):
         reason: str | None = None,
         project: ProjectLike | None = None,
     ) -> None:
-        """Delete an alias. The versions are kept, and :meth:`undo_alias` brings it back."""
+        """Delete an alias. The versions are kept, and :meth:`undo_alias` restores the alias."""
         path = f"models/{self.resolve(model, project)}/aliases/{segment(alias)}"
         self._http.request("DELETE", path, params={"reason": reason} if reason else None)
 
@@ -431,9 +431,9 @@ class Models(Group):
         return next((each.model for each in self.aliases(uuid) if each.name == alias), None)
 
     def resolve(self, model: ModelLike, project: ProjectLike | None = None) -> UUID:
-        """Return the uuid of a model; without a version, of the newest one that is ready.
+        """Return the uuid of a model; without a version, that of the newest ready one.
 
-        An alias in place of the version means the version that it points to now.
+        An alias in place of the version refers to the version that it currently points to.
 
         The project's own models take precedence over the shared ones.
 

@@ -123,7 +123,7 @@ class Webhook(Resource, WebhookOut):
     secret: str | None = Field(None, repr=False)
 
     def update(self, **changes: Any) -> "Webhook":
-        """Change name, url, events or is_enabled."""
+        """Change the name, url, events or is_enabled."""
         return Webhooks(self._client).update(self, **changes)
 
     def rotate(self, *, overlap_hours: float = 24) -> "Webhook":
@@ -155,7 +155,7 @@ WebhookLike = Webhook | UUID | str
 
 
 class Webhooks(Group):
-    """The operations on webhooks (``client.webhooks``), for managers of a project's members."""
+    """The operations on webhooks (``client.webhooks``), for users who manage project members."""
 
     def create(
         self,
@@ -186,7 +186,7 @@ class Webhooks(Group):
     def update(
         self, webhook: WebhookLike, *, project: ProjectLike | None = None, **changes: Any
     ) -> Webhook:
-        """Change name, url, events or is_enabled."""
+        """Change the name, url, events or is_enabled."""
         return self._patch(Webhook, self.path(webhook, project), webhook, changes)
 
     def rotate(
@@ -198,7 +198,7 @@ class Webhooks(Group):
     ) -> Webhook:
         """Replace the secret of a webhook; the returned object contains the new secret.
 
-        For ``overlap_hours``, events are signed with the old secret, too.
+        For ``overlap_hours``, events are also signed with the old secret.
         """
         path = f"{self.path(webhook, project)}/rotate"
         return self._make(Webhook, self._http.post(path, {"overlap_hours": overlap_hours}))
@@ -210,10 +210,7 @@ class Webhooks(Group):
     def test(
         self, webhook: WebhookLike, *, timeout: float = 20, project: ProjectLike | None = None
     ) -> Delivery:
-        """Send a ping to a webhook; return the delivery after the first call or ``timeout``.
-
-        ``timeout`` is in seconds.
-        """
+        """Send a ping to a webhook; return the delivery after one call or ``timeout`` seconds."""
         path = self.path(webhook, project)
         made = self._make(Delivery, self._http.post(f"{path}/test"))
         deadline = time.monotonic() + timeout

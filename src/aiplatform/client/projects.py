@@ -33,13 +33,13 @@ ACCEPTED = 202
 
 
 class Project(Resource, ProjectOut):
-    """A project; each dataset, task, model and deployment belongs to one.
+    """A project, with its datasets, tasks, models and deployments.
 
     Projects are the boundary between tenants.
     """
 
     def update(self, **changes: Any) -> "Project":
-        """Change name, description, status, config or tags."""
+        """Change the name, description, status, config or tags."""
         return Projects(self._client).update(self, **changes)
 
     def archive(self) -> "Project":
@@ -65,7 +65,7 @@ class Project(Resource, ProjectOut):
 
 
 class Retention(Resource, RetentionOut):
-    """The retention policy of a project, and what the next cleanup will delete.
+    """The retention policy of a project, and the data that the next cleanup will delete.
 
     Days are counted from the end of a task; None keeps the data forever. ``checkpoints_last`` and
     ``checkpoints_best`` are numbers of checkpoints to keep.
@@ -133,7 +133,7 @@ class Projects(Group):
         return self.create(name, description=description)
 
     def update(self, project: ProjectLike, **changes: Any) -> Project:
-        """Change name, description, status, config or tags."""
+        """Change the name, description, status, config or tags."""
         return self._patch(Project, self.path(project), project, changes)
 
     def archive(self, project: ProjectLike) -> Project:
@@ -149,7 +149,7 @@ class Projects(Group):
         return self._make(Usage, self._http.get(f"{self.path(project)}/usage"))
 
     def retention(self, project: ProjectLike | None = None) -> Retention:
-        """Return the retention policy of a project, and what the next cleanup will delete.
+        """Return the retention policy of a project, and the data that the next cleanup will delete.
 
         The policy is ``config["retention"]`` of the project: ``log_days``, ``telemetry_days``,
         ``checkpoint_days`` (None keeps the data forever), ``checkpoints_last`` and
@@ -216,7 +216,7 @@ class Projects(Group):
         return self._pages(ProjectInvitation, path, limit=limit)
 
     def accept(self, invitation: ProjectInvitation | UUID | str) -> None:
-        """Accept an invitation, given as an object, by its uuid, or by the name of the project.
+        """Accept an invitation, given as an object, its uuid, or the name of the project.
 
         Raises:
             NotFound: if you have no such invitation.
@@ -224,7 +224,7 @@ class Projects(Group):
         self._http.post(f"{MY_INVITATIONS_PATH}/{self._invitation(invitation)}/accept")
 
     def decline(self, invitation: ProjectInvitation | UUID | str) -> None:
-        """Decline an invitation, given as an object, by its uuid, or by the name of the project.
+        """Decline an invitation, given as an object, its uuid, or the name of the project.
 
         Raises:
             NotFound: if you have no such invitation.
@@ -273,7 +273,7 @@ class Projects(Group):
     def access(self, project: ProjectLike, user: UUID | str | None = None) -> Access:
         """Return the permissions that a user has in a project, with their sources.
 
-        Without ``user``, they are your own, which every member may read.
+        Without ``user``, return your own permissions, which every member may read.
         """
         if user is None:
             return self._get(Access, f"{self.path(project)}/access/me")
@@ -288,7 +288,7 @@ class Projects(Group):
 
         Raises:
             NotFound: if no project has this name.
-            AmbiguousName: if none is named and you have several projects, or none.
+            AmbiguousName: if no project is named and you have several projects, or none.
         """
         meant = project if project is not None else self._client.project
         if isinstance(meant, ProjectOut):

@@ -82,7 +82,7 @@ class ResumableUploads(Group):
                 failures += 1
                 if not is_temporary(error) or failures > MAX_FAILURES:
                     # Keep the note: after a new login, or once there is space again, the same call
-                    # continues the upload. If the file was refused, the next call starts a new one.
+                    # continues the upload. After a refusal, the next call starts a new upload.
                     raise
                 time.sleep(min(0.2 * 2**failures, 10))
                 before, offset = offset, self._offset(upload_path, offset)
@@ -189,7 +189,7 @@ def _note_path(url: str, project_path: str, path: Path, facts: Mapping[str, Any]
 
 
 def is_temporary(error: ApiError) -> bool:
-    """Return True if a retry may help: after a lost connection, another writer, a wrong offset."""
+    """Return True if a retry may help, as after a lost connection or with a wrong offset."""
     return (
         isinstance(error, ServerUnavailable)
         or error.status in {LOCKED, 460, 502, 503, 504}

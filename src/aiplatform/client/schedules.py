@@ -116,9 +116,9 @@ class Schedules(Group):
     def update(
         self, schedule: ScheduleLike, *, project: ProjectLike | None = None, **changes: Any
     ) -> Schedule:
-        """Change name, cron, timezone, action, missed, overlap or enabled.
+        """Change the name, cron, timezone, action, missed, overlap or enabled.
 
-        Any change except disabling the schedule makes the user its new owner.
+        Any change except disabling the schedule makes you its new owner.
         """
         return self._patch(Schedule, self.path(schedule, project), schedule, changes)
 

@@ -1,4 +1,4 @@
-"""Scripts: users' own commands, run as tasks on code bundles, which are packed reproducibly."""
+"""Scripts: your own commands, run as tasks on reproducibly packed code bundles."""
 
 import gzip
 import io
@@ -45,7 +45,7 @@ Progress = Callable[[int, int], None]
 
 
 class Bundle(Resource, BundleOut):
-    """A code bundle, which scripts run; ``size`` and ``unpacked_bytes`` are in bytes."""
+    """A code bundle that scripts run; ``size`` and ``unpacked_bytes`` are in bytes."""
 
     def download(self, directory: Path | str = ".") -> Path:
         """Download the archive to a directory and check it against its hash."""
@@ -263,7 +263,7 @@ class Ignored:
             self._specs[folder.resolve()] = GitIgnoreSpec.from_lines(lines.splitlines())
 
     def matches(self, path: Path, *, is_directory: bool = False) -> bool:
-        """Return True if git ignores the path. The nearest file with a matching pattern decides."""
+        """Return True if git ignores the path, by the nearest file with a matching pattern."""
         own = path.parent.resolve() / path.name
         for folder in own.parents:
             if folder in self._specs:
@@ -329,7 +329,7 @@ class Scripts(Group):
         on_progress: Progress | None = None,
         **options: Any,
     ) -> Task:
-        """Queue a command on code that is uploaded first, or on an existing ``bundle``.
+        """Queue a command that runs on an existing ``bundle``, or on code that is uploaded first.
 
         Args:
             command: the program and its arguments; no shell is involved.

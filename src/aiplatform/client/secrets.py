@@ -8,7 +8,7 @@ from aiplatform.protocol.shapes.identity import SecretOut
 
 
 class Secret(Resource, SecretOut):
-    """Facts about a stored secret, without its value."""
+    """A stored secret, without its value."""
 
 
 class Secrets(Group):

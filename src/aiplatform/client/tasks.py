@@ -51,7 +51,7 @@ class TaskPaths(Group):
 
         Raises:
             NotFound: if the project has no task with this name and no recent task whose uuid starts
-                with it.
+                with ``task``.
         """
         if isinstance(task, TaskOut):
             return task.uuid
@@ -250,7 +250,7 @@ class TaskLogs(TaskEvents):
 
 
 class TelemetryPoint(NamedTuple):
-    """The mean, smallest and largest value in an interval.
+    """The mean, minimum and maximum in an interval.
 
     ``time`` is the start of the interval, in seconds since the epoch.
     """
@@ -417,7 +417,7 @@ class Task(Resource, TaskOut):
         return Tasks(self._client).resume(self)
 
     def retry(self, *, override_gate: str | None = None) -> "Task":
-        """Queue the task again after it failed, and return the new task, as :meth:`Tasks.retry`."""
+        """Queue the failed task again, and return the new task; see :meth:`Tasks.retry`."""
         return Tasks(self._client).retry(self, override_gate=override_gate)
 
     def set_priority(self, priority: int) -> "Task":
@@ -441,7 +441,7 @@ class Task(Resource, TaskOut):
         return artifacts_of(self._client, self.uuid, limit=limit)
 
     def download_artifacts(self, directory: Path | str = ".") -> list[Path]:
-        """Download all artifacts below a directory, and check each against its hash."""
+        """Download all artifacts to a directory, and check each against its hash."""
         return download_artifacts(self._client, self.uuid, self.artifacts(), Path(directory))
 
 
@@ -552,7 +552,7 @@ class Tasks(TaskLogs, TaskTelemetry):
             project: the project in which to look up a name.
 
         Raises:
-            Conflict: if the task has not failed, or was retried already.
+            Conflict: if the task neither failed nor was cancelled, or was already retried.
         """
         body = None if override_gate is None else {"override_gate": override_gate}
         return self._act(task, "retry", project, body)
@@ -649,7 +649,7 @@ class Tasks(TaskLogs, TaskTelemetry):
         last: int | None = None,
         project: ProjectLike | None = None,
     ) -> dict[str, list[MetricPoint]]:
-        """Return the metrics of a task by name, all of them or those of ``keys``.
+        """Return the metrics of a task by name: all of them, or only ``keys``.
 
         Args:
             task: the task.

@@ -1,4 +1,4 @@
-"""Bodies and parameters of uploads, and files that are either written completely or not at all."""
+"""Upload bodies and parameters, and files that are written completely or not at all."""
 
 import json
 import os
@@ -24,7 +24,7 @@ class ArrowTable(Protocol):
 
 
 def parquet_of(data: object) -> BinaryIO | None:
-    """Write a table of pandas, Polars, Arrow or ``datasets`` to a temporary Parquet file.
+    """Write a pandas, Polars, Arrow or ``datasets`` table to a temporary Parquet file.
 
     Returns:
         The file, to be read from its start; None if ``data`` is not such a table.

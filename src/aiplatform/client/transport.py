@@ -31,7 +31,7 @@ _SAFE = {"GET", "HEAD"}
 
 
 def normalised(url: str) -> str:
-    """Return an address in its stored form: with a scheme, without API path and trailing slash."""
+    """Return an address in its stored form: with a scheme, but no API path or trailing slash."""
     url = url.strip().rstrip("/")
     if "://" not in url:
         url = f"http://{url}"
@@ -219,7 +219,7 @@ class Transport:
         reader knows whether and where to resume.
         """
         content = None if json is None else dumps(json).encode()
-        # With compression, hash and length would not be the file's.
+        # With compression, hash and length would differ from those of the file.
         headers = {"Accept": "*/*", "Accept-Encoding": "identity", **(headers or {})}
         if content is not None:
             headers["Content-Type"] = "application/json"

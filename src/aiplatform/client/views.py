@@ -1,4 +1,4 @@
-"""Saved views: the filters, order and columns of lists of the web interface."""
+"""Saved views: the filters, order and columns of lists in the web interface."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -38,7 +38,7 @@ class Views(Group):
         shared: bool = False,
         project: ProjectLike | None = None,
     ) -> SavedView:
-        """Save a view: the query parameters of a page's address under a name.
+        """Save the query parameters of a page's address as a named view.
 
         For example::
 
@@ -59,10 +59,10 @@ class Views(Group):
         project: ProjectLike | None = None,
         limit: int | None = None,
     ) -> Pages[SavedView]:
-        """List your views of a project and the shared ones, newest first.
+        """List your own and the shared views of a project, newest first.
 
         Args:
-            page: only those of this list: datasets, experiments, models, runs or tasks.
+            page: only views of this list: datasets, experiments, models, runs or tasks.
             project: the project; by default that of the client.
             limit: the largest number of views.
         """
@@ -72,7 +72,7 @@ class Views(Group):
     def update(
         self, view: SavedViewLike, *, project: ProjectLike | None = None, **changes: Any
     ) -> SavedView:
-        """Change name, state or shared."""
+        """Change the name, state or shared."""
         return self._patch(SavedView, self.path(view, project), view, changes)
 
     def delete(self, view: SavedViewLike, *, project: ProjectLike | None = None) -> None:

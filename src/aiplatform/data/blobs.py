@@ -152,7 +152,7 @@ def blob_key(sha256: str) -> str:
     """Return the key of a blob in its store: ``ab/cd/<sha256>``.
 
     Raises:
-        ValueError: it is not a SHA-256 in lower-case hexadecimal.
+        ValueError: ``sha256`` is not a SHA-256 in lower-case hexadecimal.
     """
     if SHA256.fullmatch(sha256) is None:
         raise ValueError(f"not a SHA-256: {sha256!r}")

@@ -61,10 +61,10 @@ class _Bounded:
 
 
 def inspect(path: Path) -> BundleFacts:
-    """Check a whole bundle and return its facts.
+    """Check a whole bundle; return its number of files and unpacked size.
 
     Raises:
-        BundleError: it is not a valid bundle.
+        BundleError: the archive is not a valid bundle.
     """
     files = size = 0
     for member, _ in _members(path):
@@ -80,7 +80,7 @@ def unpack(path: Path, directory: Path) -> None:
     """Write a bundle's files below ``directory``, which must not exist yet.
 
     Raises:
-        BundleError: it is not a valid bundle.
+        BundleError: the archive is not a valid bundle.
     """
     directory.mkdir(parents=True)
     for member, content in _members(path):

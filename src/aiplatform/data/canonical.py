@@ -189,7 +189,7 @@ class CanonicalWriter:
 
 
 def row_sizes(batch: pa.RecordBatch) -> Sizes:
-    """Return the bytes of content of each row, regardless of the layout of the batch."""
+    """Return the content size in bytes of each row, regardless of the layout of the batch."""
     total: Sizes = np.zeros(batch.num_rows, np.int64)
     for column in batch.columns:
         if pa.types.is_string(column.type):

@@ -1,4 +1,4 @@
-"""Types of columns, inferred chunk by chunk while a file is read.
+"""Column types, inferred chunk by chunk while a file is read.
 
 JSON has no schema, so the type of a column is the narrowest kind that holds all its values without
 changing any:
@@ -26,7 +26,7 @@ INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 
 
 class Kind(Enum):
-    """The type of the values of a column."""
+    """The type of a column's values."""
 
     NULL = "null"
     BOOL = "boolean"

@@ -1,4 +1,4 @@
-"""Types of the columns of CSV and TSV files, decided from all values of a column.
+"""Column types for CSV and TSV files, decided from all values of a column.
 
 CSV has no types. :class:`Evidence` collects, chunk by chunk, which types all values of a column
 have in common; the outcome does not depend on how the rows were cut into chunks. A column is typed
@@ -93,7 +93,7 @@ def without_null_words(texts: pa.Array) -> pa.Array:
 
 @dataclass(slots=True)
 class Evidence:
-    """Evidence for the type of a column, collected from all values seen so far.
+    """A summary of all values of a column seen so far, from which its type is decided.
 
     Attributes:
         possible: Names in :data:`_PATTERNS` that every value fits.
@@ -108,7 +108,7 @@ class Evidence:
     any_text: bool = False
 
     def add(self, texts: pa.Array) -> None:
-        """Add values of the column to the evidence."""
+        """Add values of the column to the summary."""
         self.any_text = self.any_text or texts.null_count < len(texts)
         if not self.possible:
             return
@@ -254,7 +254,7 @@ def points_in_time(texts: pa.Array, label: str) -> pa.Array:
         fits = pc.match_substring_regex(texts, _PATTERNS[name])
         fitting = pc.if_else(fits, texts, pa.scalar(None, pa.string()))
         moments = _moments(fitting, name)
-        if moments is None:  # One of them is not in the calendar.
+        if moments is None:  # One of the dates does not exist.
             moments = pa.array(
                 [_moment(text, name) for text in fitting.to_pylist()], _MOMENTS[name]
             )

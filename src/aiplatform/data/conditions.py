@@ -57,7 +57,7 @@ def parsed(text: str) -> Node:
     """Parse a filter into its tree.
 
     Raises:
-        FilterError: it is not valid.
+        FilterError: the filter is not valid.
     """
     return parse(text)
 

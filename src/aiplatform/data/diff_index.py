@@ -38,8 +38,8 @@ def page(
 ) -> tuple[list[dict[str, Any]], int | None]:
     """Return a page of an index with the rows, and the offset of the next page.
 
-    Entries of added and removed rows have the whole row; those of changed rows have the cells that
-    differ.
+    Entries for added and removed rows contain the whole row; those for changed rows contain only
+    the cells that differ.
 
     Args:
         index: The index file that :func:`~aiplatform.data.diff.compare` wrote.
@@ -74,7 +74,7 @@ def page(
 
 
 def changed_cells(old: dict[str, Any], new: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the values before and after of each cell that differs between two rows."""
+    """Return the old and the new value of each cell that differs between two rows."""
     names = [*old, *(name for name in new if name not in old)]
     return {
         name: {"before": old.get(name), "after": new.get(name)}

@@ -15,7 +15,7 @@ class Words(NamedTuple):
 
 
 CODE = "dataset.malformed"
-"""Code of every :class:`MalformedData` in error responses of the API."""
+"""Error code of every :class:`MalformedData` in API responses."""
 
 REASONS: dict[str, Words] = {
     "file_empty": Words("the file is empty", "文件是空的"),

@@ -1,6 +1,6 @@
 """``python -m aiplatform.data.ingest``: convert an untrusted file to canonical Parquet.
 
-The API never parses the files of users. It runs this program, which prints one line of JSON: a
+The API never parses uploaded files. It runs this program, which prints one line of JSON: a
 description of the file, or its error. Its memory is limited. On an error it leaves no output
 behind. An exit status other than 0 is a bug in this program, not an error in the file.
 """

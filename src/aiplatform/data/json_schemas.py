@@ -12,7 +12,7 @@ def compile_schema(schema: Mapping[str, Any]) -> Callable[[Any], bool]:
     """Return a function that returns True if the schema accepts a decoded JSON document.
 
     Raises:
-        ValueError: It is not a valid JSON Schema, or it refers to another document.
+        ValueError: The schema is not a valid JSON Schema, or it refers to another document.
     """
     return _compile(json.dumps(schema, sort_keys=True))
 

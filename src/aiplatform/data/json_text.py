@@ -1,4 +1,4 @@
-"""Encode nested and mixed values of a column as JSON text.
+"""Encode nested and mixed column values as JSON text.
 
 A struct column would need one type for all rows and would turn every absent key into a null. Text
 keeps each value exactly as it was, whatever the other rows contain.
@@ -34,7 +34,7 @@ def json_text(value: Any) -> str:
     :mod:`aiplatform.protocol.encoding`.
 
     Raises:
-        NoJsonFormError: it is nested too deeply, or contains binary data or an unknown type.
+        NoJsonFormError: the value is nested too deeply, or contains binary data or an unknown type.
     """
     try:
         encoded = orjson.dumps(value, default=_plain)

@@ -45,7 +45,7 @@ It is larger than :data:`BOMB_RATIO`, because a column of one repeated value is 
 """
 
 MAX_PART_BYTES = 32 * MIB
-"""Largest decoded size, in bytes, of the parts in which rows of Parquet and Arrow are converted."""
+"""Largest decoded size in bytes of the pieces in which Parquet and Arrow rows are converted."""
 
 MAX_NESTED_VALUES = 1 << 26
 """Largest number of values inside the lists of one batch of rows."""

@@ -1,4 +1,4 @@
-"""An import hook with which Arrow works without importing pandas."""
+"""An import hook that lets Arrow work without importing pandas."""
 
 import sys
 from importlib.machinery import ModuleSpec

@@ -1,4 +1,4 @@
-"""Specs of operations on the rows of a version.
+"""Specs for operations on a version's rows.
 
 :mod:`aiplatform.data.row_operations` executes them.
 """

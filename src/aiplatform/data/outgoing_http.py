@@ -382,7 +382,7 @@ class _Body(httpx.SyncByteStream):
 
     def __iter__(self) -> Iterator[bytes]:
         if self._refused:
-            # It could unpack to any size, and the request did not offer to accept compression.
+            # The body could unpack to any size, and the request did not offer compression.
             raise httpx.DecodingError("the answer is compressed, unasked", request=self._request)
         seen = 0
         with _as_httpx(self._request):

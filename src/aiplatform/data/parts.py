@@ -1,4 +1,4 @@
-"""Files as lists of parts, so that a version stores only what it has changed.
+"""Files stored as lists of parts, so that a version stores only its changes.
 
 The content of a file decides where it is cut. A Parquet file is cut at its row groups, which the
 canonical writer ends by content. Any other file is cut at lines. A part that is in a known file is
@@ -366,7 +366,7 @@ class _Packer:
             assert self.read is not None
             try:
                 difference = _difference(data, unchain(chain, self.read))
-            except BlobNotFoundError:  # Garbage collection has deleted it in the meantime.
+            except BlobNotFoundError:  # Garbage collection has deleted the blob.
                 continue
             if len(difference) > SURE * len(data):
                 alone = alone or _alone(data)
@@ -409,8 +409,8 @@ class _Piece:
         size: Its size in bytes, unpacked.
         content: The SHA-256 of its bytes, unpacked.
         base: The known part that it equals or resembles; None if there is none.
-        chain: The blobs of ``base`` on which it builds.
-        blob: The new blob after them; None if the part is known as a whole.
+        chain: The blobs of ``base`` on which the part builds.
+        blob: The new blob after these; None if the part equals ``base``.
     """
 
     start: int

@@ -1,7 +1,7 @@
 """``python -m aiplatform.data.preview_fix``: show some rows before and after a fix.
 
-The fixes need large libraries, and the texts come from other people. Therefore a separate program
-applies the fixes to a few rows, and writes these as JSON.
+The fixes need large libraries, and the texts are untrusted. Therefore a separate program applies
+the fixes to a few rows, and writes these as JSON.
 """
 
 import argparse
@@ -35,7 +35,7 @@ class Job(Strict):
 
 
 def preview(job: Job) -> list[dict[str, Any]]:
-    """Return the rows of a job: ``row``, ``before`` and ``after``, which is None if it is removed.
+    """Return the rows of a job: ``row``, ``before``, and ``after``, which is None for removed rows.
 
     Raises:
         MalformedData: the finding has no such fix.

@@ -1,6 +1,6 @@
-"""Present quality reports to people: compare two of them, or render one as an HTML page.
+"""Present quality reports to users: compare two of them, or render one as an HTML page.
 
-The page is self-contained, to send or to print. Rows of datasets may contain any text. So every
+The page is self-contained, so it can be sent or printed. Datasets may contain any text. So every
 text is escaped where it enters the page, and a content security policy in the page forbids scripts
 and requests.
 """

@@ -1,6 +1,6 @@
 """Read some rows of a canonical Parquet file: by position, by search, or as a random sample.
 
-Row groups that can't contain a matching row are skipped, by the statistics in the file's footer.
+Row groups that can't contain a matching row, according to the file's footer, are skipped.
 """
 
 import time
@@ -64,7 +64,7 @@ def _may_meet(group: pq.RowGroupMetaData, schema: pa.Schema, condition: Conditio
     if pa.types.is_nested(schema.field(condition.column).type):
         return True
     if condition.column in dated_columns(schema):
-        return True  # The bounds are those of the texts, whose order may differ from time.
+        return True  # The bounds are texts, whose order may differ from the order in time.
     before = schema.names.index(condition.column)
     column = group.column(sum(_leaves(schema.field(n).type) for n in range(before)))
     known = column.statistics

@@ -101,7 +101,7 @@ RULES = (
         {"prompt": ("prompt", "question", "query", "instruction"), "system": ("system",)},
         may_converse=True,
     ),
-    # Rules with labels are the first that read answers, because bad answers must not be learned.
+    # Rules with labels precede others that read answers, because bad answers must not be learned.
     _Rule(
         DataShape.UNPAIRED_PREFERENCE,
         {
@@ -194,7 +194,7 @@ def recognise(
 
 
 def _shape_and_column(spelling: Spelling) -> tuple[DataShape, str]:
-    """Return the shape of conversations with this spelling, and the column that has them."""
+    """Return the shape of conversations with this spelling, and the column that contains them."""
     if spelling is CHAT:
         return DataShape.CHAT, "messages"
     return DataShape.SHAREGPT, "conversations"
@@ -268,7 +268,7 @@ def _fits(rule: _Rule, canonical: str, sample: Sequence[Any], untyped: bool) -> 
     """Return True if a column fits its role in a rule.
 
     One text among the first rows makes a column a text column; other values in it are reported as
-    errors later. Booleans tell a shape from another one, so all values must be booleans.
+    errors later. Booleans distinguish one shape from another, so all values must be booleans.
     """
     if canonical in rule.booleans:
         found = {boolean_word(value) if untyped else type(value) is bool for value in sample}
@@ -382,7 +382,7 @@ def _unpaired_preference(row: Mapping[str, Any]) -> Messages | None:
 
 
 def rejected_messages(row: Mapping[str, Any]) -> Messages | None:
-    """Return the conversation of a preference pair with the rejected side as its end."""
+    """Return the conversation of a preference pair that ends with the rejected side."""
     return _pair(row, "rejected") or None
 
 

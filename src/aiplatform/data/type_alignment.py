@@ -1,4 +1,4 @@
-"""Adapt the column types of added rows to those of the rows to which they are added.
+"""Adapt the column types of added rows to those of the existing rows.
 
 The column types of a CSV file are inferred from that file alone. Therefore its text may be added to
 a column of numbers, or its numbers to a column of text. The column would then have mixed types, and
@@ -143,7 +143,7 @@ def check_content(existing: pa.Schema, wide: pa.Schema) -> None:
         wide: The schema afterwards.
 
     Raises:
-        MalformedData: a column of the shape would contain values of several types.
+        MalformedData: a column that the shape defines would contain values of several types.
     """
     shape = shape_of_schema(existing)
     before = {column["name"]: column["type"] for column in describe_columns(existing)}

@@ -1,4 +1,4 @@
-"""Status and stopping of an embedded platform, for ``status``, ``down`` and ``doctor``."""
+"""Functions that inspect or stop an embedded platform, for ``status``, ``down`` and ``doctor``."""
 
 import contextlib
 import os

@@ -62,7 +62,7 @@ class Report:
         try:
             with os.fdopen(os.dup(self._descriptor), "w", encoding="utf-8") as pipe:
                 pipe.write(line)
-        except BrokenPipeError:  # the terminal was closed: nobody reads the messages any more
+        except BrokenPipeError:  # the terminal was closed: nobody reads the messages now
             self._close()
 
     def _close(self) -> None:

@@ -45,7 +45,7 @@ class StopFailedError(EmbeddedError):
 
 
 class NotRunningError(EmbeddedError):
-    """No platform is running that could be shown or stopped."""
+    """There is no running platform to show or stop."""
 
     exit_code = 3
 

@@ -41,7 +41,7 @@ class Home:
 
     @classmethod
     def resolve(cls, given: Path | None = None, environ: Mapping[str, str] = os.environ) -> "Home":
-        """Return the home ``given``, or else ``AIPLATFORM_HOME``, or else the user's default one.
+        """Return the home ``given``, or else ``AIPLATFORM_HOME``, or else the user's default.
 
         Raises:
             HomeUnusableError: If the path can't be resolved.

@@ -28,7 +28,7 @@ def tail(path: Path, *, since: int = 0, lines: int = 15, limit: int = 64 * 1024)
 
     Args:
         path: The log; the result is empty if it can't be read.
-        since: Position in bytes; what was written before it is ignored.
+        since: Position in bytes; earlier output is ignored.
         lines: Maximum number of lines.
         limit: Maximum number of bytes to read.
     """

@@ -1,4 +1,4 @@
-"""Check that the API can listen on its address, made before anything is started."""
+"""A check, made before anything is started, that the API can listen on its address."""
 
 import contextlib
 import errno

@@ -335,7 +335,7 @@ class Postgres:
         self._create_private(self._unfinished)
 
     def _remove_stale_files(self) -> None:
-        """Remove what a killed server left behind: its process, pid file and sockets."""
+        """Remove the leftovers of a killed server: its process, pid file and sockets."""
         pid_file = self.data / "postmaster.pid"
         try:
             lines = pid_file.read_text("utf-8", "replace").splitlines()

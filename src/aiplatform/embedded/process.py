@@ -1,7 +1,7 @@
 """Functions that start, identify and end processes.
 
-The kernel reuses the pid of a process that has ended. Whatever is stored across a restart is
-therefore a pid together with the identity of its process, which contains its start time.
+The kernel reuses the pid of a process that has ended. A pid that is kept across a restart is
+therefore stored together with the identity of its process, which contains the start time.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ _libc = ctypes.CDLL(None, use_errno=True) if ON_LINUX else None
 
 @dataclass(frozen=True)
 class Account:
-    """The account of a user, other than this process's, as which a process runs."""
+    """A user account under which a process runs, other than this process's own."""
 
     uid: int
     gid: int
@@ -78,8 +78,8 @@ def is_same_process(pid: int | None, remembered: str | None) -> bool:
 def _die_with_parent(parent: int, death_signal: int) -> Callable[[], None] | None:
     """Return a function for the child to call before exec, so that it dies with its supervisor.
 
-    Returns None on systems other than Linux; there, the next ``up`` ends what a killed supervisor
-    left behind.
+    Return None on systems other than Linux; there, the next ``up`` ends the processes that a killed
+    supervisor left behind.
     """
     if _libc is None:
         return None

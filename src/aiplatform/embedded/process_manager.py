@@ -149,8 +149,7 @@ class ProcessManager:
         """Wait for the next event, at most ``seconds``, then check and restart the children.
 
         Raises:
-            EmbeddedError: If a process has failed and will not be started again, while the platform
-                is starting.
+            EmbeddedError: If the platform is still starting and a failed process is not restarted.
             StopRequestedError: If a stop was requested.
         """
         self._signals.wait(min(seconds, self._next_event()))

@@ -1,4 +1,4 @@
-"""Waiting for stop signals and for the deaths of children, in one thread."""
+"""Single-threaded waiting for stop signals and for the end of child processes."""
 
 import contextlib
 import select

@@ -33,7 +33,7 @@ class ServiceState(StrEnum):
 
 @dataclass
 class ServiceRecord:
-    """The last status of a process that the supervisor has recorded."""
+    """The last status that the supervisor recorded for a process."""
 
     name: str
     state: ServiceState = ServiceState.WAITING
@@ -53,9 +53,9 @@ class ServiceRecord:
 
 @dataclass
 class State:
-    """The last status of the whole platform that its supervisor recorded, with ISO 8601 times.
+    """The last status that the supervisor recorded for the whole platform.
 
-    All times are in UTC.
+    All times are in UTC, in ISO 8601 format.
     """
 
     run_id: str

@@ -91,7 +91,7 @@ class Supervisor:
         """Start everything, watch it until a stop is requested, stop it, and return the exit code.
 
         Raises:
-            EmbeddedError: If the start failed; all that had been started has been stopped again.
+            EmbeddedError: If the start failed; everything already started has been stopped again.
         """
         home = self._home
         home.prepare()
@@ -125,7 +125,7 @@ class Supervisor:
         except StopRequestedError:
             logger.info("asked to stop")
         except EmbeddedError as error:
-            logger.error("%s", error)  # noqa: TRY400  (an expected failure, told in words)
+            logger.error("%s", error)  # noqa: TRY400  (an expected failure; no traceback needed)
             raise
         finally:
             state.phase = Phase.STOPPING

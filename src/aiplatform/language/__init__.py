@@ -1,4 +1,4 @@
-"""The language of the text that the command line, the SDK and `aiplatform up` show to people.
+"""The language of the texts that the command line, the SDK and `aiplatform up` show.
 
 The texts in the code are English. ``zh.json`` in this directory maps each of them to Chinese; a
 test fails if one is missing. The standard library's gettext module needs catalogues that are
@@ -43,7 +43,7 @@ def tr(text: str, /, **values: object) -> str:
 
 
 class _Formatter(string.Formatter):
-    """A formatter that supports Python's formats and ``quoted``."""
+    """A formatter that supports Python's format specs and ``quoted``."""
 
     def format_field(self, value: object, format_spec: str) -> str:
         if format_spec == "quoted":

@@ -34,7 +34,7 @@ class FsdpOptions(Strict):
 class AcceleratorOptions(Strict):
     """Options for distributing rows over processes: transformers' ``accelerator_config``.
 
-    ``fsdp`` and ``deepspeed`` shard the weights, too. Only one of them can be used.
+    ``fsdp`` and ``deepspeed`` also shard the weights. Only one of the two can be used.
     """
 
     split_batches: bool = Field(False, description="share each batch instead of taking one each")

@@ -37,7 +37,7 @@ class S3Source(Strict):
 
 
 class DataHubSource(Strict):
-    """Data files of a dataset on a hub: Hugging Face, a mirror of it, or ModelScope, by setting.
+    """Data files of a dataset on the configured hub: Hugging Face, a mirror of it, or ModelScope.
 
     The secret ``HF_TOKEN`` (or ``MODELSCOPE_API_TOKEN``) gives access to private and gated
     datasets. Files are downloaded unchanged; scripts among them are never run.

@@ -112,8 +112,8 @@ class OffloadParam(Offload):
 class ZeroOptimization(PartialConfig):
     """ZeRO options, Rajbhandari et al. 2019 (arXiv:1910.02054).
 
-    The stage says what is split among the processes. Stage 1: AdamW's state; stage 2: also
-    gradients; stage 3: also weights.
+    The stage determines the data that is split among the processes. Stage 1: AdamW's state;
+    stage 2: also gradients; stage 3: also weights.
     """
 
     stage: Literal[1, 2, 3]

@@ -63,7 +63,7 @@ def members_of(union: Any) -> Iterator[type[BaseModel]]:
     if isinstance(union, type) and issubclass(union, BaseModel):
         yield union
         return
-    union = getattr(union, "__value__", union)  # of a named alias
+    union = getattr(union, "__value__", union)  # a named alias contains the union
     for inner in get_args(union):
         named = hasattr(inner, "__value__")
         if named or get_origin(inner) in {Annotated, Union, UnionType} or isinstance(inner, type):

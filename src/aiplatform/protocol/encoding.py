@@ -114,5 +114,5 @@ def loads(text: str | bytes) -> Any:
 
 
 def clean_text(text: str) -> str:
-    """Replace what a PostgreSQL ``TEXT`` column can't store: NUL and lone surrogates."""
+    """Replace characters that a PostgreSQL ``TEXT`` column can't store: NUL, lone surrogates."""
     return text.replace(NUL, REPLACEMENT).encode("utf-8", "replace").decode("utf-8")

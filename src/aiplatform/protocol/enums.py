@@ -19,7 +19,7 @@ class TaskType(StrEnum):
 
 
 class SecretKind(StrEnum):
-    """The purpose of a secret. It is only information for people; all kinds behave alike."""
+    """The purpose of a secret. It is only shown to users; all kinds behave alike."""
 
     GENERIC = "generic"
     HUB_TOKEN = "hub_token"  # noqa: S105
@@ -105,7 +105,7 @@ class DataFormat(StrEnum):
 
     @property
     def suffixes(self) -> tuple[str, ...]:
-        """The suffixes of such files, in lower case and without that of a compression."""
+        """The suffixes of such files, in lower case and without compression suffixes."""
         return (f".{self.value}", *_OTHER_SUFFIXES.get(self, ()))
 
 

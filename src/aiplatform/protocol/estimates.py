@@ -1,4 +1,4 @@
-"""The speed of earlier trainings, which an estimate of a training uses."""
+"""The speed of earlier trainings, on which training estimates are based."""
 
 from pydantic import Field
 
@@ -8,7 +8,7 @@ from aiplatform.protocol.strict import Strict
 class Pace(Strict):
     """The speed of completed trainings with the same base model, method and kind of device.
 
-    ``low``, ``expected`` and ``high`` are the seconds for each computed token, padding included.
+    ``low``, ``expected`` and ``high`` are the seconds per computed token, padding included.
     """
 
     trainings: int = Field(ge=1, le=1_000_000, description="number of trainings")

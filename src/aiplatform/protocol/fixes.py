@@ -14,7 +14,7 @@ DROPPED = frozenset(
 """Findings whose rows can be dropped, because they list all of their rows."""
 
 UNFIXABLE = frozenset({"boilerplate", "missing_other", "mixed_types", "not_trainable", "one_sided"})
-"""Findings that only a person can fix."""
+"""Findings that can't be fixed automatically."""
 
 GENTLE: dict[str, FixAction] = {
     "damaged_text": "repair",

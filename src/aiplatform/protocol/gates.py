@@ -31,7 +31,7 @@ class Gate(Strict):
         limits: limits for single findings.
         evaluation: project data that every report is compared with: none of its rows may occur in
             training data. Without a version, the current one is used.
-        benchmarks: the same for benchmarks, of which not even a passage may occur in training data.
+        benchmarks: the same for benchmarks; not even a passage of them may occur in training data.
     """
 
     model_config = ConfigDict(

@@ -162,7 +162,10 @@ class Cancel(Message):
 
 
 class Drain(Message):
-    """A message to a model server that gets no new requests: it ends after its current answers."""
+    """A request for a model server to finish the responses in progress and end.
+
+    The server gets no new requests.
+    """
 
     type: Literal["drain"] = "drain"
 
@@ -180,7 +183,7 @@ ControlMessage = Annotated[Renew | Cancel | Drain | Begin, Field(discriminator="
 
 
 class ServingAddress(Message):
-    """The address on which a runtime of type inference must listen."""
+    """The address on which an inference runtime must listen."""
 
     socket: str | None = Field(None, description="path of the unix socket, on one machine")
     host: str | None = Field(None, description="address to bind, when API and worker are apart")
@@ -190,8 +193,8 @@ class ServingAddress(Message):
 class Ranks(Message):
     """The processes that share a job, and the part of them that runs on this node.
 
-    A rank is the number of a process. Rank 0 is the first process of node 0, and the only one that
-    reports.
+    A rank is the number of a process. Rank 0 is the first process of node 0, and the only process
+    that reports.
     """
 
     nodes: int = Field(1, ge=1)

@@ -10,7 +10,7 @@ from aiplatform.protocol.strict import Strict
 
 
 class HubSource(Strict):
-    """A repository on a model hub: Hugging Face, a mirror of it, or ModelScope, by setting."""
+    """A repository on the configured hub: Hugging Face, a mirror of it, or ModelScope."""
 
     kind: Literal["hub"] = "hub"
     repository: str = Field(
@@ -22,7 +22,7 @@ class HubSource(Strict):
 
 
 class PackageSource(Strict):
-    """A model that an installed Python package contains as data; its code is never imported."""
+    """A model in the data files of an installed Python package, whose code is never imported."""
 
     kind: Literal["package"] = "package"
     package: str = Field(pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]{0,98}[A-Za-z0-9])?$")

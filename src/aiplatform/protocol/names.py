@@ -114,7 +114,7 @@ def nearest_name(text: str, *, longest: int) -> str:
 
 
 def without_traversal(value: str | None) -> str | None:
-    """Return a path or name of a hub unchanged, or raise ValueError if it contains ``..``."""
+    """Return a hub path or name unchanged, or raise ValueError if it contains ``..``."""
     if value is not None and ".." in value:
         raise ValueError("must not contain '..'")
     return value

@@ -14,7 +14,7 @@ ShapeColumn = Literal[
     "messages", "negative", "output", "positive", "prompt", "rejected", "score", "sentence1",
     "sentence2", "system", "text",
 ]  # fmt: skip
-"""The names of the columns that shapes consist of."""
+"""The names of the columns from which shapes are recognised."""
 
 ColumnMap = Annotated[dict[Column, ShapeColumn], Field(max_length=19)]
 """Columns of the file by name, with the shape columns that they become."""
@@ -92,7 +92,7 @@ class Reading(Strict):
     @field_validator("map", "types", mode="before")
     @classmethod
     def _decode_json(cls, value: object) -> object:
-        """Decode JSON, the form that a mapping has in a query string or in tus metadata."""
+        """Decode JSON, because query strings and tus metadata contain mappings as JSON text."""
         return json.loads(value) if isinstance(value, str) else value
 
     @field_validator("delimiter")

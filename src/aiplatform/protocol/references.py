@@ -35,14 +35,14 @@ ModelId = Annotated[UUID, Reads(Permission.MODELS_READ)]
 BundleId = Annotated[UUID, Reads(Permission.TRAINING_READ)]
 
 MODEL_LABEL = r"^[^@\s]{1,100}@[^@\s]{1,50}$"
-"""A model that is named by ``name@version`` or ``name@alias``."""
+"""A model named as ``name@version`` or ``name@alias``."""
 
 
 def parse_model(value: object) -> object:
     """Return the uuid or the label of a model that a request names.
 
     Raises:
-        PydanticCustomError: it is neither.
+        PydanticCustomError: The value is neither.
     """
     if not isinstance(value, str):
         return value
@@ -65,7 +65,7 @@ NamedModel = Annotated[
 ]
 """A model by its uuid, or as ``name@version`` or ``name@alias``.
 
-At submission the server replaces a label with the uuid of the version that it means then.
+At submission, the server replaces a label with the uuid of the version that it points to.
 """
 
 VERSION_OR_TAG = r"^@?[a-z][a-z0-9._-]{0,48}[a-z0-9]$"
@@ -103,7 +103,7 @@ class FromTask(Strict):
 class ModelReference(Strict):
     """A reference to a model: ``name``, ``name@version`` or ``name@alias``.
 
-    A version that is called like the alias takes precedence.
+    A version label takes precedence over an alias of the same name.
     """
 
     name: str
@@ -143,7 +143,7 @@ def _permissions(value: Any) -> Iterator[Permission]:
 
 
 def marks(annotated: Any) -> Iterator[Reads | Changes]:
-    """Yield the marks of a field or annotation, but not those inside the models that it names."""
+    """Yield the marks of a field or annotation, but not those of fields in nested models."""
     for mark in getattr(annotated, "metadata", ()) or getattr(annotated, "__metadata__", ()):
         if isinstance(mark, Reads | Changes):
             yield mark

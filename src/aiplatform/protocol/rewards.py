@@ -1,4 +1,4 @@
-"""Rewards of the method ``grpo``: what each measures of an answer, and how much it counts.
+"""Rewards of the method ``grpo``, with their settings and weights.
 
 A reward is a subclass of :class:`Reward` here, and a function in ``runtime/training/rewards``.
 """
@@ -28,7 +28,7 @@ def refusal(kind: str, en: str, zh: str) -> PydanticCustomError:
 
 
 class Reward(Strict):
-    """The part that all rewards have in common."""
+    """The base class of all rewards."""
 
     kind: str
     weight: float = Field(
@@ -55,7 +55,7 @@ class Reward(Strict):
 
 
 class ExactReward(Reward):
-    """1 if the answer is the reference, otherwise 0."""
+    """A reward of 1 if the answer is the reference, otherwise 0."""
 
     compares = True
 
@@ -67,7 +67,7 @@ class ExactReward(Reward):
 
 
 class ContainsReward(Reward):
-    """1 if the answer contains a text, otherwise 0."""
+    """A reward of 1 if the answer contains a text, otherwise 0."""
 
     kind: Literal["contains"] = "contains"
     text: str | None = Field(
@@ -82,7 +82,7 @@ class ContainsReward(Reward):
 
 
 class NumericReward(Reward):
-    """1 if the last number of the answer is the last number of the reference, otherwise 0."""
+    """A reward of 1 if the last numbers of answer and reference are equal, otherwise 0."""
 
     compares = True
 
@@ -97,7 +97,7 @@ class NumericReward(Reward):
 
 
 class RegexReward(Reward):
-    """1 if a regular expression of Python matches the answer, otherwise 0."""
+    """A reward of 1 if a Python regular expression matches the answer, otherwise 0."""
 
     kind: Literal["regex"] = "regex"
     pattern: str = Field(min_length=1, max_length=2000)
@@ -120,7 +120,7 @@ class RegexReward(Reward):
 
 
 class JsonSchemaReward(Reward):
-    """1 if the answer is JSON that a JSON Schema accepts, otherwise 0."""
+    """A reward of 1 if the answer is JSON that a JSON Schema accepts, otherwise 0."""
 
     kind: Literal["json_schema"] = "json_schema"
     json_schema: dict[str, Any] = Field(
@@ -129,7 +129,7 @@ class JsonSchemaReward(Reward):
 
 
 class LengthReward(Reward):
-    """1 if the answer has the target length, and less the further its length is from it."""
+    """A reward of 1 at the target length, and less the more the length differs from it."""
 
     kind: Literal["length"] = "length"
     target: int = Field(ge=1, le=1_000_000)
@@ -173,7 +173,7 @@ AnyReward = TypeAliasType(
 
 
 def reward_labels(rewards: Iterable[Reward]) -> list[str]:
-    """Return a different name for each reward: its label, with a number from the second on."""
+    """Return a unique name for each reward: its label, plus a number if it is repeated."""
     seen: Counter[str] = Counter()
     labels = []
     for reward in rewards:

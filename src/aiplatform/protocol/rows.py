@@ -1,4 +1,4 @@
-"""Selections of and changes to a dataset's rows: request bodies, and jobs for the subprocess."""
+"""Selections and changes of a dataset's rows, as request bodies and subprocess jobs."""
 
 from typing import Annotated, Literal
 
@@ -58,7 +58,7 @@ class RowPatch(Strict):
 
 
 class RowFilter(Strict):
-    """A selection of the rows that meet all conditions, or with ``drop`` of all other rows."""
+    """A selection of the rows that meet all conditions or, with ``drop``, of all other rows."""
 
     where: list[Condition | FilterText] = Field(min_length=1, max_length=50)
     drop: bool = False

@@ -1,4 +1,4 @@
-"""Actions of schedules, and policies for missed and overlapping times."""
+"""Schedule actions, and policies for missed and overlapping times."""
 
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -14,7 +14,10 @@ Priority = Annotated[int, Field(ge=1, le=10, description="higher first")]
 
 
 class TaskAction(Strict):
-    """Submit a task. A dataset without a version means the version current at that time."""
+    """An action that submits a task.
+
+    For a dataset without a version, the version current at that time is used.
+    """
 
     kind: Literal["task"] = "task"
     name: Title
@@ -23,7 +26,7 @@ class TaskAction(Strict):
 
 
 class RunAction(Strict):
-    """Start a run of an experiment, using its config at that time."""
+    """An action that starts a run of an experiment, using its config at that time."""
 
     kind: Literal["run"] = "run"
     experiment: UUID

@@ -62,7 +62,7 @@ FixAction = Literal["deduplicate", "drop", "mask", "rebalance", "repair", "strip
 
 ``deduplicate`` keeps the first of equal rows; ``drop`` removes the rows; ``mask`` replaces personal
 data with its kind in brackets; ``rebalance`` keeps at most ten times as many rows of each label as
-of the rarest one; ``repair`` decodes wrongly decoded text again; ``strip`` removes markup; ``trim``
+of the rarest one; ``repair`` restores wrongly decoded text; ``strip`` removes markup; ``trim``
 removes white space around texts, or everything after the last answer.
 """
 
@@ -76,8 +76,8 @@ Fixes = Annotated[
 class ComparedRef(DatasetRef):
     """A dataset version with which another one is compared.
 
-    ``evaluation`` means that its rows, near duplicates of them and their questions must not be
-    trained on; ``benchmark`` means that no passage of it may be, either.
+    Rows of ``evaluation`` data, their near duplicates and their questions must not be trained on;
+    of ``benchmark`` data, not even a passage.
     """
 
     role: Literal["evaluation", "benchmark"] = "evaluation"
@@ -95,7 +95,7 @@ As soon as the training task's model exists, the server replaces the reference w
 
 
 class EvaluationSpec(TaskOptions):
-    """Evaluate a model and its base model on the same held-out rows: loss, perplexity, answers."""
+    """An evaluation of a model and its base model: loss, perplexity, answers on held-out rows."""
 
     type: Literal[TaskType.EVALUATION] = TaskType.EVALUATION
     model: ModelSpec
@@ -114,7 +114,7 @@ class EvaluationSpec(TaskOptions):
 
 
 class EstimateSpec(TaskOptions):
-    """Estimate what a training will do. Its rows are encoded, but nothing is trained."""
+    """A training estimate. The rows are encoded, but nothing is trained."""
 
     type: Literal[TaskType.ESTIMATE] = TaskType.ESTIMATE
     resources: ReportResources = Field(default_factory=ReportResources)
@@ -125,7 +125,7 @@ class EstimateSpec(TaskOptions):
 
 
 class QualitySpec(TaskOptions):
-    """Create the quality report of a dataset version."""
+    """The creation of a quality report for a dataset version."""
 
     type: Literal[TaskType.DATA_QUALITY] = TaskType.DATA_QUALITY
     resources: ReportResources = Field(default_factory=ReportResources)
@@ -138,7 +138,7 @@ class QualitySpec(TaskOptions):
 
 
 class FixSpec(TaskOptions):
-    """Commit a version in which findings of the quality report are fixed.
+    """The commit of a dataset version in which findings of the quality report are fixed.
 
     The fix uses the comparison data and token settings of the report.
     """
@@ -157,7 +157,7 @@ class FixSpec(TaskOptions):
 
 
 class ImportSpec(TaskOptions):
-    """Import a base model: safetensors unchanged, GGUF converted."""
+    """The import of a base model: safetensors unchanged, GGUF converted."""
 
     type: Literal[TaskType.MODEL_IMPORT] = TaskType.MODEL_IMPORT
     model: Annotated[UUID, Changes()] | None = Field(
@@ -167,10 +167,10 @@ class ImportSpec(TaskOptions):
 
 
 class DatasetImportSpec(TaskOptions):
-    """Import rows for a new dataset ``name``, or for a new version of ``dataset``.
+    """The import of rows for a new dataset ``name``, or for a new version of ``dataset``.
 
-    ``mode`` says how they change the rows of ``parent``, or of the version that is current once the
-    rows have been fetched.
+    ``mode`` says how these rows change those of ``parent``, or of the version that is current once
+    the rows have been fetched.
     """
 
     type: Literal[TaskType.DATASET_IMPORT] = TaskType.DATASET_IMPORT
@@ -217,7 +217,7 @@ def require_precision_of_engine(engine: EngineName, precision: ServingPrecision)
     """Check that an engine can compute in a number format.
 
     Raises:
-        ValueError: The engine can't.
+        ValueError: The engine does not support this format.
     """
     if precision in {"fp16", "q8_0"} and engine != "llama_cpp":
         raise ValueError(
@@ -227,7 +227,7 @@ def require_precision_of_engine(engine: EngineName, precision: ServingPrecision)
 
 
 class InferenceSpec(TaskOptions):
-    """Serve a model; a task of this type runs until it is stopped."""
+    """Model serving; a task of this type runs until it is stopped."""
 
     type: Literal[TaskType.INFERENCE] = TaskType.INFERENCE
     resources: ServingResources = Field(default_factory=ServingResources)
@@ -259,10 +259,10 @@ Variable = Annotated[
 
 
 class ScriptSpec(TaskOptions):
-    """Run a user's own command on a code bundle, with datasets and models as local files.
+    """A user's own command, run on a code bundle with datasets and models as local files.
 
     A ``memory_mb`` of 0 in ``resources`` means the default in the platform's settings. The amounts
-    in ``resources`` are reserved on every node; ``max_disk_mb`` applies to each node, too.
+    in ``resources`` are reserved on every node; ``max_disk_mb`` also applies to each node.
     """
 
     type: Literal[TaskType.SCRIPT] = TaskType.SCRIPT

@@ -73,7 +73,7 @@ class DatasetStorage(BaseModel):
         charged: the amount that counts towards the quota; shared data counts for each version.
         stored: the same, but with shared data counted once.
         version_count: the number of versions.
-        versions: each version, newest first; only in the answer for a single dataset.
+        versions: each version, newest first; only in the response for a single dataset.
     """
 
     dataset: UUID
@@ -154,7 +154,7 @@ class Collected(BaseModel):
         deleted: files that were marked at least an hour ago and are now deleted.
         waiting: files that have been unreferenced for a shorter time.
         dry_run: True if nothing was changed.
-        complete: False if there is more to do than fits in one request; send it again.
+        complete: False if more remains to be done; send the request again.
     """
 
     marked: Amount

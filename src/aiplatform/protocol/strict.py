@@ -51,8 +51,8 @@ def _with_suggestion(error: Any, model: type[BaseModel]) -> InitErrorDetails:
     """Return an error in pydantic's input format, with a suggestion if a field is unknown."""
     kind: str | PydanticCustomError = error["type"]
     if _is_unknown_field(error):
-        # Limit length and number: comparing long names or many errors would take too long, and such
-        # mistakes are never accidental.
+        # Limit length and number: comparing long names or many errors would take too long, and
+        # such input is never a mere typo.
         advice, advice_zh = suggestion(str(error["loc"][0])[:100], list(model.model_fields))
         context = {"advice": advice, "advice_zh": advice_zh}
         kind = PydanticCustomError("unknown_field", "there is no such field. {advice}", context)

@@ -27,8 +27,8 @@ SecretVariable = Annotated[
     str,
     Field(
         max_length=64,
-        # Only variables for credentials are allowed: setting PYTHONPATH or a proxy would be an
-        # attack.
+        # Only variables for credentials are allowed: setting PYTHONPATH or a proxy would
+        # enable attacks.
         pattern=r"^([A-Z][A-Z0-9_]*_(TOKEN|KEY|SECRET|PASSWORD|CREDENTIALS)"
         r"|AWS_ACCESS_KEY_ID)$",
     ),

@@ -1,4 +1,4 @@
-"""Training specs: one per method, and their union, which the field ``method`` discriminates.
+"""Training specs: one per method, and their union, discriminated by the field ``method``.
 
 A method is a subclass of :class:`TrainingSpec` here, and a function in ``runtime/training``.
 """
@@ -40,16 +40,16 @@ class LoraSpec(Strict):
 
 
 def _require_method(schema: dict[str, Any], model: type[Any]) -> None:
-    """Mark ``method`` as required, except for the method that is meant if it is missing."""
+    """Mark ``method`` as required, except for the default method."""
     if model.model_fields["method"].default != TrainingMethod.SFT:
         schema["required"] = [*schema.get("required", ()), "method"]
 
 
 class TrainingSpec(TaskOptions):
-    """The part that the specs of all training methods have in common.
+    """The base class of all training specs.
 
-    Each method has a subclass with the fields that only it has. The amounts in ``resources`` are
-    reserved on every node.
+    Each method has a subclass with its own fields. The amounts in ``resources`` are reserved on
+    every node.
     """
 
     model_config = ConfigDict(json_schema_extra=_require_method)
@@ -61,13 +61,13 @@ class TrainingSpec(TaskOptions):
     makes: ClassVar[ModelKind] = ModelKind.LANGUAGE_MODEL
     """The kind of the tuned model; only a language model can be deployed and evaluated."""
     note_on_use: ClassVar[str] = ""
-    """Sentences for the card of a tuned model that generates no text, about its use."""
+    """Notes on the use of a tuned model that generates no text, for its model card."""
     estimable: ClassVar[bool] = True
-    """True if it can be estimated before a training what the training will do."""
+    """True if trainings with this method can be estimated."""
     one_process: ClassVar[bool] = False
     """True if the method can't train in several processes."""
     training_data: ClassVar[tuple[str, ...]] = ("dataset",)
-    """The fields that name data to learn from; ``eval_dataset`` is only measured."""
+    """The fields that name data to learn from; ``eval_dataset`` is only for evaluation."""
 
     type: Literal[TaskType.TRAINING] = TaskType.TRAINING
     method: TrainingMethod
@@ -158,7 +158,7 @@ CONVERSATIONS = frozenset(
 
 
 class TuningSpec(TrainingSpec):
-    """The part that the specs of methods share that train an adapter or all weights."""
+    """The base class of specs for methods that train an adapter or all weights."""
 
     tuning: Literal["lora", "full"] = Field(
         "lora",
@@ -300,7 +300,7 @@ class PreferenceLora(LoraSpec):
 
 
 class PreferenceSpec(TrainingSpec):
-    """The part that the specs of methods share that learn from preference pairs.
+    """The base class of specs for methods that learn from preference pairs.
 
     They train an adapter in one process.
     """
@@ -501,7 +501,7 @@ class GrpoSpec(TrainingSpec):
 
 
 class RewardSpec(PreferenceSpec):
-    """A reward model: a score for an answer, higher for the chosen ones.
+    """A reward model, which gives chosen answers a higher score than rejected ones.
 
     It writes no text, so it can't be deployed for chat.
     """
@@ -537,7 +537,7 @@ AnyTraining = TypeAliasType(
 )
 """The spec of any training method; without ``method``, supervised fine-tuning.
 
-It has a name in the description of the API, because the union of all tasks refers to it.
+The union has its own name in the API description, because the union of all tasks refers to it.
 """
 
 SPECS: Mapping[TrainingMethod, type[TrainingSpec]] = {
@@ -556,7 +556,7 @@ def methods_for(shape: DataShape) -> list[TrainingMethod]:
 
 
 def parse_training(config: Mapping[str, Any]) -> AnyTraining:
-    """Return the training spec with these fields, such as those of a stored config.
+    """Return the training spec that has these fields, for example those of a stored config.
 
     Raises:
         pydantic.ValidationError: A field is unknown, missing or out of range.

@@ -1,4 +1,4 @@
-"""Texts for pydantic's validation errors, addressed to the person who sent the value.
+"""Texts for pydantic's validation errors, addressed to the user who sent the value.
 
 No text contains a regular expression or a name from the platform's code.
 """

@@ -36,7 +36,7 @@ class EmbeddingRows(RowCounts):
         return [tuple(Encoded.unlearned(text) for text in row.texts) for row in self.rows]
 
     def describe(self) -> dict[str, Any]:
-        """Return counts of rows and tokens for the timeline."""
+        """Return row and token counts for the timeline."""
         return {
             "total": self.total,
             "used": len(self.rows),
@@ -57,7 +57,7 @@ def encode_embedding_rows(
     Args:
         parquet: the canonical file.
         tokenizer: the tokenizer of the base model.
-        max_length: the largest number of tokens of a text; longer texts are cut.
+        max_length: the largest number of tokens in a text; longer texts are cut.
         dataset_name: the name of the dataset in error messages.
 
     Raises:
@@ -113,7 +113,7 @@ def _is_text(value: object) -> bool:
 
 
 def _number(value: object) -> float | None:
-    """Return a score as a number; None if it is none or not finite."""
+    """Return a score as a number, or None if it is not a finite number."""
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):

@@ -1,4 +1,4 @@
-"""Selection of the function that runs a job. Only what the job needs is imported."""
+"""Selection of the function that runs a job. Only the modules that the job needs are imported."""
 
 from typing import Any, assert_never
 

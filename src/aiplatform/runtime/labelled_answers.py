@@ -33,7 +33,7 @@ class EncodedAnswers(EncodedRows):
     """True for each row whose answer is labelled good."""
 
     def describe(self) -> dict[str, Any]:
-        """Return counts of rows and tokens for the timeline."""
+        """Return row and token counts for the timeline."""
         good = sum(self.good)
         return {**super().describe(), "good": good, "bad": len(self.good) - good}
 

@@ -1,4 +1,4 @@
-"""Encoding of texts with labels as token ids and positions in the list of labels."""
+"""Encoding of labelled texts as token ids and label indices."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ NO_LABEL = "it has no label"
 
 
 class LabelledText(NamedTuple):
-    """The tokens of a text, and the places of its labels among all labels."""
+    """The tokens of a text, and the indices of its labels in the list of all labels."""
 
     input_ids: list[int]
     labels: tuple[int, ...]
@@ -39,7 +39,7 @@ class LabelledRows(RowCounts):
         return [counted[index] for index in range(len(self.names))]
 
     def describe(self) -> dict[str, Any]:
-        """Return counts of rows, tokens and labels for the timeline."""
+        """Return row, token and label counts for the timeline."""
         return {
             "total": self.total,
             "used": len(self.rows),
@@ -65,8 +65,8 @@ def encode_labelled(
         parquet: the canonical file.
         tokenizer: the tokenizer of the base model.
         max_length: the largest number of tokens; longer texts are cut at the end.
-        separator: what stands between several labels of a row; None if each row has one.
-        known: the labels of the training data, for held-out rows; None takes those of the rows.
+        separator: the text between the labels of a row; None if each row has one label.
+        known: the labels of the training data, for held-out rows; None uses the labels of the rows.
         dataset_name: the name of the dataset in error messages.
 
     Raises:
@@ -112,7 +112,7 @@ def encode_labelled(
 
 
 def labels_of(value: object, separator: str | None) -> list[str]:
-    """Return the labels of a row as texts, without spaces around them and repetitions."""
+    """Return the labels of a row as texts, without surrounding spaces or repetitions."""
     if value is None:
         return []
     parts = str(value).split(separator) if separator is not None else [str(value)]

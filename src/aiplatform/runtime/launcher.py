@@ -9,7 +9,7 @@ library, and ends the child in these cases:
 - The control pipe closes (the runner is gone): immediate SIGKILL.
 - A cancellation arrives: SIGTERM, and SIGKILL after the grace period.
 
-A model server that was replaced gets SIGUSR1: it completes its answers and ends.
+A model server that was replaced gets SIGUSR1: it finishes the responses in progress and ends.
 
 All signals except SIGUSR1 go to the child's process group, so that processes that the job started
 end with it. On Linux, processes that left the group are found as well, because the launcher adopts
@@ -187,7 +187,7 @@ def _end_guardian(guardian: int) -> None:
         os.kill(guardian, signal.SIGKILL)
         os.waitpid(guardian, 0)
     except (ProcessLookupError, ChildProcessError):
-        pass  # it was ended by someone else, and has been reaped
+        pass  # another process killed it, and it has been reaped
 
 
 def signal_group(child: int, number: int) -> None:
@@ -345,7 +345,7 @@ def _exit_code(status: int) -> int:
 
 
 def _become_subreaper() -> bool:
-    """Make this process adopt its orphaned descendants; return False on systems but Linux."""
+    """Make this process adopt its orphaned descendants; return False unless on Linux."""
     if not sys.platform.startswith("linux"):
         return False
     import ctypes

@@ -61,7 +61,7 @@ def precision_name(dtype: Any) -> str:
 
 
 OFFSET_POSITIONS = frozenset({"camembert", "mpnet", "roberta", "xlm-roberta"})
-"""Types of models that number the positions of tokens from the padding token's id plus one."""
+"""Types of models that number token positions from the padding token's id plus one."""
 
 
 def context_length(model: Path) -> int:
@@ -141,7 +141,7 @@ def load_classifier(
 ) -> tuple[Any, list[str]]:
     """Load a model with a head as :func:`load_scorer` does.
 
-    Return it with the names of the modules that the files lack, so that their weights are random.
+    Return the model with the names of the modules that the files lack, whose weights are random.
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification

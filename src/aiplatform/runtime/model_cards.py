@@ -12,7 +12,7 @@ PIPELINES = {
     ModelKind.LANGUAGE_MODEL: "text-generation",
     ModelKind.REWARD_MODEL: "text-classification",
 }
-"""The names of model hubs for the use of each kind of model."""
+"""The name that model hubs use for the task of each kind of model."""
 
 
 def write_card(path: Path, front_matter: dict[str, Any], body: str) -> None:

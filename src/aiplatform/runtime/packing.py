@@ -18,9 +18,9 @@ def pack(
 
     Args:
         rows: the rows, each with its end token.
-        tokenizer: their tokenizer. If it begins texts with a token, so does each row.
+        tokenizer: their tokenizer. If it adds a start token, each row begins with it.
         length: the number of tokens in a block.
-        seed: a seed by which the rows are shuffled; None keeps their order.
+        seed: the seed for shuffling the rows; None keeps their order.
     """
     order = list(rows.rows)
     if seed is not None:
@@ -38,7 +38,7 @@ def pack(
 
 
 def start_tokens(tokenizer: Any) -> Any:
-    """Return the start token as an array of one, or an empty one if the tokenizer adds none."""
+    """Return an array with the start token; it is empty if the tokenizer adds none."""
     start = tokenizer.bos_token_id
     ids = tokenizer("a")["input_ids"]
     begins = start is not None and ids[:1] == [start]
@@ -46,9 +46,9 @@ def start_tokens(tokenizer: Any) -> Any:
 
 
 def mix(blocks: list[Encoded], replay: list[Encoded], share: float) -> list[Encoded]:
-    """Return the blocks with so many of ``replay`` after them that these are ``share`` of all.
+    """Return the blocks, followed by as many ``replay`` blocks as make up ``share`` of the total.
 
-    If there are too few, all of them are taken once: repeated blocks would be learned by heart.
+    If there are too few, each is used only once, because repeated blocks would be memorized.
     """
     wanted = max(1, round(len(blocks) * share / (1 - share)))
     return [*blocks, *replay[:wanted]]

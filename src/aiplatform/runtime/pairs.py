@@ -45,7 +45,7 @@ class EncodedPairs(RowCounts):
         return self.pairs
 
     def describe(self) -> dict[str, Any]:
-        """Return counts of rows and tokens for the timeline."""
+        """Return row and token counts for the timeline."""
         sides = [side for pair in self.pairs for side in pair]
         return {
             "total": self.total,

@@ -1,4 +1,4 @@
-"""Encoding of a dataset's prompts: each conversation up to its last answer, its reference."""
+"""Encoding of a dataset's prompts: conversations up to the last answer, which is the reference."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ class Prompt(NamedTuple):
     Attributes:
         number: The number of the row in the dataset, from 1.
         input_ids: The tokens of the prompt, up to where the answer begins.
-        reference: The answer of the row; None if it has none, or an empty one.
+        reference: The row's answer; None if it is missing or empty.
     """
 
     number: int
@@ -39,7 +39,7 @@ class Prompt(NamedTuple):
 
 @dataclass
 class Prompts:
-    """A dataset's prompts, with counts of all and of dropped rows."""
+    """A dataset's prompts, with counts of all rows and of dropped rows."""
 
     rows: list[Prompt] = field(default_factory=list)
     total: int = 0
@@ -49,7 +49,7 @@ class Prompts:
     """Tokens that end an answer according to the model's chat template."""
 
     def describe(self) -> dict[str, Any]:
-        """Return counts of rows and tokens for the timeline."""
+        """Return row and token counts for the timeline."""
         return {
             "total": self.total,
             "used": len(self.rows),
@@ -64,7 +64,7 @@ def encode_prompts(
 ) -> Prompts:
     """Encode the prompts of a dataset.
 
-    A conversation that ends with an answer has it as its reference. Any other conversation is a
+    If a conversation ends with an answer, this answer is the reference. Any other conversation is a
     prompt without a reference.
 
     Args:

@@ -1,4 +1,4 @@
-"""Counts of a dataset's rows while they are encoded, with the numbers of some rows as examples."""
+"""Row counts collected while a dataset is encoded, with the numbers of some rows as examples."""
 
 from abc import ABC, abstractmethod
 from collections import Counter
@@ -10,15 +10,15 @@ if TYPE_CHECKING:
     from aiplatform.runtime.rows import Encoded
 
 EXAMPLES = 5
-"""Number of rows that are kept as examples of each reason."""
+"""Maximum number of example rows kept for each reason."""
 
 REASONS = 10
-"""Number of reasons with examples. Some reasons quote the row, so there may be one per row."""
+"""Maximum number of reasons with examples. Some reasons quote the row, so each may be unique."""
 
 
 @dataclass(kw_only=True)
 class RowCounts(ABC):
-    """The numbers of all, truncated and dropped rows. Rows are numbered from 1."""
+    """Counts of total, truncated and dropped rows. Rows are numbered from 1."""
 
     total: int = 0
     truncated: int = 0

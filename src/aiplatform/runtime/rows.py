@@ -30,7 +30,7 @@ BATCH_ROWS = 512
 Span = tuple[int, int]
 
 Learned = Literal["assistant", "all", "last"]
-"""The turns that are learned: the assistant's, all that is rendered, or the last answer only."""
+"""The turns that are learned: the assistant's, everything rendered, or only the last answer."""
 
 
 class Encoded(NamedTuple):
@@ -83,7 +83,7 @@ class EncodedRows(RowCounts):
         return sum(row.learned_tokens for row in self.rows)
 
     def describe(self) -> dict[str, Any]:
-        """Return counts of rows and tokens for the timeline."""
+        """Return row and token counts for the timeline."""
         return {
             "total": self.total,
             "used": len(self.rows),
@@ -133,7 +133,7 @@ def encode_dataset(
             :func:`aiplatform.runtime.chat.load_tokenizer`.
         max_length: Maximum number of tokens; longer rows are cut at the end.
         max_rows: Number of rows to read; None for all.
-        learn: The turns of conversations that are learned. Of plain text, everything is.
+        learn: The turns of conversations that are learned. Plain text is always learned in full.
         dataset_name: Name of the dataset in error messages.
 
     Raises:
@@ -178,7 +178,7 @@ def encode_dataset(
 
 
 def answer_start(row: Encoded, number: int, max_length: int, dataset_name: str) -> int:
-    """Return the position of the first learned token, before which the prompt stands.
+    """Return the position of the first learned token, which follows the prompt.
 
     Args:
         row: The whole row, not yet cut.
@@ -236,7 +236,7 @@ def mark_answers(
     last = max((i for i, m in enumerate(messages) if m["role"] == "assistant"), default=None)
     if last is None:
         return NO_ANSWER
-    messages = messages[: last + 1]  # messages after the last answer have none to learn
+    messages = messages[: last + 1]  # messages after the last answer contain nothing to learn
     try:
         text = render(tokenizer, messages, answer_next=False)
         spans = []

@@ -56,7 +56,7 @@ would occupy memory for minutes before it could be used.
 """
 
 OOM_SCORE_INCREASE = 500
-"""Increase of the score by which Linux chooses a process to kill when memory runs out."""
+"""Increase in the score by which Linux chooses a process to kill when memory runs out."""
 
 
 class SpareError(Exception):

@@ -25,7 +25,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.requested = False
         self.draining = False
-        """True if a model server gets no more new requests and must end after its last answer."""
+        """True if a model server gets no new requests and must end after its last answer."""
         self._delays = 0
         self._stopping = False
 
@@ -40,7 +40,7 @@ class StopRequest:
         self.raise_if_requested()
 
     def drain(self) -> None:
-        """Request that a model server end after completing its answers in progress."""
+        """Request that a model server end after finishing the responses in progress."""
         self.draining = True
 
     @contextmanager
@@ -72,5 +72,5 @@ class StopRequest:
             raise JobStopped
 
     def mark_stopping(self) -> None:
-        """Record that the job is ending, so that :meth:`raise_if_requested` raises no more."""
+        """Record that the job is ending, so that :meth:`raise_if_requested` no longer raises."""
         self._stopping = True

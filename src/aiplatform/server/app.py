@@ -98,7 +98,7 @@ def _reports(scope: Scope) -> bool:
 async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
     """Create the first administrator, and keep resources open while the process runs.
 
-    Examples are the database listener and the connection pool for short statements.
+    These include the database listener and the connection pool for short statements.
     """
     settings = get_settings()
     with transaction() as session:
@@ -138,8 +138,8 @@ that follows has the strict limit.
 class Buckets:
     """A callable that returns the name of a request's rate limit.
 
-    Tokens, passwords and links could be guessed on public routes. Therefore these have a strict
-    separate limit, except for those in :data:`NORMAL_LIMIT_ROUTES`.
+    Tokens, passwords and links could be guessed on public routes. These routes therefore have a
+    strict separate limit, except for those in :data:`NORMAL_LIMIT_ROUTES`.
     """
 
     def __init__(self) -> None:
@@ -276,7 +276,7 @@ def require_own_password(settings: Settings) -> None:
 
 
 def share_metrics(settings: Settings) -> None:
-    """Let all API processes count their metrics in one directory, for ``/metrics``.
+    """Let all API processes store their metrics in one directory, for ``/metrics``.
 
     prometheus-client reads the directory from an environment variable when it is imported, which
     happens separately in each process.

@@ -1,4 +1,4 @@
-"""Attack: scripts attack each other, their worker, and the limits of both.
+"""Attack: scripts attack each other and their worker, and try to exceed their limits.
 
 The real runtime runs every script, as root. ``aiplatform doctor`` says which isolation a machine
 offers. If the kernel lacks a feature, the tests of that feature are skipped.
@@ -316,7 +316,7 @@ def begin(session: Session) -> Iterator[Callable[[], "RunningScript"]]:
 
 
 class RunningScript:
-    """A running script; its thread, and its directory once it has started."""
+    """A running script: its thread and, once it has started, its directory."""
 
     def __init__(self, claim: Any) -> None:
         self.claim = claim
@@ -332,7 +332,7 @@ class RunningScript:
         return self.directory / "home"
 
     def _found(self) -> Path | None:
-        """Return the directory of the script's user, or None if it is not there yet.
+        """Return the directory of the script's user, or None if it does not exist yet.
 
         A file in the attempt's directory contains the user id.
         """

@@ -1,4 +1,4 @@
-"""Tests of the reader of Arrow IPC files and streams."""
+"""Tests of the reader for Arrow IPC files and streams."""
 
 import gzip
 from pathlib import Path

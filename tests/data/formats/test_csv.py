@@ -1,4 +1,4 @@
-"""Tests of the reader of CSV and TSV."""
+"""Tests of the CSV and TSV reader."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Tests of choosing a file's reader by the claimed format, the content and the name."""
+"""Tests that a file's reader is chosen by the claimed format, the content and the name."""
 
 import gzip
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Tests of the reader of JSON arrays and sequences of objects."""
+"""Tests of the reader for JSON arrays and object sequences."""
 
 import json
 from typing import Any

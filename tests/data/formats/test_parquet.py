@@ -1,4 +1,4 @@
-"""Tests of the reader of Parquet files."""
+"""Tests of the Parquet reader."""
 
 import datetime as dt
 import gzip

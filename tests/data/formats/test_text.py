@@ -1,4 +1,4 @@
-"""Tests of the reader of plain text."""
+"""Tests of the plain text reader."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Tests of the findings of checks, and that good rows have none."""
+"""Tests that checks report the expected findings, and none for good rows."""
 
 from typing import Any
 

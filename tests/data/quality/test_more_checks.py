@@ -61,7 +61,7 @@ def test_rebalance_drops_rows_of_frequent_labels(fixed: Fixed) -> None:  # noqa:
     rows = [{"text": f"{label} {n}", "label": label} for n, label in enumerate(labels)]
     answer = fixed(rows, label_imbalance="rebalance")
     left = [row["label"] for row in answer["rows"]]
-    # Ten times the 20 rows of b; c has too few rows to count as the rarest.
+    # At most ten times the 20 rows of b are kept; c is too small to count as the rarest label.
     assert {label: left.count(label) for label in "abc"} == {"a": 200, "b": 20, "c": 3}
     assert answer["deleted"] == 500
     assert fixed(rows, label_imbalance="rebalance")["rows"] == answer["rows"]

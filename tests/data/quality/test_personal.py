@@ -148,7 +148,7 @@ def test_personal_data_in_messages_is_found(report: Report) -> None:
 
 
 def test_examples_of_other_findings_mask_personal_data(report: Report) -> None:
-    """Check that examples of other findings, and of copies, hide personal data in the same rows."""
+    """Check that examples of other findings, including duplicates, hide personal data, too."""
     text = "Write to bob@gmail.com or 13812345678, <b>please</b>. "
     made = report([{"text": f"{text}{'It is so. ' * 5}{n // 2}"} for n in range(6)])
     codes = {finding["code"] for finding in made["findings"]}

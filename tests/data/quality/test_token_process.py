@@ -1,4 +1,4 @@
-"""Tests of counting tokens in a separate process: the same results, and the end of the process."""
+"""Tests of counting tokens in a separate process: equal results, and how the process ends."""
 
 import contextlib
 import json

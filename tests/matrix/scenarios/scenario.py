@@ -30,7 +30,7 @@ ROWS = "".join(
 
 @dataclass
 class Scenario:
-    """A world with clients for its people; ``until`` stops what was started for the scenario."""
+    """A world with clients for its people; closing ``until`` stops the scenario's servers."""
 
     client: CheckedClient
     session: Session

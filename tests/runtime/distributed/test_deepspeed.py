@@ -128,7 +128,7 @@ def test_sharded_training_equals_unsharded_and_saves_a_whole_model(
     unsharded: tuple[Runner, Path],
     tmp_path: Path,
 ) -> None:
-    """Check that the metrics of each step agree, also after resuming from a checkpoint."""
+    """Check that the metrics of each step agree, including after resuming from a checkpoint."""
     import torch
     from safetensors.torch import load_file
     from transformers import AutoModelForCausalLM
@@ -179,7 +179,7 @@ def test_sharded_training_equals_unsharded_and_saves_a_whole_model(
 def test_stopped_training_with_typical_config_resumes_in_one_process(
     inputs: dict[str, Path], tmp_path: Path
 ) -> None:
-    """Train in bf16 with weights and optimizer on the CPU, then in one process at another stage."""
+    """Train in bf16 with weights and optimizer on the CPU; resume in one process, at stage 1."""
     import torch
 
     spec = {**SPEC, "precision": "bf16", "max_steps": 400, "checkpoint_steps": 400}

@@ -34,7 +34,7 @@ def ranks_of(runner: Runner) -> list[psutil.Process]:
 def test_training_with_two_processes_stops_and_resumes(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path
 ) -> None:
-    """Check that they stop together, write one checkpoint, and resume from it."""
+    """Check that both processes stop together, write one checkpoint, and resume from it."""
     data = make_dataset(ROWS)
     inputs = {"base_model": tiny_model, "dataset": data, "eval_dataset": data}
     job = make_job(tmp_path, training_spec(**SPEC, epochs=40), inputs, ranks={"processes": 2})

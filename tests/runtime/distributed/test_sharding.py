@@ -41,7 +41,7 @@ def adapter(directory: Path) -> dict[str, Any]:
 def test_sharded_training_equals_unsharded_and_saves_a_whole_model(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path
 ) -> None:
-    """Check this also for a resumed run, and for held-out rows that two ranks can't share."""
+    """Check this for a resumed run, too. Two ranks can't share the five held-out rows evenly."""
     import torch
     from transformers import AutoModelForCausalLM
 

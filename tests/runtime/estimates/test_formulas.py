@@ -30,7 +30,7 @@ from aiplatform.runtime.rows import IGNORED, Encoded
 
 
 def row(length: int, learned: int) -> tuple[Encoded]:
-    """Return a row of which the last ``learned`` tokens are learned."""
+    """Return a row whose last ``learned`` tokens are learned."""
     ids = np.arange(length, dtype=np.int32)
     labels = np.where(ids >= length - learned, ids, IGNORED)
     return (Encoded(ids, labels),)
@@ -91,7 +91,7 @@ class TestBatches:
         drawn = make_batches([row(10, 4), row(30, 2)], orders, batch_size=2, count=3)
         assert drawn.tokens.tolist() == [60, 60, 60]
         assert drawn.learned.tolist() == [6, 6, 6]
-        # Places 6 to 9 of one row and 28 and 29 of the other, each predicted one place before.
+        # Tokens 6 to 9 of one row and 28 to 29 of the other are predicted one position earlier.
         assert drawn.positions.tolist() == [2 * 24] * 3
 
     def test_longest_batch_has_the_longest_rows(self) -> None:

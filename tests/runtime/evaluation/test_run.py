@@ -1,4 +1,4 @@
-"""Tests of evaluations: a base and a tuned model on the same rows, with figures per token."""
+"""Tests of evaluations, which compare a base and a tuned model on the same rows."""
 
 import math
 import shutil
@@ -44,7 +44,7 @@ def evaluation_spec(**options: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def tuned(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Train a tuned model and return its directory."""
+    """Fine-tune a model and return its directory."""
     import os
 
     import pyarrow as pa

@@ -1,4 +1,4 @@
-"""Tests of dataset sources: which of a hub's files are chosen, and URLs of S3 objects."""
+"""Tests of dataset sources: the files chosen from a hub, and S3 object URLs."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -1,4 +1,4 @@
-"""Tests of imports of uploaded models: accepted ones, and error messages for refused ones."""
+"""Tests of importing uploaded models: accepted models, and error messages for refused ones."""
 
 import json
 import shutil

@@ -67,7 +67,7 @@ def test_gguf_file_is_parsed_once_for_all_that_transformers_reads(
 
 
 def test_gguf_file_is_parsed_anew_for_the_next_import(file: Path, parsed: list[str]) -> None:
-    """Check this because a file of the same name may have other content at the next import."""
+    """Check this because the next import may have a different file with the same name."""
     with parsed_once():
         read(file)
     with parsed_once():

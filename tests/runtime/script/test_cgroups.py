@@ -35,7 +35,7 @@ def own(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def written(own: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """Return the list of writes. Like a kernel, refuse memory in the group with processes."""
+    """Record all writes in a list. Like the kernel, refuse memory in the group with processes."""
     written: list[tuple[str, str]] = []
 
     def write(path: Path, text: str) -> bool:

@@ -50,7 +50,7 @@ def open_directory() -> Iterator[Path]:
 
 
 def offered(**variables: str) -> tuple[dict[str, Any], list[str]]:
-    """Return the result of the isolation trial as ``nobody``, and such a worker's labels."""
+    """Try isolation as ``nobody``; return the result and the labels of a worker with this user."""
     kept = {name: value for name, value in os.environ.items() if "AIPLATFORM" not in name}
     done = subprocess.run(
         [sys.executable, "-c", OFFER],

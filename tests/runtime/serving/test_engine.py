@@ -46,7 +46,7 @@ def engine(tuned_model: Path, tiny_model: Path) -> Iterator[TransformersEngine]:
 
 
 class Request:
-    """A request for an answer, with its pieces."""
+    """A submitted request that collects the pieces of its answer."""
 
     def __init__(self, engine: TransformersEngine, text: str, **options: object) -> None:
         self.pieces: queue.Queue[Piece] = queue.Queue()
@@ -138,7 +138,7 @@ def test_end_token_ends_the_answer(engine: TransformersEngine) -> None:
 def test_long_prompt_in_parts_gives_the_same_answer(
     engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Check also that other answers generated in the meantime don't change."""
+    """Check that an answer generated in the meantime doesn't change, either."""
     long = "one two three " * 40
     expected = Request(engine, long).result()
     beside = Request(engine, PROMPTS[1], max_tokens=60).result()

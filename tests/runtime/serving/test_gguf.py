@@ -1,4 +1,4 @@
-"""Tests of the conversion to GGUF: families of models, tokenizers, samples and the cache."""
+"""Tests of the conversion to GGUF: model families, tokenizers, samples and the cache."""
 
 import json
 import os
@@ -53,7 +53,7 @@ FAMILIES: dict[str, dict[str, Any]] = {
 
 
 def make_family(directory: Path, family: str) -> Path:
-    """Make a tiny model of a family with random weights and biases."""
+    """Make a tiny model of ``family`` with random weights and biases."""
     import torch
     import transformers
 
@@ -98,7 +98,7 @@ def test_rope_factors_are_those_of_transformers() -> None:
 
 
 def sentencepiece_model(directory: Path) -> Path:
-    """Make a tiny model with a tokenizer like that of Llama 2: spaces are marks, bytes tokens."""
+    """Make a tiny model with a tokenizer like Llama 2's, with space marks and byte tokens."""
     from tokenizers import Tokenizer, decoders, models, normalizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -133,7 +133,7 @@ def sentencepiece_model(directory: Path) -> Path:
 
 
 def test_tokenizer_with_bytes_and_marks_for_spaces_is_converted(tmp_path: Path) -> None:
-    """The server compares tokens with those of transformers before it is ready."""
+    """Before the server is ready, it compares its tokens with those of transformers."""
     pytest.importorskip("xllamacpp")
     model = sentencepiece_model(tmp_path / "model")
     job = make_job(tmp_path, model, None, tmp_path / "cache")

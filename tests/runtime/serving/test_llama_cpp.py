@@ -82,9 +82,9 @@ def ask(served: Served, question: str, **body: Any) -> str:
 
 
 def without_broken(text: str) -> str:
-    """Return a text with one mark for bytes that are no character, and none at its end.
+    """Merge adjacent replacement characters in a text, and remove them from its end.
 
-    The number of marks differs, and llama.cpp leaves out an incomplete character at the end.
+    Their number differs between engines, and llama.cpp omits an incomplete last character.
     """
     mark = "\N{REPLACEMENT CHARACTER}"
     return re.sub(f"{mark}+", mark, text).rstrip(mark)
@@ -299,7 +299,7 @@ def test_logprobs_are_those_of_the_answer(served: Served) -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_disconnected_client_ends_its_answer(served: Served, stream: bool) -> None:
-    """Halt the server of llama.cpp, so that the answer can't end before the client is gone."""
+    """Suspend the llama.cpp server, so that the answer can't end before the client disconnects."""
     body = {"model": "model", "stream": stream, "messages": [{"role": "user", "content": "on"}]}
     transport = httpx.HTTPTransport(uds=served.endpoint.removeprefix("unix:"))
     server = server_of(served.runner)
@@ -497,7 +497,7 @@ def test_programs_of_the_operator_come_first(
 
 
 def test_program_of_the_operator_is_started(tiny_model: Path, cache: Path, tmp_path: Path) -> None:
-    """Let a program with the interface of ``llama-server`` say that it was started."""
+    """Use a program that has the interface of ``llama-server`` and logs its start."""
     program = tmp_path / "my-server"
     module = "aiplatform.runtime.serving.llama_server"
     program.write_text(
@@ -536,7 +536,7 @@ def test_precision_that_only_llama_cpp_has_is_refused_by_others(engine: Any) -> 
 
 
 def test_serving_process_does_not_import_torch(tiny_model: Path) -> None:
-    """Check that a converted model is served without the memory of torch and transformers."""
+    """Check that torch and transformers take no memory where a converted model is served."""
     program = (
         "import sys, aiplatform.runtime.serving.run, aiplatform.runtime.serving.engines.llama_cpp;"
         "print(sorted({'torch', 'transformers', 'gguf'} & set(sys.modules)))"

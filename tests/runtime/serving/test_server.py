@@ -247,7 +247,7 @@ def test_replaced_server_completes_answers_takes_late_requests_and_ends(
             lines = response.iter_lines()
             next(lines)
             runner.send(Drain())
-            # A request that arrives a little later on another connection.
+            # Another connection sends a request after the server was told to drain.
             transport = httpx.HTTPTransport(uds=str(tmp_path / "s.sock"))
             late = httpx.Client(transport=transport, headers=served.http.headers, timeout=60)
             told = late.post(
@@ -324,7 +324,7 @@ def test_requests_are_passed_to_vllm(tuned_model: Path, tiny_model: Path, tmp_pa
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_stream_of_vllm_is_relayed_as_it_is_but_for_the_model(size: int) -> None:
-    """Check any split by the network, and that text that looks like a model name is kept."""
+    """Check that the stream may be split anywhere, and that an answer's text is never changed."""
     text = json.dumps({"model": "model", "delta": 'say "model":"base" 中'}, ensure_ascii=False)
     sent = f"data: {text}\n\n: comment\n\ndata: [DONE]\n\ndata: cut".encode()
 

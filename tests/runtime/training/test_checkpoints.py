@@ -1,4 +1,4 @@
-"""Tests of checkpoints: atomic, complete, unchanged when they are read, and without pickles."""
+"""Tests that checkpoints are atomic, complete, unchanged by reading, and free of pickles."""
 
 import json
 import random

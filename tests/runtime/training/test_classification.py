@@ -1,4 +1,4 @@
-"""Tests of classification with a tiny model: figures, files, resuming, and refused data."""
+"""Tests of classification training with a tiny model: results, files, resuming, refused data."""
 
 import json
 from collections.abc import Callable
@@ -38,7 +38,7 @@ Train = Callable[..., tuple[Any, dict[str, Any]]]
 def train(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
 ) -> Train:
-    """Return a function that trains on rows, and returns the job and its result."""
+    """Return a function that trains a model on rows and returns the job and its result."""
 
     def run(
         rows: list[dict[str, Any]] = ROWS,

@@ -1,4 +1,4 @@
-"""Tests of embeddings with a tiny encoder: effect, figures, files, resuming, and refused data."""
+"""Tests of embedding training with a tiny encoder: results, files, resuming, refused data."""
 
 import json
 from collections.abc import Callable
@@ -44,7 +44,7 @@ Train = Callable[..., tuple[Any, dict[str, Any]]]
 def train(
     tiny_encoder: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
 ) -> Train:
-    """Return a function that trains on rows, and returns the job and its result."""
+    """Return a function that trains a model on rows and returns the job and its result."""
 
     def run(
         rows: list[dict[str, Any]] = PAIRS,
@@ -156,7 +156,7 @@ def test_figures_are_those_of_a_known_order() -> None:
     vectors = torch.eye(3)
     anchors = torch.stack([vectors[0], vectors[1] * 0.6 + vectors[2] * 0.8, vectors[0]])
     found = retrieval_figures([["p", "q", "p"], ["a", "b", "c"]], [anchors, vectors])
-    # The anchor p finds a first and c third, behind b by place; q finds c first and b second.
+    # For p, a is first and c third, since c ties with b but comes later. For q, b is second.
     assert found["eval_recall_at_1"] == pytest.approx((1 / 2 + 0) / 2)
     assert found["eval_recall_at_10"] == 1
     assert found["eval_mrr"] == pytest.approx((1 + 1 / 2) / 2)

@@ -25,7 +25,7 @@ ROWS: list[Row] = [
     {"prompt": f"What is {i} plus one?", "completion": f"It is {i + 1}."} for i in range(12)
 ]
 LETTERS = {"kind": "regex", "pattern": "^[a-z ]"}
-"""A reward that a model of random weights gets for a quarter of its answers."""
+"""A reward that a model with random weights gets for about a quarter of its answers."""
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def inputs(tiny_model: Path, make_dataset: MakeDataset) -> dict[str, Path]:
 
 @pytest.fixture
 def train(train_with: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that trains, and returns job, result and the metrics by step."""
+    """Return a function that trains and returns the job, the result and the metrics by step."""
     defaults = {"num_generations": 4, "max_answer_tokens": 6, "rewards": [LETTERS]}
     return partial(train_with, "grpo", **defaults)
 
@@ -47,7 +47,7 @@ def train(train_with: Callable[..., Any]) -> Callable[..., Any]:
 def test_training_raises_the_mean_reward(
     inputs: dict[str, Path], train: Callable[..., Any], recorded: RecordedReporter
 ) -> None:
-    """Check effect, series, result and files with several rewards and accumulated batches."""
+    """Check the effect, metrics, result and files with several rewards and accumulated batches."""
     length = {"kind": "length", "target": 6, "weight": 0.1}
     unused = {"kind": "exact", "weight": 0}
     job, result, series = train(
@@ -102,7 +102,7 @@ def test_training_raises_the_mean_reward(
 def test_resumed_training_equals_an_uninterrupted_one(
     checkpoint: int, inputs: dict[str, Path], train: Callable[..., Any]
 ) -> None:
-    """Check the random answers, too: 3 is in the middle of an epoch, and 4 at the end of one."""
+    """Check that random answers agree, too. Step 3 is within an epoch, and step 4 ends one."""
     del inputs["eval_dataset"]
     options = {
         "rewards": [LETTERS, {"kind": "length", "target": 3, "unit": "characters"}],

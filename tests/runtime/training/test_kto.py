@@ -42,7 +42,7 @@ def inputs(tiny_model: Path, make_dataset: MakeDataset) -> dict[str, Path]:
 
 @pytest.fixture
 def train(train_with: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that trains, and returns job, result and the metrics by step."""
+    """Return a function that trains and returns the job, the result and the metrics by step."""
     return partial(train_with, "kto")
 
 

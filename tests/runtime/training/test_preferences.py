@@ -314,7 +314,7 @@ def test_diverging_loss_ends_training_on_pairs(
 
 
 def make_broken_model(model: Path, target: Path) -> None:
-    """Copy a model with NaN in one of its weights."""
+    """Copy a model and set one of its weights to NaN."""
     import shutil
 
     from safetensors.torch import save_file

@@ -1,4 +1,4 @@
-"""Tests of stopped or killed training, which resumes from its newest complete checkpoint."""
+"""Tests that stopped or killed training resumes from its newest complete checkpoint."""
 
 import signal
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Tests of the rewards of the method grpo: values, edge cases, failures, and own ones."""
+"""Tests of GRPO rewards: values, edge cases, failures, and rewards from other packages."""
 
 import sys
 from pathlib import Path

@@ -30,8 +30,8 @@ def superuser(url: str, postgres: PostgresServer) -> Iterator["psycopg.Connectio
     with psycopg.connect(postgres.url_of(name, role="postgres"), autocommit=True) as connection:
         connection.execute("SET session_replication_role = replica")
         yield connection
-    # Wait until the superuser's session has ended: whoever drops the database may not be allowed to
-    # end it.
+    # Wait until the superuser's session has ended: the role that drops the database may not be
+    # allowed to end it.
     with postgres.connect() as connection:
         while connection.execute(
             "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND usename = 'postgres'", [name]

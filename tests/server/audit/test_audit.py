@@ -238,7 +238,7 @@ class TestReading:
         self, session: Session, admin: Any, admin_user: User, monkeypatch: pytest.MonkeyPatch,
         rare: bool, window: int, more: dict[str, str],
     ) -> None:  # fmt: skip
-        """Search the index of words in parts of the trail, or read the newest rows."""
+        """Search the word index of parts of the trail, or read the newest rows."""
         word = f"zeta{uuid4().hex}"
         monkeypatch.setattr("aiplatform.server.audit.queries.FIRST_WINDOW", window)
         monkeypatch.setattr("aiplatform.server.audit.rules.filters.MAX_FETCHED", 0)

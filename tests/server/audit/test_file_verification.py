@@ -85,7 +85,7 @@ class TestFiles:
         assert first(added) == (Kind.INSERTED, 99999)
 
     def test_row_missing_from_a_complete_export_is_reported(self, tmp_path: Path) -> None:
-        """Test also a row whose proof was removed, with a reduced count at the end."""
+        """Remove the row with its proof, and reduce the count at the end accordingly."""
         rows = write(25)
         seal(max_rows=10)
 

@@ -1,4 +1,4 @@
-"""Tests of verifications that a user requests: results, refusals, interrupted ones."""
+"""Tests of verifications requested by a user: results, refusals and interruptions."""
 
 import time
 from collections.abc import Iterator
@@ -84,7 +84,7 @@ def test_altered_entry_is_reported_as_first_finding(admin: Api, superuser: Any) 
 
 
 def test_second_request_is_refused_while_one_runs(admin: Api, superuser: Any) -> None:
-    # The child waits for the lock, as if it read a long trail.
+    # The child waits for the lock, as if it were reading a long trail.
     superuser.execute("SELECT pg_advisory_lock(%s)", [int(AdvisoryLock.AUDIT_VERIFICATION)])
     assert admin.post(PATH).status_code == 202
     refused = admin.post(PATH)

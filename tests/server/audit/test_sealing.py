@@ -71,7 +71,7 @@ class TestSealing:
     def test_backlog_of_old_rows_is_not_a_forgery(
         self, url: str, owner: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Use a database from before sealing, or one whose workers were down for a long time."""
+        """Simulate a database that predates sealing, or whose workers were down for a long time."""
         monkeypatch.setattr(verification, "BATCH", 10)
         with psycopg.connect(owner, autocommit=True) as connection:
             connection.execute(

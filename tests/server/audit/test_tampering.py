@@ -1,4 +1,4 @@
-"""Tests that verification detects what a superuser can change in the sealed audit trail."""
+"""Tests that verification detects changes by a superuser to the sealed audit trail."""
 
 from pathlib import Path
 from typing import Any

@@ -74,7 +74,7 @@ class TestConnections:
     def test_run_reaches_database_soon_after_its_return(
         self, network: Network, far_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """The pool's own retries would come only after 1, 3 and 7 seconds."""
+        """Check that retries are more frequent than the pool's own, after 1, 3 and 7 seconds."""
         monkeypatch.setattr(async_database, "WAIT_SECONDS", 1.5)
 
         async def around(database: AsyncDatabase) -> Any:
@@ -104,7 +104,7 @@ class TestConnections:
 
 
 def test_batch_after_pool_timeout_fails_as_a_whole() -> None:
-    """If calls failed one by one, each of a hundred requests would wait for the timeout in turn."""
+    """Check that the calls don't fail one by one, each after waiting for the timeout in turn."""
     calls: list[int] = []
 
     async def away(asked: list[int]) -> list[int | Exception]:
@@ -122,7 +122,7 @@ def test_batch_after_pool_timeout_fails_as_a_whole() -> None:
 
 
 def test_batch_runs_in_an_empty_context() -> None:
-    """In the first caller's context, its trace and log would contain the other requests."""
+    """Check that no caller's context is used: its trace and log would contain other requests."""
     asking = ContextVar("asking", default="nobody")
 
     async def handle(asked: list[str]) -> list[str | Exception]:
@@ -175,7 +175,7 @@ class TestRequests:
 
     @pytest.fixture
     def requests(self, session: Session) -> Callable[[CheckedClient, int], Any]:
-        """Return a function that sends a request; a number chooses its kind."""
+        """Return a function that sends a request whose kind depends on a number."""
         owner = make_user(session)
         project = make_project(session, owner=owner)
         token = make_token(session, owner)
@@ -243,7 +243,7 @@ class TestRequests:
 def test_metrics_without_database_are_answered_with_503(
     session: Session, client: CheckedClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Metrics are written without a session, so SQLAlchemy raises no error."""
+    """Check the error handling of metrics, which are written without an SQLAlchemy session."""
     owner = make_user(session)
     project = make_project(session, owner=owner)
     api = Api(client, make_token(session, owner))

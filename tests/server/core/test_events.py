@@ -56,7 +56,7 @@ class TestNotify:
                 event.clear()
                 await asyncio.sleep(1.5)
                 event.clear()
-                get_notifier().notify("task:1")  # perhaps into the dead connection
+                get_notifier().notify("task:1")  # may be lost in the dead connection
                 await asyncio.sleep(0.3)
                 get_notifier().notify("task:1")
                 await asyncio.wait_for(event.wait(), 5)

@@ -260,7 +260,7 @@ class TestCollect:
     def test_killed_collector_leaves_consistent_state(
         self, session: Session, store_blob: StoreBlob, moment: str, database_url: str
     ) -> None:
-        """After a death before or after the deletion, another collector or writer continues."""
+        """Kill a collector before or after the deletion; another collector or writer continues."""
         kept, dropped = store_blob(b"killed, kept " + moment.encode()), store_blob()
         assert mark_unreferenced_blobs(grace=NOW) == 2
         code = KILLED.format(before=moment == "before")

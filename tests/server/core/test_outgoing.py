@@ -1,4 +1,4 @@
-"""Tests that calls to users' addresses reach only public hosts, despite misleading URLs or DNS."""
+"""Tests that calls to user-supplied URLs reach only public hosts, even with misleading DNS."""
 
 import gzip
 import socket
@@ -24,7 +24,7 @@ PUBLIC = "93.184.215.14"
 
 
 class Inside(ThreadingHTTPServer):
-    """A server on this machine that calls to users' addresses must not reach."""
+    """A server on this machine; calls to user-supplied URLs must not reach it."""
 
     daemon_threads = True
 

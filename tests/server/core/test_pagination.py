@@ -1,4 +1,4 @@
-"""Tests of pagination by cursors, valid ones and forged ones."""
+"""Tests of pagination with valid and forged cursors."""
 
 import base64
 import json

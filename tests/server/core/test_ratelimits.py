@@ -57,7 +57,7 @@ class TestLimits:
     ) -> None:
         user, other = make_user(session), make_user(session)
         one, two = bearer(session, user), bearer(session, user)
-        limited.get("/api/v1/users/me", headers=one)  # a new token counts for its address first
+        limited.get("/api/v1/users/me", headers=one)  # a new token counts against its address first
         limited.get("/api/v1/users/me", headers=two)
         assert statuses(limited, 3, "/api/v1/users/me", headers=one) == [200] * 3
         assert statuses(limited, 3, "/api/v1/users/me", headers=two) == [200, 200, 429]

@@ -1,4 +1,4 @@
-"""Tests of the middleware that checks host, origin and size of requests."""
+"""Tests of the middleware that checks the host, origin and size of requests."""
 
 from collections.abc import Iterator
 from typing import Any

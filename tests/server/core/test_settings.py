@@ -59,7 +59,7 @@ def test_invalid_rate_limit_is_refused(limit: str) -> None:
 
 @pytest.mark.parametrize("sender", ["Example, Inc. <no-reply@example.com>", "x@", "a b@c", "@"])
 def test_invalid_mail_from_is_refused(sender: str) -> None:
-    """With an invalid sender, every mail would fail, long after startup."""
+    """Check the sender at startup: with an invalid one, every email would fail later."""
     with environment(AIPLATFORM_MAIL_FROM=sender), pytest.raises(ValidationError):
         Settings()
 

@@ -1,4 +1,4 @@
-"""Tests of the data that quality reports compare with, as versions and reports are added."""
+"""Tests of the comparison data of quality reports as versions and reports are added."""
 
 from collections.abc import Callable
 from typing import Any

@@ -201,7 +201,7 @@ class TestPatch:
 
 
 class TestIdenticalContent:
-    """Tests that the error about identical content advises only what the request supports."""
+    """Tests that the error about identical content suggests only supported options."""
 
     @pytest.mark.parametrize(
         ("what", "body"),

@@ -1,4 +1,4 @@
-"""Tests of the versions that submitting a task looks up and locks."""
+"""Tests of the dataset versions that a task submission looks up and locks."""
 
 from collections.abc import Callable
 from uuid import uuid4
@@ -55,7 +55,7 @@ def test_current_version_is_read_from_the_database(
 ) -> None:
     context, dataset = make_context(session, project), datasets[0]
     first = version_of(session, dataset)
-    assert dataset.version == "v1"  # the session still has this value later
+    assert dataset.version == "v1"  # the session keeps this outdated value
     with transaction() as other:
         other.add(DatasetVersion(dataset_id=dataset.id, version="v2", file_hash=first.file_hash))
         other.get_one(Dataset, dataset.id).version = "v2"
@@ -110,7 +110,7 @@ def test_task_that_waits_for_others_locks_tasks_before_datasets(
     datasets: list[Dataset],
     sent: list[tuple[str, bool]],
 ) -> None:
-    """Check that tasks end with the same order of locks, so that the two can't deadlock."""
+    """Check that a submission locks tasks before datasets, as the end of a task does."""
     first = make_task(session, project)
     uuid = str(datasets[0].uuid)
     body = {

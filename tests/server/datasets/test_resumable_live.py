@@ -1,6 +1,6 @@
 """Tests of concurrent requests to one resumable upload, and of broken connections.
 
-The connections are real.
+The tests use real connections.
 """
 
 import socket
@@ -127,7 +127,7 @@ def test_one_of_many_concurrent_uploads_is_stored(
             for content in contents
         ]
         for raw, content in zip(raws, contents, strict=True):
-            with suppress(OSError):  # it was answered and disconnected already
+            with suppress(OSError):  # it was already answered and disconnected
                 raw.sendall(content)
         answers = [answer_of(raw) for raw in raws]
     assert answers.count(204) == 1
@@ -242,7 +242,7 @@ def test_piece_for_an_upload_that_ends_meanwhile_is_answered_with_the_result(
     offset: int,
     answer: tuple[int, str | None],
 ) -> None:
-    """End the upload after the request read its row, before or after it opens the file."""
+    """End the upload after the request read its row, before or after the file is opened."""
     place = tus.begin()
     real = resumable.open_locked
 

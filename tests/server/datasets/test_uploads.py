@@ -1,4 +1,4 @@
-"""Tests of plain uploads: what is accepted, what is rejected without a trace, who may upload."""
+"""Tests of plain uploads: accepted files, rejected files (which leave no trace), permissions."""
 
 import base64
 import gzip

@@ -322,7 +322,7 @@ class TestContent:
         tmp_path: Any,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Check older versions, which have no parts, from a local store and from a remote one."""
+        """Check older versions, which have no parts, in a local and in a remote store."""
         dataset = make_dataset(session, project)
         make_version(session, dataset, file=make_rows(session, tmp_path))
         path = f"datasets/{dataset.uuid}/versions/v1"

@@ -49,7 +49,7 @@ def train(
     session: Session, project: Project, kind: ScriptedKind, home: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Submit:  # fmt: skip
-    """Return a function that queues a training task whose nodes execute ``script`` as ranks."""
+    """Return a function that queues a training task whose ranks execute ``script``."""
     monkeypatch.setitem(kinds._KINDS, TaskType.TRAINING, kind)
     monkeypatch.setattr(kind, "processes", Training().processes)
 
@@ -275,7 +275,7 @@ def test_failure_of_one_node_fails_the_task(session, train: Submit, make_worker)
 
 
 def test_node_that_lost_contact_waits_for_the_cause(session, train: Submit, make_worker) -> None:
-    """Let node 0 notice first that the other node is gone, which reports the reason later."""
+    """Let node 0 notice the loss of the other node before that node reports the reason."""
     first, second = make_worker("w1"), make_worker("w2")
     script = """
         import time
@@ -353,7 +353,7 @@ def test_lost_node_ends_the_attempt_on_all_nodes(session, train: Submit, make_wo
         now = 0.0
         reaper = Reaper(10, clock=lambda: now)
         expired: list[int] = []
-        while not expired:  # one second counts at each round
+        while not expired:  # each round counts as one second
             assert now < 30
             now += 1.0
             with transaction() as other:

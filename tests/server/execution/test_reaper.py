@@ -177,7 +177,7 @@ def test_silent_worker_is_marked_as_stopped(session, make_worker, clock, sent):
 
 
 def test_wake_ups_of_lost_workers_are_marked_as_failed(session, make_worker, clock, sent):
-    """Let workers fall silent, restart or sign off; no wake-up must keep the status started."""
+    """Let workers fall silent, restart or sign off; no wake-up may keep the status STARTED."""
     began = {}
     for name in ("silent", "again", "off"):
         make_worker(name)
@@ -249,7 +249,7 @@ def test_restarted_worker_requeues_what_it_held(session, held, make_worker):
 def test_error_does_not_end_the_reaper_thread(
     client: object, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """The cause, such as an unreadable key file, may be gone in the next round."""
+    """Check that the next round runs: the cause, such as an unreadable key file, may be gone."""
     turns: list[int] = []
     with environment(AIPLATFORM_REAPER_SECONDS="0.2"):
         process = jobs.WorkerProcess(get_settings())
@@ -269,7 +269,7 @@ def test_error_does_not_end_the_reaper_thread(
 def test_failing_hourly_work_does_not_keep_leases_from_expiring(
     client: object, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    """Check that the reaper keeps its memory: otherwise no lease would be seen for long enough."""
+    """Check that the reaper is not replaced: a new one would not know how old any lease is."""
     reapers: list[Reaper] = []
     looks: list[int] = []
     with environment(AIPLATFORM_REAPER_SECONDS="0.2"):

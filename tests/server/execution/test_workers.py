@@ -53,7 +53,7 @@ def test_worker_shows_its_free_resources_and_their_holders(
 
 
 def test_workers_that_start_together_do_not_deadlock(session, kind, make_worker):
-    """Check that they lock the projects' usage in the same order, whatever they claimed first."""
+    """Check that workers lock usage rows in the same order, whatever they claimed first."""
     projects = [make_project(session) for _ in range(2)]
     names = ["a", "b"]
     for name, order in zip(names, (projects, projects[::-1]), strict=True):
@@ -79,7 +79,7 @@ def test_workers_that_start_together_do_not_deadlock(session, kind, make_worker)
             # While they wait for the first project, no worker has locked the second one.
             session.execute(text(held + " NOWAIT"), {"id": projects[1].id})
         finally:
-            session.rollback()  # otherwise the pool would wait for them for ever
+            session.rollback()  # otherwise the pool would wait for the workers forever
         for one in started:
             one.result(20)
     assert session.scalar(text("SELECT count(*) FROM task_leases")) == 0
@@ -116,7 +116,7 @@ def test_cordoned_worker_finishes_its_task_and_stays_cordoned(
     admin.post(f"workers/{uuid}/cordon")
     session.expire_all()
     assert task.scheduling.stop_wanted is None
-    make_worker(cpus=2)  # it is started again
+    make_worker(cpus=2)  # the worker is started again
     session.expire_all()
     assert session.get_one(Worker, worker_id).state == "cordoned"
     assert claim(session, worker_id) is None
@@ -242,7 +242,7 @@ def test_gpu_slots_and_labels_from_the_settings_are_offered(monkeypatch: pytest.
 
 @pytest.fixture
 def awake(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], list[dict[str, object]]]:
-    """Return a function that makes this process a worker; it returns its wake-ups to others."""
+    """Return a function that makes this process a worker and returns the wake-ups it sends."""
 
     def be(worker_id: int) -> list[dict[str, object]]:
         sent: list[dict[str, object]] = []

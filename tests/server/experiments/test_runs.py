@@ -170,7 +170,7 @@ class TestStatus:
         run: Any,
         manual_worker: ManualWorker,
     ) -> None:
-        """The submission learns which run is the newest only after locking the experiment."""
+        """Check that a starting run looks up the newest run only after locking the experiment."""
         run()
         with ThreadPoolExecutor() as pool, transaction() as submitting:
             queries.lock_experiment_by_id(submitting, experiment.id)
@@ -281,7 +281,7 @@ class TestRegistration:
         manual_worker: ManualWorker,
         made: list[StoredFile],
     ) -> None:
-        """Models without a project would be shared with all projects."""
+        """Check that no model without a project is created: all projects would share it."""
         run()
         claim = manual_worker.take()
         before = set(session.scalars(select(Model.id)))

@@ -43,7 +43,7 @@ def actions(session: Session, user: User) -> list[str]:
 
 
 def age_used_tokens(session: Session, seconds: float) -> None:
-    """Move the time of use of all used refresh tokens ``seconds`` into the past."""
+    """Move the ``used_at`` time of all used refresh tokens ``seconds`` into the past."""
     session.execute(
         update(AuthToken)
         .where(AuthToken.used_at.is_not(None))

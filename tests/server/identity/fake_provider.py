@@ -1,4 +1,4 @@
-"""A fake OpenID Connect provider whose responses tests can falsify, and a client for it."""
+"""A fake OpenID Connect provider that can send false responses, and a client for it."""
 
 import json
 import secrets

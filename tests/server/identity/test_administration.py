@@ -116,7 +116,7 @@ class TestChange:
         assert change(admin, user, role="no such role").status_code == 404
         assert change(admin, user, password_hash="x").status_code == 422
         assert change(admin, user, is_active=False).status_code == 422
-        # Another capitalisation of its own name is not a conflict.
+        # The same name in different capitalisation is not a conflict.
         assert change(admin, user, username=user.username.upper()).status_code == 200
 
     def test_own_role_can_not_be_changed(

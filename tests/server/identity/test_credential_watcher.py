@@ -29,7 +29,7 @@ def stream(
 ) -> Iterator[Callable[[User], tuple[threading.Event, list[str]]]]:
     """Return a function that opens the event stream of a task as a user.
 
-    It returns an event that is set when the stream has ended, and the stream's lines.
+    The function returns an event that is set when the stream has ended, and the stream's lines.
     """
     threads: list[threading.Thread] = []
 

@@ -55,10 +55,10 @@ def test_device_unused_for_long_is_forgotten_and_reported_again(
     mine = UserDevice.user_id == user.id
     session.execute(update(UserDevice).where(mine).values(seen_at=old))
     assert not told("b")  # it is still known, and now used again
-    assert told("c")  # reported, although all earlier devices may be old
+    assert told("c")
     left = session.scalars(select(UserDevice.device).where(mine)).all()
     seen = {device_of(Actor(ip_address="192.0.2.7", user_agent=agent)) for agent in "bc"}
     assert set(left) == seen
     session.execute(update(UserDevice).where(mine).values(seen_at=old))
-    assert told("d")
+    assert told("d")  # reported, although all earlier devices are old
     assert session.scalars(select(func.count()).where(mine)).one() == 1

@@ -136,7 +136,7 @@ def test_access_revoked_before_a_request_is_refused(
 def test_deactivation_during_many_requests_admits_none_afterwards(
     session: Session, with_database: Any
 ) -> None:
-    """Check that no request that began after the commit is admitted, among hundreds of them."""
+    """Check that, of hundreds of requests, none that began after the commit is admitted."""
     project = make_project(session)
     member = make_member(session, project, "viewer")
     token = make_token(session, member)
@@ -252,7 +252,7 @@ def test_lost_connection_is_retried(session: Session, with_database: Any, monkey
 def test_timeout_of_the_pool_is_not_retried(
     session: Session, with_database: Any, monkeypatch: Any
 ) -> None:
-    """Threads that waited for the database in turn would block other requests."""
+    """Check that a pool timeout fails at once; waiting threads would block other requests."""
     token = make_token(session, make_user(session))
 
     async def away(*_: Any) -> Any:

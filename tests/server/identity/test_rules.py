@@ -62,7 +62,7 @@ def test_wait_grows_up_to_a_limit() -> None:
         ({"tasks:*"}, ["tasks:read", "tasks:*"], []),
         ({"tasks:read"}, ["tasks:read"], []),
         ({"tasks:read"}, ["tasks:write"], ["tasks:write"]),
-        # All current actions on a resource do not cover later ones.
+        # Permissions for all current actions do not cover actions added later.
         ({"tasks:read", "tasks:write"}, ["tasks:*"], ["tasks:*"]),
         ({str(p) for p in Permission}, ["*"], ["*"]),
         (set(), ["*"], ["*"]),

@@ -156,7 +156,7 @@ class TestSignIn:
     def test_password_changed_during_sign_in_is_refused(
         self, client: CheckedClient, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """A session opened with the old password would outlive the change of the password."""
+        """Check that no session is opened with a password that was changed in the meantime."""
         user = make_user(session)
         original = passwords.verify
 

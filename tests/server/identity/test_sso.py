@@ -37,7 +37,7 @@ class TestSignIn:
         assert user.password_hash == "!"
         form = {"username": name, "password": "!", "grant_type": "password"}
         assert flow.client.post("/api/v1/auth/token", data=form).status_code == 401
-        # Email does not bypass the provider, either.
+        # A password reset by email does not bypass the provider, either.
         asked = flow.client.post("/api/v1/auth/forgot-password", json={"email": user.email})
         assert asked.status_code == 202
         assert not session.scalars(
@@ -78,7 +78,7 @@ class TestSignIn:
     def test_account_with_unconfirmed_address_is_not_linked(
         self, session: Session, flow: Flow, api: Callable[..., Any], how: str
     ) -> None:
-        """After linking, whoever took the address first would have a password to that account."""
+        """Check that an account is not linked just because it claimed the address first."""
         email = f"chief{number()}@example.com"
         if how == "changed":
             thief = make_user(session)

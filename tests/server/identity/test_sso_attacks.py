@@ -96,7 +96,7 @@ class TestTheft:
         assert "error=sso.failed" in stolen.headers["location"]
 
     def test_code_of_another_sign_in_is_refused_by_the_provider(self, flow: Flow) -> None:
-        """Check that PKCE makes another person's code worthless in one's own sign-in."""
+        """Check that PKCE makes a code stolen from another sign-in worthless."""
         other = flow.provider.authorize(flow.begin().headers["location"])
         code = parse_qs(urlsplit(other).query)["code"][0]
         mine = flow.begin().headers["location"]

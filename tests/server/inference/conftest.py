@@ -66,7 +66,7 @@ def deploy(
 ) -> Callable[..., Any]:
     """Return a function that creates a deployment over HTTP.
 
-    Only ``manual_worker`` claims its tasks.
+    Only ``manual_worker`` claims the deployment's tasks.
     """
 
     def make(**body: Any) -> Any:

@@ -84,7 +84,7 @@ class TestSending:
         }
         try:
             with environment(**settings):
-                # A server whose certificate is not trusted gets neither the password nor the mail.
+                # A server whose certificate is not trusted gets neither the password nor the email.
                 queue(session)
                 mail.send_next()
                 assert (last(session).status, last(session).error) == (

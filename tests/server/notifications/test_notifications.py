@@ -166,7 +166,7 @@ class TestRead:
         compiled = statement.compile(database.get_engine(), compile_kwargs={"literal_binds": True})
         with psycopg.connect(libpq_url(owner_url)) as connection:
             connection.execute("SET enable_seqscan = off")
-            # For a nearly empty table, any index will do. Only the contract's index is left.
+            # PostgreSQL may use any index on a nearly empty table. Keep only the expected one.
             connection.execute("DROP INDEX ix_notifications_user")
             plan = connection.execute(f"EXPLAIN {compiled}").fetchall()  # type: ignore[arg-type]
             connection.rollback()

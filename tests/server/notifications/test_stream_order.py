@@ -1,4 +1,4 @@
-"""Tests of the order of streams: no notification is lost or sent twice, whatever interrupts."""
+"""Tests of stream order: interruptions never lose a notification or send it twice."""
 
 import threading
 import time
@@ -24,7 +24,7 @@ class TestOrder:
         token = make_token(session, user)
         watcher = watch(token)
         with session_factory()() as slow:
-            announce(slow, N.TASK_COMPLETED, to=[user.id], name="slow")  # now has its number
+            announce(slow, N.TASK_COMPLETED, to=[user.id], name="slow")  # it has its id now
             tell(session, user, "fast")
             time.sleep(0.4)
             # ``fast`` is committed, but sending it now would move the position past ``slow``.
@@ -135,7 +135,7 @@ class TestOrder:
 
 
 def test_restored_rows_are_not_waited_for(session: Session, watch: Any) -> None:
-    """A dump contains transaction numbers that the new server has not reached yet."""
+    """Restore rows with transaction numbers that the new server has not reached yet."""
     from aiplatform.server.notifications.queries import settle_restored
 
     user = make_user(session)

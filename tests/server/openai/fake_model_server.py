@@ -98,7 +98,7 @@ class FakeModelServer:
                 try:
                     await self._answer(reader, writer, seen)
                 except ConnectionError:
-                    # Between two checks in _sleep, a write is the first to notice.
+                    # If the client disconnects between two checks in _sleep, a write fails first.
                     seen.hung_up.set()
                     raise
         except (asyncio.IncompleteReadError, ConnectionError):

@@ -1,4 +1,4 @@
-"""Tests of API keys in the OpenAI-compatible API; responses end when their key is invalid."""
+"""Tests of API keys in the OpenAI-compatible API; responses end when their key becomes invalid."""
 
 import secrets
 import time

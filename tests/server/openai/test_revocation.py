@@ -102,7 +102,7 @@ def test_stream_ends_when_the_right_to_it_ends(
 
 
 def retire(session: Session, deployment: Deployment, token: str, project: Project) -> None:
-    """Record that the server with this token was replaced and is only completing its responses."""
+    """Record that the server with this token was replaced and only finishes open responses."""
     former = make_task(session, project)
     session.add(
         DeploymentRetirement(task_id=former.id, deployment_id=deployment.id, endpoint_token=token)
@@ -182,7 +182,7 @@ def test_answer_without_stream_ends_when_the_right_to_it_ends(
 def test_expired_access_token_does_not_end_a_stream(
     session: Session, chat: openai.OpenAI, deployment: Deployment
 ) -> None:
-    """The session continues, so its next token would be valid."""
+    """Check that a stream outlives its access token while the session continues."""
     from aiplatform.server.identity.access import hash_token
     from aiplatform.server.identity.models import AuthToken
 

@@ -47,7 +47,7 @@ def test_parse_model_splits_name_and_variant(name: str, deployment: str, variant
 
 @pytest.mark.parametrize("name", ["0F2C8B0E-1f5e-4c7e-9a55-6d1b1a3a7c11", "{0}", "urn:uuid:0"])
 def test_parse_model_accepts_one_spelling_of_uuids(name: str) -> None:
-    """The name in a request is passed on in a header and comes back in every chunk."""
+    """Check that any other spelling is treated as a name, not as a uuid."""
     assert parse_model(name).uuid is None
 
 

@@ -221,7 +221,7 @@ class TestProjectGuard:
         assert entry.project_uuid == project.uuid
 
     def test_refused_stranger_leaves_no_audit_entry(self, session: Session, ask: Ask) -> None:
-        """If each refusal left an entry, strangers could fill a project's audit trail."""
+        """Check that strangers can't fill the audit trail with refusals."""
         user = make_user(session)
         with pytest.raises(NotFound):
             ask(user, make_project(session))
@@ -257,7 +257,7 @@ class TestProjectGuard:
     def test_guard_sends_one_statement(
         self, session: Session, ask: Ask, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Permissions read by a second statement could belong to a later moment."""
+        """Check that a guard reads everything in one statement, and thus at the same moment."""
         project = make_project(session)
         user = make_member(session, project, "viewer")
         token = make_token(session, user)

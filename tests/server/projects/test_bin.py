@@ -216,7 +216,7 @@ class TestModels:
     def test_deleted_model_is_hidden_and_not_shared(
         self, session: Session, mine: Api, admin: Api, api: Act, project: Project
     ) -> None:
-        """Check that a deleted model, which leaves its project, is not shared by all projects."""
+        """Check that a deleted model, which has left its project, does not become shared."""
         model = make_model(session, project)
         deployment = make_deployment(session, project, model)
         assert mine.delete(f"models/{model.uuid}").status_code == 204

@@ -95,7 +95,7 @@ class TestRaces:
     def test_concurrent_uploads_are_in_the_deleted_project_or_refused(
         self, session: Session, api: Act, owner: User
     ) -> None:
-        """Check that no upload remains outside the deleted project."""
+        """Check that each accepted upload is deleted and restored with the project."""
         project = make_project(session, owner)
         me = api(owner)
         line = b'{"messages": [{"role": "user", "content": "Hi"}]}\n'
@@ -126,7 +126,7 @@ class TestRaces:
     def test_task_on_a_dataset_that_is_being_deleted_never_waits_for_it(
         self, session: Session, api: Act, owner: User, home: Path
     ) -> None:
-        """Either the task is queued and the deletion refused, or the task is refused."""
+        """Check that the task is refused or cancelled, or that it prevents the deletion."""
         project = make_project(session, owner)
         me = api(owner)
         for _ in range(6):

@@ -1,4 +1,4 @@
-"""Tests of deleting projects: what is deleted with them, and who may do it."""
+"""Tests of deleting projects: the content deleted with them, and the permissions required."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

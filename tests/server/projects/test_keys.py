@@ -39,7 +39,7 @@ def create_key(me: Any, *scopes: str, **fields: Any) -> Any:
 
 @pytest.fixture
 def holder(session: Session, api: Act, client: CheckedClient) -> Callable[..., tuple[Any, Any]]:
-    """Return a function that creates a key and returns an API client with it, and the key."""
+    """Return a function that creates a key and returns a client that uses it, and the key."""
 
     def hold(user: User, *scopes: str, **fields: Any) -> tuple[Any, Any]:
         answer = create_key(api(user), *scopes, **fields)

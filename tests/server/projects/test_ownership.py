@@ -95,7 +95,7 @@ class TestTransfer:
         assert "project:transferred" in kinds.all()
 
     def test_transfer_by_others_is_refused(self, session: Session, api: Act, client: Any) -> None:
-        """Check that members with ``*`` and API keys are refused, too."""
+        """Check that API keys and members with ``*`` are refused, too."""
         project = make_project(session)
         everything = make_member(session, project, "admin")
         place = f"projects/{project.uuid}/transfer"
@@ -275,7 +275,7 @@ class TestExplain:
         assert [(key["name"], key["permissions"]) for key in keys] == [("reads", ["datasets:read"])]
 
     def test_own_access_is_explained_to_every_member(self, session: Session, api: Act) -> None:
-        """The web interface needs this in order to offer only what would not be refused."""
+        """Check that members see their permissions; the web interface hides refused actions."""
         project = make_project(session)
         viewer = make_member(session, project, "viewer")
         found = api(viewer).get(f"projects/{project.uuid}/access/me")
@@ -297,7 +297,7 @@ class TestExplain:
         reader = make_member(session, project, make_role(session, "members:read"))
         assert self.explain(api(reader), project, viewer).status_code == 200
         place = f"projects/{project.uuid}/access"
-        # The response does not tell who has an account, either.
+        # The response does not reveal who has an account, either.
         for name in ("nobody-here", make_user(session).username):
             answer = api(reader).get(place, params={"user": name})
             assert (answer.status_code, answer.json()["detail"]) == (

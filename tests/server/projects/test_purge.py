@@ -113,7 +113,7 @@ class TestOverdue:
                 for id_, uuid, sha256 in datasets
             ]
 
-        # Each dataset is purged as a whole or not at all: row, files, entry and audit entry.
+        # Each dataset is purged as a whole or not at all: row, files, bin entry and audit entry.
         assert sorted(left()) == [(False, 0, 0, 1), (True, 1, 1, 0), (True, 1, 1, 0)]
         session.rollback()
         session.expire_all()
@@ -125,7 +125,7 @@ class TestOverdue:
     def test_concurrent_restore_and_purge_have_one_winner(
         self, session: Session, mine: Api, project: Project
     ) -> None:
-        """Each dataset is either restored or purged, and the other operation does nothing."""
+        """Check that each dataset is either restored or purged, never both."""
         datasets = [make_binned_dataset(session, project) for _ in range(12)]
         make_overdue(session, *(dataset.uuid for dataset in datasets))
         bin_of = f"projects/{project.uuid}/bin"

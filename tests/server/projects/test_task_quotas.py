@@ -1,4 +1,4 @@
-"""Tests of quotas on running tasks and GPUs: concurrent claims count each other."""
+"""Tests of quotas on running tasks and GPUs: concurrent claims can't exceed them."""
 
 import threading
 from collections.abc import Callable
@@ -85,7 +85,7 @@ class TestRunning:
         two, three = self.waiting(session, project, 2), self.waiting(session, project, 1)
         none = self.waiting(session, project)
         ids = [c.task_id for c in (self.claim(session, worker) for _ in range(3)) if c]
-        # A task without GPUs passes one that waits for a GPU.
+        # A task without GPUs overtakes one that waits for a GPU.
         assert (sorted(ids), three.status) == (sorted([two.id, none.id]), "pending")
         assert get_usage(mine, project)["gpus"] == {"used": 2, "limit": 2}
 

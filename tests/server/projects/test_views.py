@@ -1,4 +1,4 @@
-"""Tests of saved views: own, shared, foreign; limits; what is kept after people leave."""
+"""Tests of saved views: private and shared views, limits, and views of deleted users."""
 
 from collections.abc import Callable
 from typing import Any

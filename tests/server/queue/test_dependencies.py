@@ -167,7 +167,10 @@ class TestDependencies:
 
     @pytest.fixture
     def settled_at_once(self, session: Session) -> Any:
-        """Return a context manager that holds a lock for which the end of an attempt must wait."""
+        """Return a context manager that ends an attempt in a thread.
+
+        The ``with`` block runs once the thread waits for a lock; at its end, the thread is joined.
+        """
 
         @contextmanager
         def settled_at_once(claimed: Any) -> Iterator[None]:

@@ -1,11 +1,11 @@
-"""Tests of the queue against a model of it, with any events in any order.
+"""Model-based tests of the queue, with random events in random order.
 
 Hypothesis chooses what happens to a few tasks on two workers, with the real database. The model
 checks which worker holds which task, which states may follow, that no task is lost, and that no
 write is accepted from an attempt that has lost its task.
 
-Some rules start threads that race, so their results vary. Everything else is determined by
-Hypothesis's choices, so that it can repeat them.
+Some rules start threads that race, so their results vary. Everything else depends only on
+Hypothesis's choices, so that Hypothesis can replay a failure.
 """
 
 import contextlib

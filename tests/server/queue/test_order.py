@@ -159,7 +159,7 @@ def projects(session: Session) -> list[Project]:
 def test_pick_follows_the_formula_until_the_queue_is_empty(
     session: Session, kind, projects: list[Project], tasks, usages, free
 ):
-    """Check that each pick returns the first task, by the formula, that may start."""
+    """Check that each pick returns the first task in formula order that may start."""
     for table in ("tasks", "project_usage"):
         session.execute(text(f"DELETE FROM {table}"))
     for project, usage in zip(projects, usages, strict=True):

@@ -86,7 +86,7 @@ class TestPause:
         assert attempts.write_telemetry(session, held) is TaskStatus.PAUSED
         commit(session)
         resume(session, task, project)
-        attempts.pause(session, held)  # the attempt has read the pause already
+        attempts.pause(session, held)  # the attempt has already read the pause request
         commit(session)
         assert task.status == "pending"
         assert claim(session, worker).task_id == task.id

@@ -92,7 +92,7 @@ def test_reason_explains_why_a_task_waits():
 def named(demand, *offers, own=(), foreign=()):
     """Return the reasons, in English and Chinese, why a task waits on workers with ``offers``.
 
-    They name the tasks that hold what it needs.
+    The reasons name the tasks that hold the missing resources.
     """
     held = Holders([Holder(*holder) for holder in own], dict(foreign))
     missing = with_holders(missing_now(demand, offers), demand, offers, held)

@@ -43,7 +43,7 @@ def owner(api: Callable[[User | None], Api], session: Session, project: Project)
 
 
 def test_projects_take_turns(session: Session, kind, make_worker: MakeWorker):
-    """Check that the project that used least goes first, however many tasks others have queued."""
+    """Check that the project with the least usage goes first, however many tasks others queue."""
     busy, modest = make_project(session), make_project(session)
     for _ in range(3):
         make_task(session, busy)
@@ -79,7 +79,7 @@ def test_project_usage_follows_its_leases(
 def test_large_task_reserves_the_next_room(
     session: Session, submit: Submit, make_worker: MakeWorker
 ):
-    """Check that small tasks behind it can't keep the large one waiting, however many there are."""
+    """Check that any number of small tasks behind a large one can't keep it waiting."""
     worker = make_worker(cpus=4)
     running = [submit(resources={"cpus": 2}) for _ in range(2)]
     held = [claim(session, worker) for _ in running]

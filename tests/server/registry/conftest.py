@@ -36,7 +36,7 @@ def owner_api(api: Callable[[User | None], Api], owner: User) -> Api:
 
 @pytest.fixture
 def create(owner_api: Api, project: Project) -> Callable[..., Any]:
-    """Return a function that creates a model, by default for an upload; it returns the response."""
+    """Return a function that creates a model, by default for upload, and returns the response."""
 
     def create(**body: Any) -> Any:
         body.setdefault("name", f"model-{number()}")

@@ -1,4 +1,4 @@
-"""Tests of aliases: moves, history, undo, and what they prevent."""
+"""Tests of aliases: moves, history, undo, protection from deletion, and references."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -42,7 +42,7 @@ def versions(session: Session, project: Project) -> list[Model]:
 
 @pytest.fixture
 def move(owner_api: Api) -> Callable[..., Any]:
-    """Return a function that moves ``production`` to a version; it returns the response."""
+    """Return a function that moves ``production`` to a version and returns the response."""
 
     def move(
         model: Model, expected: Model | None, *, alias: str = "production", reason: str = "Better."

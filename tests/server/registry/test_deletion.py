@@ -1,4 +1,4 @@
-"""Tests of deleting models, also during their import."""
+"""Tests of deleting models, including during their import."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Tests of the times of schedules: time zones, daylight saving time, invalid expressions."""
+"""Tests of schedule times: time zones, daylight saving time, invalid expressions."""
 
 from __future__ import annotations
 

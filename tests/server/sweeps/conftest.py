@@ -47,7 +47,7 @@ GRID = {
 def begin(owner_api: Api, project: Project, create: Callable[..., Any]) -> Callable[..., Any]:
     """Return a function that creates an experiment and a sweep over it.
 
-    Its argument ``config`` changes the experiment's config.
+    The function's argument ``config`` changes the experiment's config.
     """
 
     def make(name: str = "search", *, config: dict[str, Any] | None = None, **spec: Any) -> Any:

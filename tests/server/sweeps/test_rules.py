@@ -68,7 +68,7 @@ def test_tpe_is_better_than_random() -> None:
 
 @pytest.mark.parametrize("state", [TrialState.PRUNED, TrialState.PAUSED])
 def test_tpe_learns_from_halted_trials(state: TrialState) -> None:
-    """Let ASHA prune or pause most trials: here those above 0.4; seven below it completed."""
+    """Use a history in which ASHA halted all trials above 0.4, and seven below it completed."""
     x = {"x": {"kind": "float", "low": 0, "high": 1}}
     history = [
         PastTrial({"x": 0.05 * place}, TrialState.COMPLETED, 1.0, [1.0, 1.0])

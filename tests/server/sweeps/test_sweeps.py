@@ -132,7 +132,7 @@ def test_halted_trials_pause_resume_and_are_pruned_at_the_end(
     say(third, loss={2: 5.0})
     manual_worker.complete(first, {"eval_loss": 1.0}, made)
     advance_all()
-    # Two of three trials are paused. A fourth, worse one moves the second into the better half.
+    # Two of three trials are paused. A worse fourth trial moves the second into the better half.
     fourth = manual_worker.take()
     say(fourth, loss={2: 6.0})
     advance_all()
@@ -168,7 +168,7 @@ def test_trial_that_may_continue_before_it_paused_continues(
     advance_all()
     fourth = manual_worker.take()
     say(fourth, loss={2: 6.0})
-    with transaction() as own:  # one trial may start again
+    with transaction() as own:  # frees a slot for one trial
         attempts.pause(own, third)
     advance_all()
     assert states(owner_api, uuid)[1] in {"resuming", "running"}

@@ -110,7 +110,7 @@ def test_output_beyond_the_segment_limit_is_dropped_and_counted(tmp_path: Path) 
 
 
 def test_last_lines_of_each_stream_are_shown_after_a_flood(tmp_path: Path) -> None:
-    """Let the other stream print any amount after these lines."""
+    """Let one stream print its last line before the other prints a flood."""
     output = RateLimiter(tmp_path, rate=1000, burst=1000, overflow=1e9, clock=Clock())
     output.take([Chunk(LogStream.STDOUT, "a" * 9_999 + "\n", 1.0)])
     output.take([Chunk(LogStream.STDERR, "the reason\n", 2.0)])

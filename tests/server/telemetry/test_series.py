@@ -108,7 +108,7 @@ def test_chart_of_a_window_shows_only_its_points(session: Session, task: Task) -
 
 
 def test_levels_equal_those_computed_at_once(session: Session, task: Task) -> None:
-    """Let points come late, repeated and overwritten, and update levels in between.
+    """Write late, repeated and overwritten points, and update the levels in between.
 
     A level is a precomputed summary of the series.
     """

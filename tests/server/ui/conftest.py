@@ -32,7 +32,7 @@ class Browser:
         if self.cookie is not None:
             headers["Cookie"] = f"{NAME}={self.cookie}"
         answer = self.client.request(method, path, headers=headers, **options)
-        # The test client would send one browser's cookie for all others.
+        # The shared test client would send this browser's cookie for other browsers.
         kept = answer.cookies.get(NAME)
         self.client.cookies.clear()
         if kept is not None:

@@ -368,7 +368,7 @@ class TestRequestsOfOtherPages:
 
         assert read("same-origin", "cors") == 200
         assert read("none", "navigate") == 200
-        assert read("cross-site", "navigate") == 200  # a link in a mail leads to a download
+        assert read("cross-site", "navigate") == 200  # a link in an email leads to a download
         assert read("same-site", "no-cors") == 401
         assert read("cross-site", "cors") == 401
 

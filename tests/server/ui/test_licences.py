@@ -1,4 +1,4 @@
-"""Tests of the licences of the packages that the platform consists of."""
+"""Tests of the list of the platform's packages and their licences."""
 
 from email.message import Message
 

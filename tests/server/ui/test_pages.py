@@ -18,7 +18,7 @@ SCRIPT = "console.log('page');" * 200
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Create a directory like the one created by the build of the web interface."""
+    """Create a directory like that of a web interface build."""
     directory = tmp_path_factory.mktemp("static")
     (directory / "assets").mkdir()
     (directory / "assets" / "main-1a2b3c4d.js").write_text(SCRIPT)

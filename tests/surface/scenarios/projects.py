@@ -361,7 +361,7 @@ def notifications(live: LivePlatform) -> None:
     seen: list[object] = []
 
     def see(read: Callable[[], object]) -> None:
-        """Read until a notification arrives, causing notifications until then."""
+        """Wait for a notification with ``read``, and cause notifications until it returns."""
         watching = threading.Thread(target=lambda: seen.append(read()))
         watching.start()
         while watching.is_alive():

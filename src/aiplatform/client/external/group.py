@@ -1,4 +1,4 @@
-"""Operations on external runs: start a run, and send records that it could not send earlier."""
+"""Operations on external runs: start a run, and send records that could not be sent earlier."""
 
 import platform
 import sys
@@ -97,8 +97,8 @@ class ExternalRuns(Group):
 
         Args:
             directory: the directory of one run.
-            ended: how the run ended, if its process died before it could record that. The time of
-                its last record is then used as its end.
+            ended: the final status of the run, if its process died before recording it. The time of
+                the run's last record is then used as its end.
             project: the project to use instead of the one named by the run.
 
         Raises:
@@ -140,7 +140,7 @@ class ExternalRuns(Group):
 
 
 def machine_facts() -> dict[str, Any]:
-    """Return facts about the machine and the program of the run."""
+    """Return properties of the machine and program that execute the run."""
     return {
         "host": platform.node(),
         "system": platform.platform(),

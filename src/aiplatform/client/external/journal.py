@@ -1,7 +1,7 @@
 """The journal of an external run: files that record everything before it is sent.
 
 Each line of ``points.jsonl`` and ``log.jsonl`` is one record, whose number is its line number. The
-sender states the number, and the server stores each record once. Therefore records can be sent
+sender sends the number along, and the server stores each record once. Therefore records can be sent
 again after any failure, by this process or another.
 """
 
@@ -114,7 +114,7 @@ def files_below(source: Path, name: str | None) -> Iterator[tuple[Path, str]]:
     """Yield the file, or all files of the directory, each with its artifact path.
 
     Raises:
-        FileNotFoundError: if there is none.
+        FileNotFoundError: if ``source`` is neither a file nor a directory.
     """
     top = name or source.resolve().name
     if source.is_dir():
@@ -142,7 +142,7 @@ def runs_directory() -> Path:
 
 
 def parse_final_status(status: TaskStatus | str) -> TaskStatus:
-    """Return the final status of a task with this name.
+    """Return the final task status with this name.
 
     Raises:
         ValueError: if ``status`` is not a final status.
@@ -158,7 +158,7 @@ class JournalNotFound(ClientError):
 
 
 class Records:
-    """A file of lines to which records are added completely or not at all."""
+    """A file of records, one per line, to which lines are added completely or not at all."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -191,7 +191,7 @@ class Records:
 
 
 class Reader:
-    """A reader for a file of lines that can start at any line."""
+    """A reader of text files that can start at any line."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -279,7 +279,7 @@ class Journal:
         return began
 
     def record_facts(self, **facts: Any) -> None:
-        """Store facts about the run, such as its task."""
+        """Store properties of the run, such as its task."""
         self.about |= facts
         _write(self.directory / ABOUT, self.about)
 

@@ -32,7 +32,7 @@ Write = Callable[[str, LogStream], None]
 
 
 class Tee:
-    """A stream that writes all text to the one it replaces, and whole lines to ``write``.
+    """A stream that passes all text to the stream it replaces, and whole lines to ``write``.
 
     If a line was overwritten by carriage returns, as progress bars do, only its last state is
     passed to ``write``.
@@ -53,8 +53,8 @@ class Tee:
             if self._finished:
                 return written
             *lines, self._rest = (self._rest + text).split("\n")
-            # Forget overwritten text: a progress bar that never ends its line would make it grow
-            # without limit.
+            # Discard overwritten text: otherwise, a progress bar that never ends its line would
+            # make the rest grow without limit.
             ending = "\r" if self._rest.endswith("\r") else ""
             self._rest = _shown(self._rest) + ending
         if lines:
@@ -153,7 +153,7 @@ class ExternalRun:
 
     @property
     def cancelled(self) -> bool:
-        """True if somebody cancelled the run on the platform."""
+        """True if the run was cancelled on the platform."""
         return self._thread is not None and self._thread.cancelled
 
     def log(
@@ -166,7 +166,7 @@ class ExternalRun:
         """Record metric values for a step, by default the step after the previous one.
 
         This method returns within microseconds: it only writes to the journal, and a thread sends
-        the records. Numbers of numpy and torch are accepted. Values in nested mappings are named
+        the records. Numbers from numpy and torch are accepted. Values in nested mappings are named
         ``outer/inner``. Values that are not numbers are left out, with a warning the first time.
 
         Args:

@@ -110,7 +110,7 @@ class Sender:
         self.begin()
         more = self._send(self.points, "metrics", "points", POINTS_AT_ONCE)
         more |= self._send(self.log, "logs", "lines", LINES_AT_ONCE)
-        # Files come last: they may be large, and people watching the run want to see its points.
+        # Files come last: they may be large, and users watching the run want to see its points.
         if not more:
             more = self._send_file()
         silent = time.monotonic() - self.last_answer_at >= HEARTBEAT_SECONDS
@@ -141,7 +141,7 @@ class Sender:
         try:
             self._store_status(self._http.post(f"{self._path}/end", end))
         except Conflict as error:
-            # If somebody else has ended the run, that end counts.
+            # If the run was already ended elsewhere, that end counts.
             if error.code != "task.finished":
                 raise
 

@@ -1,4 +1,4 @@
-"""Readers of the formats of uploaded datasets.
+"""Readers for the file formats of uploaded datasets.
 
 Each text format is a member of ``DataFormat``, and has a module of the same name with a function
 ``open_text``.

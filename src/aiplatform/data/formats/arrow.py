@@ -29,7 +29,7 @@ class Arrow:
         packed: The size of the upload in bytes, if this file was unpacked from it.
 
     Raises:
-        MalformedData: it is not valid Arrow IPC, or has invalid column names.
+        MalformedData: the file is not valid Arrow IPC, or has invalid column names.
     """
 
     hint = None

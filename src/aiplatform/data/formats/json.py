@@ -235,7 +235,7 @@ class _Scanner:
 def _refuse_wrapper(text: bytes) -> None:
     """Raise an error if the only object is a wrapper such as ``{"data": [{…}, {…}]}``.
 
-    It is a list of rows, not a dataset of one row.
+    Such a file is a list of rows, not a dataset of one row.
     """
     if not any(f'"{key}"'.encode() in text for key in WRAPPERS):
         return

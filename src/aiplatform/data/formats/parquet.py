@@ -239,8 +239,8 @@ class Parquet:
         packed: The size of the upload in bytes, if this file was unpacked from it.
 
     Raises:
-        MalformedData: it is not valid Parquet, has invalid column names, or is a decompression
-            bomb.
+        MalformedData: the file is not valid Parquet, has invalid column names, or is a
+            decompression bomb.
     """
 
     hint = None

@@ -62,14 +62,14 @@ FEW_CHARACTERS = 4
 
 @dataclass(frozen=True, slots=True)
 class Encoding:
-    """An encoding, by the name of its Python codec, and the length of the byte order mark."""
+    """An encoding: the name of its Python codec, and the length of its byte order mark."""
 
     codec: str
     mark: int = 0
 
     @property
     def name(self) -> str:
-        """The name of the encoding as people write it."""
+        """The usual spelling of the encoding's name."""
         return NAMES[self.codec]
 
 
@@ -264,7 +264,7 @@ class Block:
         """Return the block as text.
 
         Raises:
-            MalformedData: it is not valid UTF-8.
+            MalformedData: the block is not valid UTF-8.
         """
         try:
             return self.data.decode()
@@ -298,7 +298,7 @@ def text_error(text: str, line: int) -> MalformedData | None:
 
 
 def raw_text(text: str) -> str:
-    """Return text from :meth:`Block.damaged` with invalid bytes escaped, for people."""
+    """Return text from :meth:`Block.damaged` with invalid bytes escaped, for display."""
     return decode_escaped(text.encode("utf-8", "surrogateescape"))
 
 

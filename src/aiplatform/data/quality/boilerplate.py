@@ -93,7 +93,7 @@ class Edges:
         Args:
             edges: The beginnings or ends.
             rows: The row number of each edge.
-            least: The number of occurrences so far from which the text is kept.
+            least: The number of occurrences so far at which the text is kept.
         """
         if not len(edges):
             return

@@ -73,7 +73,7 @@ class ChatTemplate:
         """Load the template in a model's directory.
 
         Raises:
-            TemplateRefusedError: it does not compile.
+            TemplateRefusedError: the template does not compile.
         """
         config = _read_json(weights / "tokenizer_config.json")
         older = _read_json(weights / "special_tokens_map.json")

@@ -36,7 +36,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The facts that a check knows before it sees the first row.
+    """The properties of a dataset that a check knows before it sees the first row.
 
     Attributes:
         shape: The shape of the rows.
@@ -79,7 +79,7 @@ class Example:
 
 @dataclass(slots=True)
 class Finding:
-    """A problem, or another notable fact, that concerns some of the rows.
+    """A problem, or another notable property, of some of the rows.
 
     Attributes:
         code: The identifier of the problem, such as ``duplicates``.
@@ -222,12 +222,12 @@ def row_numbers(rows: np.ndarray) -> "array[int]":
 
 
 def row_preview(batch: pa.RecordBatch, index: int) -> str:
-    """Return the beginning of a row in a batch, by which people can recognise it."""
+    """Return the beginning of a row in a batch, so that users can recognise the row."""
     return preview_of(rows_of(batch.slice(index, 1))[0])
 
 
 def preview_of(row: Mapping[str, Any]) -> str:
-    """Return the beginning of a decoded row, by which people can recognise it."""
+    """Return the beginning of a decoded row, so that users can recognise the row."""
     return shorten(" · ".join(_pieces(row.values())))
 
 

@@ -42,8 +42,8 @@ class CheckRun:
     """A run of several checks over all rows.
 
     Args:
-        context: The facts about the dataset.
-        kinds: The checks of the platform to run. Third-party checks always run.
+        context: The properties of the dataset.
+        kinds: The platform's own checks to run. Third-party checks always run.
         tokenizer: A model's directory with ``tokenizer.json``; None to count no tokens.
         max_length: Number of tokens at which training truncates a row.
 

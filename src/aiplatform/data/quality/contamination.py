@@ -1,8 +1,8 @@
-"""Check for passages of benchmarks in the data.
+"""Check for benchmark passages in the data.
 
 The procedure is that of GPT-3 (Brown et al. 2020, arXiv:2005.14165, appendix C): a row is
 contaminated if it shares a run of N words with a row of the benchmark. N is the 5th percentile of
-the number of words of the benchmark's rows, but at least 8 and at most 13. Case and punctuation are
+the word counts of the benchmark's rows, but at least 8 and at most 13. Case and punctuation are
 ignored. Runs that occur in very many rows of the data are common phrases (or parts of a template)
 and do not count.
 
@@ -51,7 +51,7 @@ METHOD = Words(
 
 
 class Contamination(Check):
-    """A check that compares the rows with each reference of the role ``benchmark``."""
+    """A check that compares the rows with each reference that has the role ``benchmark``."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

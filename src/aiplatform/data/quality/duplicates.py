@@ -108,7 +108,7 @@ class Copies:
 
 @cache_last_piece
 def row_digests(batch: pa.RecordBatch, names: Sequence[str]) -> bytes:
-    """Return one 16-byte digest for each row, over the columns ``names``, concatenated."""
+    """Return the concatenated 16-byte digests of all rows, computed over the columns ``names``."""
     slices = [part for name in names for part in _slices(batch.column(name))]
     digest = hashlib.blake2b
     return b"".join(
@@ -133,7 +133,7 @@ def repeated(halves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _slices(column: pa.Array) -> list[Slice]:
-    """Return functions from a row to bytes that together identify its value."""
+    """Return functions that map a row to bytes, which together identify the row's value."""
     if not is_conversation(column):
         return _text_slices(column if pa.types.is_string(column.type) else column.cast(pa.string()))
     bounds = column.offsets.to_pylist()
@@ -146,7 +146,7 @@ def _text_slices(texts: pa.Array) -> list[Slice]:
 
 
 def _message_slices(texts: pa.Array, bounds: "list[int] | range") -> list[Slice]:
-    """Return two functions: from a row to the lengths of its texts, and to their bytes.
+    """Return two functions that map a row to the lengths of its texts, and to their bytes.
 
     Texts are stored one after another in an Arrow array, so the texts of a row are one slice of its
     buffer.

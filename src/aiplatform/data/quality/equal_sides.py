@@ -1,4 +1,4 @@
-"""Check for preference pairs without a difference."""
+"""Check for preference pairs whose sides are equal."""
 
 import pyarrow as pa
 

@@ -9,7 +9,7 @@ from aiplatform.data.quality.personal_patterns import mask
 from aiplatform.data.row_access import rows_at
 
 COPIES = frozenset({"duplicates", "near_duplicates"})
-"""Findings that are known only after the last row; their examples have only row numbers so far."""
+"""Findings that are known only after the last row; their examples still lack a row preview."""
 
 
 def prepare_examples(findings: Iterable[Finding], parquet: Path) -> None:

@@ -1,4 +1,4 @@
-"""Apply the fixes of findings: drop rows, or change texts.
+"""Apply fixes for findings: drop rows, or change texts.
 
 The checks themselves find the rows to drop, in a separate pass over the original rows. Texts are
 changed afterwards, while the rows are written. Therefore the order of the fixes in the request does
@@ -117,7 +117,7 @@ def fixed_rows(
 ) -> Iterator[tuple[int, dict[str, Any], dict[str, Any]]]:
     """Yield the rows at ``positions`` with their positions, before and after the text fixes.
 
-    Rows that a fix would drop are not recognised; the positions of a finding identify them.
+    Rows that a fix would drop are not detected here; their positions are those of the finding.
 
     Args:
         base: The canonical Parquet file.
@@ -169,7 +169,7 @@ def dropped_rows(
 def text_fixes_of(fix: RowFix) -> list[TextFix]:
     """Return the functions to apply to each text, in order.
 
-    Masking comes last, because only a repaired text may show the personal data.
+    Masking comes last, because some personal data is recognisable only after the other fixes.
     """
     text_fixes: list[TextFix] = []
     if fix.fixes.get("whitespace") == "trim":
@@ -191,7 +191,7 @@ def fix_texts(
 
     Args:
         batch: The rows.
-        context: The facts about the dataset.
+        context: The properties of the dataset.
         text_fixes: The functions to apply to each text.
         trim: True to remove the messages after the last answer of a conversation.
     """
@@ -228,7 +228,7 @@ def apply_all(text: str, text_fixes: list[TextFix], key: str = "") -> str:
 
 
 def fix_conversations(conversations: pa.Array, text_fixes: list[TextFix]) -> pa.Array:
-    """Apply all text fixes to the texts of the messages of conversations."""
+    """Apply all text fixes to the message texts of conversations."""
     if not text_fixes:
         return conversations
     messages = conversations.flatten()

@@ -39,7 +39,7 @@ LEAST_ROWS = 20
 MOST_LABELS = 200
 FEATURES = 1 << 18
 HEAD = 2000
-"""Number of characters of a text that are used."""
+"""Maximum number of characters used from each text."""
 CONFIDENT = 0.6
 """Probability of another label that makes a row suspicious, even if the average is higher."""
 LEAST_GAIN = 0.2

@@ -25,7 +25,7 @@ SEED = 0
 
 
 class Labels(Check):
-    """A check of the distribution of rows over the labels of a classification."""
+    """A check of how rows are distributed over the labels of a classification dataset."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

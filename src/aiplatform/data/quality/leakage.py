@@ -120,7 +120,7 @@ class RowFeatures:
     Attributes:
         whole: Fingerprints of whole rows; 0 for none.
         asked_by_all: Fingerprints of the questions; 0 for none.
-        asked_counts: Numbers of tokens of the questions.
+        asked_counts: Token counts of the questions.
         asked: Fingerprints of the questions that are long enough; 0 for others.
     """
 
@@ -161,7 +161,7 @@ def whole_fingerprints(
 
     Args:
         batch: The rows.
-        names: The columns that count.
+        names: The columns to include.
         tokens: The tokens of the texts in these columns.
         rows: The row of each token, ascending.
     """

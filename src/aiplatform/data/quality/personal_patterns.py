@@ -47,7 +47,7 @@ class Kind:
 def spans(text: str, kinds: "tuple[Kind, ...] | None" = None, key: str = "") -> list[Span]:
     """Return all matches in ``text``, from left to right.
 
-    Of two overlapping matches, the one of the earlier kind is kept.
+    If two matches overlap, the one whose kind comes first is kept.
 
     Args:
         text: The text.
@@ -65,7 +65,7 @@ def spans(text: str, kinds: "tuple[Kind, ...] | None" = None, key: str = "") -> 
         more = []
         for match in kind.pattern.finditer(text):
             start, end = match.span()
-            after = bisect_left(starts, end)  # The one before is the last that may overlap.
+            after = bisect_left(starts, end)  # Only the match before may overlap.
             free = not after or found[after - 1].end <= start
             if free and kind.holds(match[0]):
                 more.append(Span(kind.name, start, end))
@@ -122,7 +122,7 @@ ISSUERS = (
     (re.compile(r"6011|64[4-9]|65"), {16}),
     (re.compile(r"62"), {16, 17, 18, 19}),
 )
-"""Prefixes of card issuers' numbers (ISO/IEC 7812), and the possible numbers of digits."""
+"""Card number prefixes by issuer (ISO/IEC 7812), with the possible numbers of digits."""
 
 
 def is_bank_card(found: str) -> bool:
@@ -140,9 +140,9 @@ def is_bank_card(found: str) -> bool:
 def is_phone(found: str) -> bool:
     """Return True for a telephone number.
 
-    In international form, the country and the length decide: ``+1 (431) 553-0912`` is meant as a
-    telephone number, even if its area code is not assigned. Without ``+``, the number must be in
-    the plan of China or North America, because many other digits look similar.
+    In international form, the country and the length decide: ``+1 (431) 553-0912`` counts as a
+    telephone number, even if its area code is not assigned. Without ``+``, the number must fit
+    the numbering plan of China or North America, because many other digits look similar.
     """
     if found.startswith("+"):
         number = _parsed(found, None)

@@ -29,7 +29,7 @@ class Reference:
     """A version with which the data is compared.
 
     Attributes:
-        label: Its name for people, such as ``held-out@v2``.
+        label: Its name for users, such as ``held-out@v2``.
         role: ``evaluation``: none of its rows may occur in training data; ``benchmark``: none of
             its passages may.
         path: Its canonical Parquet file.

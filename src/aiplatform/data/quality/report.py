@@ -83,7 +83,7 @@ def make_report(
 
 
 def score(findings: list[Finding], rows: int) -> int:
-    """Return the score from 0 to 100 by :data:`FORMULA`; 100 only without errors and warnings."""
+    """Return the score (0 to 100) by :data:`FORMULA`; it is 100 only without errors or warnings."""
     product = 1.0
     for finding in findings:
         product *= 1 - WEIGHTS[finding.severity] * min(finding.count / rows, 1)

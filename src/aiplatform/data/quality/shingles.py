@@ -1,4 +1,4 @@
-"""Hash the token pairs (shingles) of rows, for whole batches of rows.
+"""Hash the token pairs (shingles) of whole batches of rows.
 
 Texts become arrays of code points. Runs of letters and digits are words; in writing systems without
 spaces, each character is a word. The hash of a word is a difference of running sums, so that no

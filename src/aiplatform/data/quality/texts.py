@@ -15,7 +15,7 @@ ANSWER_COLUMNS = frozenset({"chosen", "completion", "output"})
 ASSISTANTS = frozenset(
     name for s in SPELLINGS for name, role in s.roles.items() if role == "assistant"
 )
-"""Names of the speaker of an answer, in all spellings."""
+"""Speaker names that mark answers, in all spellings."""
 
 
 def is_conversation(column: pa.Array) -> bool:

@@ -42,7 +42,7 @@ class ThirdPartyCheck:
         if self.error is None:
             try:
                 return action()
-            except Exception as error:  # noqa: BLE001  (somebody else's code may do anything)
+            except Exception as error:  # noqa: BLE001  (third-party code may raise anything)
                 text = " ".join(str(error).split())[:300]
                 self.error = f"{type(error).__name__}: {text}" if text else type(error).__name__
         return None

@@ -66,7 +66,7 @@ class TokenCounts:
         if not self._cuts:
             return self._whole(texts)
         words = [words_of(text) for text in texts]
-        lasts = [each.pop() for each in words]  # These may end in white space.
+        lasts = [each.pop() for each in words]  # The last words may end in white space.
         known, known_lasts = self._words, self._lasts
         new = set(chain.from_iterable(words)) - known.keys()
         self._learn(known, list(filter(ends_surely, new)))

@@ -23,7 +23,7 @@ class Tokens:
     """A token counter for rows.
 
     Args:
-        context: The facts about the dataset.
+        context: The properties of the dataset.
         weights: The model's directory with ``tokenizer.json``.
         max_length: Number of tokens at which training truncates a row.
 

@@ -46,7 +46,7 @@ If less would remain, the text is cut after a word.
 """
 
 LONGEST_TOKEN = 64
-"""Largest assumed number of characters of a token, so that most of a very long text is skipped."""
+"""Assumed maximum number of characters per token, so that most of a very long text is skipped."""
 
 Row = dict[str, Any]
 

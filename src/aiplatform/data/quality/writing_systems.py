@@ -1,4 +1,4 @@
-"""Count the letters of texts by writing system, for whole batches of rows."""
+"""Count letters by writing system in the texts of whole batches of rows."""
 
 import re
 from dataclasses import dataclass
@@ -26,11 +26,11 @@ WRITING_SYSTEMS = {
 NAMES = list(WRITING_SYSTEMS)
 LATIN, HAN, JAPANESE = (NAMES.index(name) for name in ("latin", "han", "ja"))
 HAN_WEIGHT = 4
-"""Number of letters that a Han character counts for: a Chinese word has only one or two."""
+"""Number of letters that a Han character counts as: Chinese words have only one or two of them."""
 LEAST_LETTERS = 12
 CLEAR = 0.7
 SENTENCE, LATIN_SENTENCE = 52, 72
-"""Numbers of letters in a row from another writing system (or Latin) that make a text mixed.
+"""Numbers of consecutive letters in another writing system, or in Latin, that make a text mixed.
 
 Latin needs more, because other languages borrow its words, sometimes whole lists of them.
 """
@@ -41,7 +41,7 @@ NOT_PROSE = re.compile(
     r"|“[^”\n]{1,100}”|‘[^’\n]{1,100}’|\"[^\"\n]{1,100}\"|「[^」\n]{1,100}」|《[^》\n]{1,100}》",
     re.DOTALL,
 )
-"""Pattern of code, web addresses and markup, which are Latin in every language, and quotations."""
+"""Pattern of quotations, and of code, web addresses and markup, which always use Latin letters."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The shapes of audit entries and of verifications of the trail."""
+"""The shapes of audit entries and of audit trail verifications."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -10,7 +10,7 @@ from aiplatform.protocol.shapes.shape import Extensible, Shape
 
 
 class AuditUser(Shape):
-    """The actor, with the user name they had at that time.
+    """The actor of an audit entry, with their username at that time.
 
     ``uuid`` is null for the platform itself.
     """
@@ -69,9 +69,9 @@ class AuditFindingOut(Shape):
 
 
 class AuditVerificationOut(Shape):
-    """A verification of the whole audit trail, and what it found.
+    """A verification of the whole audit trail, with its findings.
 
-    ``running`` has no result yet; ``failed`` could not be finished, see ``error``.
+    A ``running`` one has no result yet; a ``failed`` one could not be completed, see ``error``.
     """
 
     uuid: UUID

@@ -173,7 +173,7 @@ class FixedRowOut(Shape):
 
 
 class FixPreviewOut(Shape):
-    """Some rows of a finding as a fix would change them, and the number of all its rows."""
+    """Some rows of a finding before and after a fix, and the total number of its rows."""
 
     count: int
     items: list[FixedRowOut]

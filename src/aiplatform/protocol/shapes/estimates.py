@@ -1,4 +1,4 @@
-"""The shapes of estimates: what a training would do."""
+"""The shapes of training estimates."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal
@@ -12,7 +12,7 @@ from aiplatform.protocol.shapes.shape import Extensible, Shape
 
 
 class RangeOut(Shape):
-    """An expected value, and the bounds between which the real one probably lies."""
+    """An expected value, and the range in which the actual value probably lies."""
 
     low: float
     expected: float
@@ -47,7 +47,7 @@ class RowEstimate(Shape):
 
 
 class TokenEstimate(Shape):
-    """Tokens of the rows after truncation. ``padding_share`` is from 0 to 1."""
+    """The token counts of rows after truncation. ``padding_share`` is from 0 to 1."""
 
     min: int
     median: int
@@ -61,21 +61,21 @@ class TokenEstimate(Shape):
 
 
 class StepEstimate(Shape):
-    """Optimizer steps."""
+    """The numbers of optimizer steps."""
 
     per_epoch: int
     total: int
 
 
 class Segment(Shape):
-    """A part of a rendered text, and whether the model learns to write it."""
+    """A part of a rendered text; ``learned`` is true if the model learns to write it."""
 
     text: str
     learned: bool
 
 
 class RenderedRow(Shape):
-    """One of the first texts, as the model reads it."""
+    """One of the dataset's first texts, as the model reads it."""
 
     number: int
     part: str | None = Field(description="such as chosen or rejected; null if a row has one text")
@@ -84,17 +84,17 @@ class RenderedRow(Shape):
 
 
 class MemoryEstimate(RangeOut):
-    """The peak memory of each device in MiB, and the parts that it consists of."""
+    """The peak memory of each device in MiB, and its parts."""
 
     device: Annotated[Literal["cpu", "gpu"], Extensible()]
     parts: dict[str, float]
 
 
 class TimeEstimate(RangeOut):
-    """The duration of the training in seconds, and what the estimate is based on.
+    """The duration of the training in seconds, and the source of the estimate.
 
-    ``history`` are earlier ``trainings`` on this installation, ``calibration`` are a few ``steps``
-    of this training.
+    The source ``history`` stands for earlier ``trainings`` on this installation, ``calibration``
+    for a few ``steps`` of this training.
     """
 
     source: Annotated[Literal["history", "calibration"], Extensible()]
@@ -103,7 +103,7 @@ class TimeEstimate(RangeOut):
 
 
 class EstimateWarning(Shape):
-    """A remark about a setting, and what to do."""
+    """A remark about a setting, with advice."""
 
     code: str
     message: str
@@ -123,7 +123,7 @@ class TrainingEstimate(Shape):
 
 
 class RunEstimate(Shape):
-    """The newest estimate of the same training that was made before a run, to compare it with."""
+    """The newest estimate of the training that was made before the run, for comparison."""
 
     uuid: UUID
     memory_mb: MemoryEstimate
@@ -195,7 +195,7 @@ EXAMPLE_ESTIMATE: dict[str, Any] = {
 
 
 class EstimateOut(Shape):
-    """An estimate of a training. It is a task that has the same uuid.
+    """A training estimate. The task that makes it has the same uuid.
 
     `result` is null until the task is completed.
     """

@@ -151,7 +151,7 @@ class PermissionOut(Shape):
 
 
 class RoleUses(Shape):
-    """The numbers of uses of a role. ``sso`` counts the single sign-on groups that get the role."""
+    """The uses of a role, by kind. ``sso`` counts the single sign-on groups that get the role."""
 
     users: int
     members: int
@@ -222,7 +222,7 @@ class TotpOut(Shape):
 
 
 class EnrolmentOut(Shape):
-    """The secret for an authenticator app, shown only once. ``uri`` is meant for a QR code."""
+    """The secret for an authenticator app, shown only once. ``uri`` is the content of a QR code."""
 
     secret: str = Field(repr=False)
     uri: str = Field(repr=False)

@@ -1,4 +1,4 @@
-"""The shapes of the licences of the software that the platform consists of."""
+"""The shapes of the platform's packages and their licences."""
 
 from pydantic import ConfigDict
 
@@ -6,7 +6,7 @@ from aiplatform.protocol.shapes.shape import Shape
 
 
 class LicenceOut(Shape):
-    """A package, and the licence that it names."""
+    """A package, and the licence that it declares."""
 
     name: str
     version: str
@@ -14,7 +14,7 @@ class LicenceOut(Shape):
 
 
 class LicencesOut(Shape):
-    """The packages of the platform, by name: those of Python, and those of the web interface."""
+    """The platform's packages, sorted by name: for Python, and for the web interface."""
 
     python: list[LicenceOut]
     page: list[LicenceOut]

@@ -114,9 +114,9 @@ class ModelAliasOut(Shape):
 
 
 class ModelAliasMoveOut(Shape):
-    """A change of an alias. ``from_*`` is null if it created the alias, ``to_*`` if it deleted it.
+    """A change of an alias. ``from_*`` is null if it was created, ``to_*`` if it was deleted.
 
-    The uuids are also null for versions that were deleted since.
+    The uuids are also null for versions that have been deleted since.
     """
 
     alias: str
@@ -196,7 +196,7 @@ class DeploymentUpdateOut(Shape):
 
 
 class DeploymentOut(Shape):
-    """A deployment. ``restarts`` counts the restarts since a person last started it."""
+    """A deployment. ``restarts`` counts the restarts since a user last started it."""
 
     model_config = ConfigDict(
         json_schema_extra={

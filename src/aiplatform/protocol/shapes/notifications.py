@@ -118,7 +118,7 @@ class NewWebhookOut(WebhookOut):
 
 
 class WebhookAttemptOut(Shape):
-    """One call of a webhook.
+    """One call to a webhook.
 
     If there is neither a status code nor an error, the call is in progress or its worker died
     during it.
@@ -133,7 +133,7 @@ class WebhookAttemptOut(Shape):
 
 
 class DeliveryOut(Shape):
-    """An event to be delivered to a webhook.
+    """The delivery of an event to a webhook.
 
     ``message_id`` is sent in the header ``webhook-id``.
     """
@@ -166,7 +166,7 @@ class DeliveryOut(Shape):
 
 
 class DeliveryDetailOut(DeliveryOut):
-    """A delivery with the body to send and all calls."""
+    """A delivery with its body and all calls to the webhook."""
 
     body: str
     calls: list[WebhookAttemptOut]

@@ -130,7 +130,7 @@ class MemberOut(Shape):
 
 
 class ReasonOut(Shape):
-    """A source of permissions: owning the project, a global role with `*`, or a role in it."""
+    """A source of permissions: project ownership, a global role with `*`, or a project role."""
 
     source: Annotated[Literal["owner", "global_role", "membership"], Extensible()]
     role: str
@@ -145,7 +145,7 @@ class HeldOut(Shape):
 
 
 class KeyAccessOut(Shape):
-    """An API key of the user that works in the project, and its permissions there."""
+    """An API key of the user that is valid in the project, with its permissions there."""
 
     uuid: UUID
     name: str

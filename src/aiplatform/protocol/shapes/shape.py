@@ -1,4 +1,4 @@
-"""The base class of all responses, and the differences between versions that an SDK accepts."""
+"""The base class of all responses, and the version differences that the SDK accepts."""
 
 from types import NoneType
 from typing import Any, Self, get_args, get_origin
@@ -25,7 +25,7 @@ class Shape(BaseModel):
 
     @classmethod
     def read_answer(cls, data: Any) -> Self:
-        """Read a response, or a part of it, from a server that may have another version.
+        """Read a response, or a part of it, from a server of any version.
 
         Fields that a newer server adds are kept as attributes, and so are unknown values of
         :class:`Extensible` fields. A field that an older server does not send is None if it may be

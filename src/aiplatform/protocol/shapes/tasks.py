@@ -50,7 +50,7 @@ class NodeOut(Shape):
 
 
 class TaskInputOut(Shape):
-    """The lineage of a task: one of its inputs."""
+    """An input of a task, as part of its lineage."""
 
     role: str
     label: str
@@ -121,7 +121,7 @@ class TaskEventOut(Shape):
 
 
 class TelemetryOut(Shape):
-    """Curves as ``[seconds since the epoch, mean, least, most]``, grouped by key.
+    """Curves as ``[seconds since the epoch, mean, minimum, maximum]``, grouped by key.
 
     Keys of a task: ``cpu_percent`` (of one core), ``memory_mb`` (MiB), ``processes``, ``read_mb_s``
     and ``write_mb_s``; of its n-th GPU ``gpuN.percent``, ``.memory_mb``, ``.memory_mb_total``,
@@ -136,7 +136,7 @@ class TelemetryOut(Shape):
 
 
 class AttemptUsageOut(Shape):
-    """The resources that an attempt held, and for how long. A running attempt counts until now."""
+    """The resources that an attempt held, with the duration: until now if it is running."""
 
     attempt: int
     running: bool
@@ -227,7 +227,7 @@ class LogLineOut(Shape):
 
 
 class AcceptedOut(Shape):
-    """The number of stored records and the status of the run; `cancelling` asks it to stop.
+    """The number of stored records, and the status of the run; `cancelling` means it must stop.
 
     The writer's records up to number `taken` are stored.
     """
@@ -314,7 +314,7 @@ class FreedOut(Shape):
 
 
 class RetentionOut(Shape):
-    """The retention policy of a project, and what the next clean-up will delete.
+    """The retention policy of a project, and the data that the next clean-up will delete.
 
     Days are counted from a task's end; null keeps the data forever. ``checkpoints_last`` and
     ``checkpoints_best`` are the numbers of checkpoints to keep.

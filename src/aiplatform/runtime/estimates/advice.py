@@ -11,7 +11,7 @@ MANY_DROPPED = 0.2
 MUCH_PADDING = 0.5
 FEW_HELD_OUT = 20
 UNUSUAL_RATE = 5.0
-"""Factor by which a learning rate may differ from the usual one of its method."""
+"""Factor by which a learning rate may differ from the usual rate for its method."""
 
 FULL_TUNING = 0.1
 """Usual learning rate for tuning all weights, relative to that of an adapter."""
@@ -47,7 +47,7 @@ class Facts:
 
 @dataclass(frozen=True)
 class Remark:
-    """A remark about a setting, and what to do, in two languages."""
+    """A remark about a setting, with a suggestion, in two languages."""
 
     code: str
     message: str

@@ -1,4 +1,4 @@
-"""The batches of a training, made of the rows in the order of the trainer. Pure functions."""
+"""The batches of a training, made from the rows in the trainer's order. Pure functions."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,7 +11,7 @@ import numpy.typing as npt
 from aiplatform.runtime.rows import IGNORED, Encoded
 
 MOST_BATCHES = 2000
-"""Number of batches that are made at most; more hardly change the mean and the largest one."""
+"""Maximum number of batches made; more would hardly change the mean and the maximum."""
 
 Numbers = npt.NDArray[np.int64]
 
@@ -20,8 +20,8 @@ Numbers = npt.NDArray[np.int64]
 class Batches:
     """Sizes of batches on one device, one number per batch.
 
-    ``tokens`` includes padding. ``positions`` are the places at which logits are computed, and
-    ``learned`` the tokens of the loss, both summed over the sequences of the batch.
+    ``tokens`` includes padding. ``positions`` counts the positions at which logits are computed,
+    and ``learned`` the tokens in the loss, both summed over the sequences of the batch.
     """
 
     tokens: Numbers
@@ -76,8 +76,8 @@ def make_batches(
 
     Args:
         sequences: For each row one or more sequences.
-        orders: The places of the rows in each epoch, in the order in which they are learned.
-        batch_size: Rows of a batch.
+        orders: For each epoch, the row indices in the order in which the rows are learned.
+        batch_size: Number of rows in a batch.
         count: Number of batches.
     """
     sizes = _sizes(sequences)
@@ -94,7 +94,7 @@ def make_batches(
 
 
 def longest_batch(sequences: Sequence[tuple[Encoded, ...]], batch_size: int) -> Batches:
-    """Return the batch of the longest rows, which needs the most memory that any batch can."""
+    """Return the batch of the longest rows, which needs the most memory of all possible batches."""
     sizes = _sizes(sequences)
     longest = sizes[np.argsort(sizes[:, 0])[-batch_size:]]
     measured = _measure(longest, len(sequences[0]))
@@ -103,7 +103,7 @@ def longest_batch(sequences: Sequence[tuple[Encoded, ...]], batch_size: int) -> 
 
 
 def _sizes(sequences: Sequence[tuple[Encoded, ...]]) -> Numbers:
-    """Return for each row: length, first and last learned place, and number of learned tokens."""
+    """Return for each row: length, first and last learned position, number of learned tokens."""
     rows: list[Any] = []
     for texts in sequences:
         places = [np.flatnonzero(text.labels[1:] != IGNORED) for text in texts]

@@ -10,7 +10,7 @@ FORWARD_SHARE = 0.35
 """Time of a held-out token relative to a learned one, which also has a backward pass."""
 
 CALIBRATION_MARGIN = 0.35
-"""Relative width of the range to both sides, besides the spread of the measured steps."""
+"""Relative margin of the range on both sides, in addition to the spread of the measured steps."""
 
 OVERHEAD_OF_LOADING = 1.5
 """Time for loading and saving, relative to loading alone."""
@@ -61,8 +61,8 @@ def from_calibration(
     """Return the estimated duration at the pace of a few measured steps.
 
     Args:
-        measured: At least one step. The first one of several is left out, because it also prepares
-            the others.
+        measured: At least one step. If there are several, the first is left out, because it
+            includes one-time preparation.
         loading_seconds: The time until the first step began.
         work: The tokens of the training.
     """

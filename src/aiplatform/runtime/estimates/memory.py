@@ -2,13 +2,13 @@
 
 The peak is the sum of these parts:
 
-- ``libraries``: what the process needs besides the model. Measured on a CPU; on a GPU it is 0,
+- ``libraries``: memory of the process besides the model. Measured on a CPU; on a GPU it is 0,
   because only torch's own memory counts there.
 - ``weights``: the weights as they are loaded.
 - ``trained_weights``: for each trained weight its gradient and Adam's two averages in 32 bits, and
   for an adapter the weight itself.
-- ``activations``: what each token leaves in each layer for the backward pass.
-- ``logits``: scores over the vocabulary at the learned places, and their gradients.
+- ``activations``: values that each token leaves in each layer for the backward pass.
+- ``logits``: scores over the vocabulary at the learned positions, and their gradients.
 
 The loading of the weights is a second, smaller peak, which only counts if batches are small.
 """
@@ -25,7 +25,7 @@ from aiplatform.runtime.estimates.model_facts import ModelFacts
 MIB = 1 << 20
 
 LIBRARIES = 570
-"""MiB of a CPU process that has imported torch, transformers, peft and trl."""
+"""Memory in MiB of a CPU process that has imported torch, transformers, peft and trl."""
 
 HIDDEN_VECTORS = 9
 """Vectors of the hidden size that a token leaves in a layer.
@@ -45,7 +45,7 @@ The last one is the input of the second linear layer. It is kept only if that la
 DROPOUT_BYTES = 7
 """Bytes for each number in the input of an adapter with dropout: the result and the noise.
 
-They would be eight, but the input itself need not be kept. Measured.
+A measured value. It would be eight, but the input itself need not be kept.
 """
 
 FULL_PRECISION = 4
@@ -53,7 +53,7 @@ TRAINED_BYTES = 12
 """Bytes for each trained weight besides the weight itself: gradient and two averages."""
 
 MARGIN = 0.15
-"""Relative width of the range to both sides, for methods that the formula was checked with."""
+"""Relative margin of the range on both sides, for methods on which the formula was checked."""
 
 WIDE_MARGIN = 0.4
 """The same for all other methods."""
@@ -61,7 +61,7 @@ WIDE_MARGIN = 0.4
 
 @dataclass(frozen=True)
 class MemorySetting:
-    """The settings of a training that its memory depends on."""
+    """The training settings that determine the memory."""
 
     device: Literal["cpu", "gpu"]
     weight_bytes: int

@@ -1,4 +1,4 @@
-"""Facts about a model that its configuration and the headers of its files tell, without loading."""
+"""Properties of a model, read from its configuration and file headers without loading it."""
 
 import math
 import re
@@ -11,7 +11,7 @@ from aiplatform.runtime.artifacts import WEIGHTS
 from aiplatform.runtime.importing.check import read_tensor_headers
 
 _VOCABULARY = re.compile(r"(embed|wte|wpe|lm_head|classifier|score|pooler|cls\.)")
-"""Modules that no adapter is applied to by ``all-linear``: embeddings and heads."""
+"""Modules that ``all-linear`` leaves without an adapter: embeddings and heads."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class ModelFacts:
         return sum(math.prod(shape) for shape in self.shapes.values())
 
     def adapted(self, lora: LoraSpec) -> list[tuple[int, int]]:
-        """Return outputs and inputs of each linear layer that gets an adapter."""
+        """Return the numbers of outputs and inputs of each linear layer that gets an adapter."""
         wanted = lora.target_modules
         found = []
         for name, shape in self.shapes.items():
@@ -56,7 +56,7 @@ class ModelFacts:
 
 
 def read_model_facts(model: Path) -> ModelFacts:
-    """Read the facts about the model in a model directory."""
+    """Read the sizes of the model in a model directory."""
     from transformers import AutoConfig
 
     weights = model / WEIGHTS

@@ -11,10 +11,10 @@ from aiplatform.runtime.row_counts import REASONS, RowCounts
 from aiplatform.runtime.rows import IGNORED, Encoded
 
 EXCERPT = 200
-"""Number of characters of a row that are shown as an example."""
+"""Number of characters shown of an example row."""
 
 SHOWN_TOKENS = 1000
-"""Number of tokens that are shown of a rendered text."""
+"""Number of tokens shown of a rendered text."""
 
 PARTS: Mapping[str, Sequence[str]] = {
     "dpo": ("chosen", "rejected"),
@@ -86,7 +86,7 @@ def _texts(value: Any) -> list[str]:
 
 
 def describe_tokens(sequences: Sequence[tuple[Encoded, ...]], padding_share: float) -> Any:
-    """Return figures about the lengths of all sequences in tokens."""
+    """Return statistics on the lengths of all sequences, in tokens."""
     lengths = np.asarray([len(text.input_ids) for texts in sequences for text in texts])
     learned = sum(text.learned_tokens for texts in sequences for text in texts)
     low, middle, most, high = np.percentile(lengths, [0, 50, 95, 100])

@@ -1,8 +1,8 @@
-"""Jobs of type estimate: a training is started, and observed until enough is known about it.
+"""Estimate jobs, which start a training and observe it until enough is known about it.
 
 The rows are encoded by the method itself, so that the estimate counts what the training will do. If
-the speed of similar trainings is known, that is all. Otherwise the method trains a few steps, which
-are timed and then discarded.
+the speed of similar trainings is known, this suffices. Otherwise the method trains a few steps,
+which are timed and then discarded.
 """
 
 import contextlib
@@ -34,10 +34,10 @@ from aiplatform.runtime.rows import Encoded
 from aiplatform.runtime.training import run_training
 
 CALIBRATION_STEPS = 5
-"""Number of steps that are measured at most; the first one is not counted."""
+"""Maximum number of measured steps; the first one does not count toward the speed."""
 
 CALIBRATION_SECONDS = 20
-"""Time after which no other step is begun, once two steps were measured."""
+"""Seconds after which the measurement ends, once two steps have been measured."""
 
 CHECKED_METHODS = frozenset({TrainingMethod.SFT, TrainingMethod.CPT})
 """Methods for which the memory formula was compared with real trainings."""
@@ -49,7 +49,7 @@ WITHOUT_LOGITS = frozenset(
 
 
 class Observed(Exception):
-    """Enough is known about the training, which therefore ends."""
+    """An exception that ends the training, because enough is known about it."""
 
 
 class Observer(Reporter):
@@ -89,7 +89,7 @@ class Observer(Reporter):
         self.loading_seconds = self._began - self._created
 
     def metrics(self, step: int, values: dict[str, float]) -> None:  # noqa: ARG002
-        """Measure the step that has just ended. If there are enough, end the training."""
+        """Measure the step that has just ended. After enough steps, end the training."""
         if "seconds_per_step" not in values:
             return
         before = sum(measured.tokens for measured in self.steps)
@@ -101,7 +101,7 @@ class Observer(Reporter):
 
 
 def run_estimate(job: Job, report: Reporter) -> dict[str, Any]:
-    """Return what the training of the job's spec would do.
+    """Return an estimate of the training in the job's spec.
 
     Raises:
         JobError: The training would fail with the same error.
@@ -121,7 +121,7 @@ def run_estimate(job: Job, report: Reporter) -> dict[str, Any]:
 
 
 def shortened(spec: TrainingSpec) -> TrainingSpec:
-    """Return the spec for a few steps of the same kind in a single process."""
+    """Return a copy of the spec for a few equal steps in a single process."""
     return spec.model_copy(
         update={
             "max_steps": CALIBRATION_STEPS,
@@ -138,7 +138,7 @@ def shortened(spec: TrainingSpec) -> TrainingSpec:
 
 
 def summarise(job: Job, estimate: EstimateSpec, seen: Observer) -> dict[str, Any]:
-    """Return the estimate as the API describes it, from what was observed."""
+    """Return the estimate in the API's format, based on the observed rows and steps."""
     spec = estimate.training
     base = Path(job.inputs["base_model"])
     units = len(seen.sequences)
@@ -201,7 +201,7 @@ def trainer_orders(rows: int, seed: int) -> Iterator[Any]:
 def estimate_memory(
     spec: TrainingSpec, base: Path, seen: Observer, batches: Batches
 ) -> dict[str, Any]:
-    """Return the range of the peak memory per device."""
+    """Return the estimated peak memory per device, as a range."""
     model = read_model_facts(base)
     on_gpu = spec.resources.gpus > 0
     full = isinstance(spec, TuningSpec) and spec.tuning == "full"
@@ -233,7 +233,7 @@ def estimate_memory(
 def estimate_seconds(
     estimate: EstimateSpec, seen: Observer, batches: Batches, steps: Steps
 ) -> dict[str, Any]:
-    """Return the range of the duration."""
+    """Return the estimated duration, as a range."""
     spec = estimate.training
     held_out = 0
     if seen.held_out is not None:
@@ -243,7 +243,7 @@ def estimate_seconds(
     batches_in_all = steps.batches_per_epoch * steps.epochs
     compared = isinstance(spec, KtoSpec) and spec.loss_type == "kto"
     work = duration.Work(
-        # The method kto compares each row with the answer of another one.
+        # The method kto compares each row with the answer of another row.
         trained=batches.mean_tokens * batches_in_all * (2 if compared else 1),
         final_held_out=held_out,
         other_held_out=held_out * evaluations,

@@ -74,7 +74,7 @@ def _prompt(tokenizer: Any, messages: Messages) -> list[int]:
 
 
 def answerable(tokenizer: Any, messages: Messages, max_length: int) -> bool:
-    """Return True if the template accepts the prompt and it is below ``max_length`` tokens."""
+    """Return True if the template accepts the prompt, which must be under ``max_length`` tokens."""
     try:
         return len(_prompt(tokenizer, messages)) < max_length
     except TemplateRefusal:

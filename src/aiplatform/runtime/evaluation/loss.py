@@ -74,7 +74,7 @@ def token_losses(
 
 
 def batch_loss(model: Any, batch: list[Encoded], pad: int, device: Any) -> tuple[float, int]:
-    """Return the sum of the losses over a batch's learned tokens, and their number."""
+    """Return the total loss over a batch's learned tokens, and the number of these tokens."""
     length = max(len(row.input_ids) for row in batch)
     input_ids = torch.full((len(batch), length), pad, dtype=torch.long)
     targets = torch.full((len(batch), length), IGNORED, dtype=torch.long)

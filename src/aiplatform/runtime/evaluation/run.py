@@ -1,4 +1,4 @@
-"""Jobs of type evaluation: a model, and its base for comparison, on the same held-out rows."""
+"""Evaluation jobs, which compare a model and its base on the same held-out rows."""
 
 from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
@@ -23,7 +23,7 @@ from aiplatform.runtime.rows import encode_dataset, read_conversations
 
 
 def run_evaluation(job: Job, report: Reporter) -> dict[str, Any]:
-    """Return loss, perplexity and answers of the job's model, and of its base if it is tuned.
+    """Return the loss, perplexity and answers of the job's model and, if it is tuned, of its base.
 
     If the model has an adapter, only the base is loaded: the tuned model is the same weights with
     the adapter enabled. Otherwise, both are loaded one after the other. Both get the same tokens
@@ -66,7 +66,7 @@ def run_evaluation(job: Job, report: Reporter) -> dict[str, Any]:
     answers: dict[str, list[str]] = {}
     for position, (name, variant) in enumerate(variants.items()):
         if name == "base" and base is not None and not has_adapter:
-            del loaded  # so that the memory holds one of both only
+            del loaded  # so that memory holds only one of the two models
             loaded = load_weights(Path(base), precision).to(device()).eval()
         with variant:
             mean = token_loss_of(loaded, rows.rows, tokenizer, spec, report, position, shares)
@@ -110,7 +110,7 @@ def choose_questions(
 ) -> list[Messages]:
     """Return the conversations whose last message is to be answered.
 
-    They are spread over the evaluated rows.
+    These conversations are spread evenly over the evaluated rows.
     """
     from aiplatform.data.canonical import shape_of
     from aiplatform.protocol.enums import DataShape

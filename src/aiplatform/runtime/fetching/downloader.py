@@ -30,7 +30,7 @@ MAX_REDIRECTS = 5
 """Largest number of redirects; each target is checked like an address given by a user."""
 
 MAX_ATTEMPTS = 5
-"""Number of failed attempts in a row without progress after which a download is given up."""
+"""Number of consecutive failed attempts without progress after which a download is abandoned."""
 
 FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS = 0.5, 30.0
 RESERVED_DISK_BYTES = 256 << 20
@@ -47,9 +47,9 @@ class RemoteFile:
 
     Attributes:
         url: Address of the file.
-        name: Name of the file; its suffix determines the format. If empty, the server's name is
-            used.
-        headers: Sent only to the host of ``url``, not to hosts that it redirects to.
+        name: Name of the file; its suffix determines the format. If empty, the name that the server
+            gives is used.
+        headers: Headers sent only to the host of ``url``, not to hosts that it redirects to.
         size: Size in bytes, if the source lists it.
         sha256: Hash of the content, if the source lists it.
     """
@@ -175,7 +175,7 @@ class Downloader:
                     if attempt >= MAX_ATTEMPTS:
                         raise _unreachable(remote.url, error) from error
                     if validator is None and remote.sha256 is None:
-                        # Start again, because a change of the file in the meantime would not be
+                        # Start again, because a change to the file in the meantime would not be
                         # noticed.
                         done = 0
                     self._wait(attempt)
@@ -273,7 +273,7 @@ class Downloader:
 
 
 class _TemporaryError(Exception):
-    """The failure might not occur again in another attempt."""
+    """A failure that might not recur in another attempt."""
 
 
 def without_query(url: str) -> str:

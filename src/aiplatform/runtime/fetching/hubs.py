@@ -1,4 +1,4 @@
-"""Discovery of a dataset's data files on Hugging Face, a mirror of it, or ModelScope.
+"""Discovery of a dataset's data files on Hugging Face, one of its mirrors, or ModelScope.
 
 ``AIPLATFORM_HUB`` is ``huggingface`` (the default) or ``modelscope``. ``HF_ENDPOINT`` is the URL of
 a mirror. Only data files are fetched, never Python code or pickles.
@@ -52,17 +52,17 @@ class Hub:
 
     @property
     def origin(self) -> Origin:
-        """Host and port of the hub; trusted because an administrator configured them."""
+        """The host and port of the hub; trusted because an administrator configured them."""
         url = httpx.URL(self.endpoint)
         return url.host, port_of(url)
 
     def locate(
         self, source: DataHubSource, downloader: Downloader
     ) -> tuple[list[RemoteFile], dict[str, str]]:
-        """Return the files to fetch and where they come from: hub, repository and exact revision.
+        """Return the files to fetch and their origin: the hub, repository and exact revision.
 
         Raises:
-            JobError: There are no data files, or it is ambiguous which ones are meant.
+            JobError: There are no data files, or the choice of files is ambiguous.
         """
         revision, files = (
             self._modelscope(source, downloader)

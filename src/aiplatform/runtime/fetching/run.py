@@ -1,4 +1,4 @@
-"""Jobs of type dataset import: fetch files and parse them with the program that parses uploads."""
+"""Dataset import jobs, which fetch files and parse them with the program that parses uploads."""
 
 import json
 import os
@@ -28,7 +28,7 @@ LIMIT_OPTIONS = {
     "max-ratio": "RATIO",
     "max-unpacked-bytes": "MAX_UNPACKED_BYTES",
 }
-"""Options of the parser program, each with the last part of the corresponding setting's name."""
+"""Options of the parser program, each with the suffix of the corresponding setting's name."""
 
 NO_SPACE = "[Errno 28]"
 

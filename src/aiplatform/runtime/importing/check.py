@@ -25,10 +25,10 @@ ENCODERS = {
     "roberta": "Roberta",
     "xlm-roberta": "XLMRoberta",
 }
-"""The types of encoders that can be imported, and how the names of their classes begin."""
+"""The types of encoders that can be imported, with the prefixes of their class names."""
 
 ENCODER_HEADS = ("Model", "ForMaskedLM", "ForPreTraining", "ForSequenceClassification")
-"""The ends of the names of encoder classes; a head is replaced by training."""
+"""Suffixes of encoder class names; training replaces the head."""
 
 ENCODER_EMBEDDINGS = ("word_embeddings.weight", "tok_embeddings.weight")
 
@@ -36,11 +36,11 @@ DTYPES = {"BF16": "bfloat16", "F16": "float16", "F32": "float32", "F64": "float6
 
 
 def check_model(weights: Path) -> dict[str, Any]:
-    """Return kind, architecture, size and dtype of the model in a Hugging Face directory.
+    """Return the kind, architecture, size and dtype of the model in a Hugging Face directory.
 
     Raises:
-        JobError: It is neither a causal language model nor an encoder, is incomplete or quantized,
-            or needs custom code.
+        JobError: The model is neither a causal language model nor an encoder, is incomplete or
+            quantized, or needs custom code.
     """
     kind, architecture, config = _architecture(weights)
     tensors = read_tensor_headers(weights)
@@ -66,7 +66,7 @@ def check_model(weights: Path) -> dict[str, Any]:
 
 
 def _architecture(weights: Path) -> tuple[ModelKind, str, Any]:
-    """Return the model's kind and class, and the configuration of its part that reads text."""
+    """Return the model's kind and class, and the configuration of the part that reads text."""
     from huggingface_hub.errors import StrictDataclassError
     from transformers import AutoConfig
 
@@ -99,7 +99,7 @@ def _kind(raw: dict[str, Any]) -> tuple[ModelKind, str]:
     """Return the kind and the class of the model that config.json describes.
 
     Raises:
-        JobError: It is neither a language model that generates text nor an encoder.
+        JobError: The model is neither a language model that generates text nor an encoder.
     """
     from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 

@@ -1,4 +1,4 @@
-"""Download of models from a hub: Hugging Face, a mirror of it, or ModelScope.
+"""Download of models from a hub: Hugging Face, one of its mirrors, or ModelScope.
 
 The worker sets ``AIPLATFORM_HUB`` to ``huggingface`` (the default) or ``modelscope``.
 ``HF_ENDPOINT`` is the URL of a mirror, such as https://hf-mirror.com or one inside a company. The
@@ -72,7 +72,7 @@ def choose(files: list[RemoteFile], repository: str) -> list[RemoteFile]:
     """Return the files in a repository that make up a model.
 
     Raises:
-        JobError: There are none, or one of their names can't be used as a file name.
+        JobError: There are no such files, or a name can't be used as a file name.
     """
     here = [file for file in files if "/" not in file.path]
     for file in here:
@@ -243,7 +243,7 @@ def parse_modelscope_listing(answer: Any, name: str) -> list[RemoteFile]:
 def check_space(files: list[RemoteFile], directory: Path) -> None:
     """Raise an error if there is too little disk space for the files.
 
-    They need twice their size, because they are copied after the download.
+    The files need twice their size, because they are copied after the download.
 
     Raises:
         JobError: There is too little space.

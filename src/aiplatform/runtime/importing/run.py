@@ -1,4 +1,4 @@
-"""Jobs of type import: fetch a base model's files, check them and write a model directory.
+"""Model import jobs, which fetch and check a base model's files and write a model directory.
 
 Files from all sources pass through the same checks. safetensors are copied unchanged, GGUF files
 are converted, pickles are refused, and Python code is left out.

@@ -1,1 +1,1 @@
-"""Tasks of type script: a user's own command, run in isolation and with limits."""
+"""Script tasks, which run a user's own command in isolation and with limits."""

@@ -77,7 +77,7 @@ class Group:
 
     @property
     def versions(self) -> dict[str, int]:
-        """The version of the group for each controller, and of the group that can kill."""
+        """The version of the group for each controller, and for ``kill`` if a group can kill."""
         joined = [(tree, path) for tree, path in self._directories if path not in self._not_joined]
         found = {name: tree.version for tree, _ in joined for name in tree.controllers}
         for tree, path in joined:

@@ -26,7 +26,7 @@ from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.script.cgroups import Group
 
 FIRST_UID = 2_000_000_000
-"""First user id for scripts, far above those of people and services; a process id is added."""
+"""First user id for scripts, far above those of users and services; a process id is added."""
 
 PROCESS_IDS = 1 << 22
 """Linux's upper limit for process ids."""
@@ -134,7 +134,7 @@ def free_uid() -> int:
     """Return a user id that no process on this machine has and no other script will get.
 
     Raises:
-        JobError: Processes of earlier scripts still use all of them.
+        JobError: Processes of earlier scripts still use all of the user ids.
     """
     used: set[int] = set()
     for process in psutil.process_iter():
@@ -303,7 +303,7 @@ class CopyLimits:
         """Count one more file.
 
         Raises:
-            JobError: It is one file too many, or larger than the bytes that are left.
+            JobError: There is one file too many, or it is larger than the bytes that are left.
         """
         self.files += 1
         if self.files > MAX_KEPT_FILES:

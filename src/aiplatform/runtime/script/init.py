@@ -73,7 +73,7 @@ def main(descriptor: int) -> NoReturn:
 
 
 def run_first_process(channel: socket.socket, plan: dict[str, Any], join_files: list[int]) -> None:
-    """Set up the file system, start the commands and report their ends, until the socket closes."""
+    """Set up the file system, start the commands and report each end, until the socket closes."""
     woken, wakeup = os.pipe()
     os.set_blocking(wakeup, False)
     signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)

@@ -52,7 +52,7 @@ def try_isolation() -> dict[str, Any]:
 
 
 def try_sandbox(root: Path, group: Group) -> dict[str, Any]:
-    """Run a command in a sandbox and return facts about the sandbox.
+    """Run a command in a sandbox and return the sandbox's properties.
 
     Raises:
         SandboxRefused: The system does not allow a sandbox or the change of user.

@@ -1,4 +1,4 @@
-"""Jobs of type script: run a user's command within its limits and handle its reports and end."""
+"""Script jobs, which run a user's command within its limits and handle its reports and exit."""
 
 import ctypes
 import os

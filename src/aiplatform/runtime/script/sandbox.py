@@ -126,7 +126,7 @@ class Sandbox:
         """Create the sandbox and start the commands in it.
 
         Raises:
-            SandboxRefused: The system does not allow it.
+            SandboxRefused: The system does not allow the sandbox.
         """
         self._channel, theirs = socket.socketpair()
         passed = {theirs.fileno()}

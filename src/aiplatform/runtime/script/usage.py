@@ -1,4 +1,4 @@
-"""Measurement of the memory and disk usage of all processes of a script, and their termination."""
+"""Measurement of a script's memory and disk usage, and termination of its processes."""
 
 import os
 import stat

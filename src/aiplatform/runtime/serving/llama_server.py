@@ -1,7 +1,7 @@
 """The server of llama.cpp from the package ``xllamacpp``, as a program.
 
-It accepts the options of ``llama-server`` that the platform uses, so that a ``llama-server`` of the
-operator is started in the same way: ``python -m aiplatform.runtime.serving.llama_server --model …``
+It accepts the options of ``llama-server`` that the platform uses, and is started in the same
+way: ``python -m aiplatform.runtime.serving.llama_server --model …``
 """
 
 import argparse
@@ -12,7 +12,7 @@ import sys
 def main() -> int:
     """Serve the model that the arguments name until the input ends; return the exit code."""
     given = parse_arguments(sys.argv[1:])
-    # A stop of the job reaches its whole process group, but answers in progress have to end first.
+    # A stop signal reaches the whole process group, but answers in progress must finish first.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     import xllamacpp

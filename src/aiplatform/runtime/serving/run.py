@@ -1,4 +1,4 @@
-"""Jobs of type inference: serve a model until a stop is requested."""
+"""Inference jobs, which serve a model until a stop is requested."""
 
 import asyncio
 import contextlib

@@ -25,7 +25,7 @@ METHODS: Mapping[TrainingMethod, str] = {
 }
 """The module in this package and the function for each method.
 
-They are names, so that only the method of the job is imported.
+They are given as names, so that only the job's method is imported.
 """
 
 

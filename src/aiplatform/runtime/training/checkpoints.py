@@ -145,7 +145,7 @@ def pack(value: Any, tensors: dict[str, Any]) -> Any:
 
 
 def unpack(value: Any, tensors: dict[str, Any]) -> Any:
-    """Return the value that :func:`pack` converted to this one."""
+    """Reverse :func:`pack`: return the original value."""
     import numpy as np
 
     match value:

@@ -17,11 +17,11 @@ from aiplatform.runtime.training import setup
 
 
 def run_classification(job: Job, report: Reporter) -> dict[str, Any]:
-    """Train a classifier of texts; write it to the job's output.
+    """Train a text classifier; write it to the job's output.
 
     Raises:
-        JobError: A row or no row can be used, the model lacks a target module, or the loss
-            diverged.
+        JobError: A row is invalid, no row can be used, the model lacks a target module, or the
+            loss diverged.
         JobStopped: A stop was requested. The checkpoint of the last step has been announced.
     """
     spec = job.spec
@@ -52,7 +52,7 @@ def run_classification(job: Job, report: Reporter) -> dict[str, Any]:
     set_seed(spec.seed)  # the new head is initialised at random
     model, new_modules = load_classifier(
         base,
-        # The steps of full tuning are so small that weights in bf16 would round most of them away.
+        # Full-tuning steps are so small that rounding to bf16 would lose most of them.
         torch.float32 if spec.tuning == "full" else precision,
         pad=tokenizer.pad_token_id,
         labels=rows.names,
@@ -64,15 +64,15 @@ def run_classification(job: Job, report: Reporter) -> dict[str, Any]:
             model.enable_input_require_grads()
         with setup.target_modules_checked():
             adapter = setup.lora_config(spec.lora, task="SEQ_CLS")
-            # An adapter can't repair random weights, so what the base model lacks is trained whole.
-            # PEFT itself does so with the head.
+            # An adapter can't repair random weights, so modules that the base model lacks are
+            # trained in full. PEFT itself does this for the head.
             adapter.exclude_modules = new_modules
             adapter.modules_to_save = [
                 name for name in new_modules if name.partition(".")[0] not in SEQ_CLS_HEAD_NAMES
             ]
             model = get_peft_model(model, adapter)
     reporting = ReportingCallback(report)
-    warnings.simplefilter("ignore", FutureWarning)  # about how the libraries use each other
+    warnings.simplefilter("ignore", FutureWarning)  # users can't act on these warnings
     trainer = ClassificationTrainer(
         report=report,
         held_out=held_out,

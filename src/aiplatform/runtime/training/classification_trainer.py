@@ -12,7 +12,7 @@ from aiplatform.runtime.training.trainer import MeasuringTrainer
 class ClassificationTrainer(MeasuringTrainer):
     """A trainer on encoded texts with one label each, or with several.
 
-    In evaluations, all rows have the same weight, and a stop request ends them.
+    Evaluations give all rows the same weight, and end on a stop request.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class ClassificationTrainer(MeasuringTrainer):
         return_outputs: bool = False,  # noqa: ARG002
         num_items_in_batch: Any = None,  # noqa: ARG002
     ) -> Any:
-        """Return the mean cross-entropy over the rows of a batch, weighted by label if wanted."""
+        """Return a batch's mean cross-entropy over rows, weighted by label if there are weights."""
         logits = scores(model, inputs)
         return row_losses(logits, inputs["labels"], self.class_weights).mean()
 
@@ -72,7 +72,7 @@ def row_losses(logits: Any, labels: Any, weights: list[float] | None = None) -> 
 
 
 def figures(logits: Any, labels: Any, names: list[str]) -> dict[str, Any]:
-    """Return loss, accuracy, macro F1, the metrics of each label, and the confusion matrix.
+    """Return the loss, accuracy, macro F1, metrics of each label, and confusion matrix.
 
     If rows have several labels, the accuracy is the share of rows with exactly the right ones, and
     there is no confusion matrix. The matrix has a row for each right label and a column for each

@@ -17,11 +17,11 @@ from aiplatform.runtime.rows import Encoded, EncodedRows, encode_dataset
 from aiplatform.runtime.training import ranks, setup, sharding
 
 UNCUT = 1 << 30
-"""More tokens than any text has: a block ends inside a text, but no text is cut."""
+"""A maximum length above that of any text, so that no text is truncated before packing."""
 
 
 def run_cpt(job: Job, report: Reporter) -> dict[str, Any]:
-    """Train the job's base model on all tokens of texts; write the tuned model to its output.
+    """Train the job's base model on all tokens of texts; write the tuned model to the job's output.
 
     Raises:
         JobError: No text can be used, the model lacks a target module, or the loss diverged.
@@ -68,12 +68,11 @@ def run_cpt(job: Job, report: Reporter) -> dict[str, Any]:
     report.event("environment", **environment())
     precision = choose_precision(spec.precision)
     adapter = setup.lora_config(spec.lora) if spec.tuning == "lora" else None
-    # The steps of full tuning are so small that weights in bf16 would round most of them away.
+    # Full-tuning steps are so small that rounding to bf16 would lose most of them.
     model = load_weights(base, torch.float32 if adapter is None else precision)
     sharding.require_shardable(model, spec.accelerator)
     reporting = ReportingCallback(report)
-    # These warnings concern how the libraries use each other; a reader of the log can't act on
-    # them.
+    # These warnings concern how the libraries use each other, so users can't act on them.
     warnings.simplefilter("ignore", FutureWarning)
     with setup.target_modules_checked():
         trainer = PlatformTrainer(
@@ -143,7 +142,7 @@ def with_replay(
 
 
 def read_texts(job: Job, role: str, name: str, tokenizer: Any) -> EncodedRows:
-    """Return the tokens of all texts or conversations of an input, each with its end token.
+    """Return the tokens of all texts or conversations in an input, each with its end token.
 
     Raises:
         JobError: No row can be used. The message contains ``name``.

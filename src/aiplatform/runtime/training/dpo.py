@@ -17,11 +17,11 @@ from aiplatform.runtime.training import setup
 
 
 def run_dpo(job: Job, report: Reporter) -> dict[str, Any]:
-    """Tune the job's base model on preference pairs; write the tuned model to its output.
+    """Tune the job's base model on preference pairs; write the tuned model to the job's output.
 
     Raises:
-        JobError: A row or no row can be used, the model lacks a target module, or the loss
-            diverged.
+        JobError: A row is invalid, no row can be used, the model lacks a target module, or the
+            loss diverged.
         JobStopped: A stop was requested. The checkpoint of the last step has been announced.
     """
     spec = job.spec
@@ -50,7 +50,7 @@ def run_dpo(job: Job, report: Reporter) -> dict[str, Any]:
     precision = choose_precision(spec.precision)
     model = load_weights(base, precision)
     reporting = ReportingCallback(report)
-    warnings.simplefilter("ignore", FutureWarning)  # about how the libraries use each other
+    warnings.simplefilter("ignore", FutureWarning)  # users can't act on these warnings
     with setup.target_modules_checked():
         trainer = DpoTrainer(
             report=report,
@@ -59,7 +59,7 @@ def run_dpo(job: Job, report: Reporter) -> dict[str, Any]:
                 **setup.shared_arguments(
                     job, spec, model, precision, evaluate=held_out is not None
                 ),
-                max_length=None,  # the rows are cut already
+                max_length=None,  # the rows have already been cut
                 beta=spec.beta,
                 loss_type=[spec.loss_type],
                 label_smoothing=spec.label_smoothing,

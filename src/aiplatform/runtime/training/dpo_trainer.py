@@ -1,4 +1,4 @@
-"""TRL's DPOTrainer on encoded pairs, and ORPO with the same parts."""
+"""TRL's DPOTrainer on encoded pairs, and a trainer for ORPO built from the same parts."""
 
 from typing import Any
 
@@ -16,8 +16,8 @@ class DpoTrainer(PreferenceTrainer, DPOTrainer):  # type: ignore[misc]
 class OrpoTrainer(DpoTrainer):
     """A trainer for ORPO, Hong et al. 2024 (arXiv:2403.07691).
 
-    TRL has ORPO only among its experiments, with another way to tokenize. Unlike there, the tokens
-    of the prompt are not learned.
+    TRL has only an experimental ORPO trainer, which tokenizes differently. Unlike in TRL, the
+    prompt's tokens are not learned.
     """
 
     def compute_loss(

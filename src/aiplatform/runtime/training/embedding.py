@@ -48,7 +48,7 @@ def run_embedding(job: Job, report: Reporter) -> dict[str, Any]:
     report.event("environment", **environment())
     precision = choose_precision(spec.precision)
     set_seed(spec.seed)
-    # The steps of full tuning are so small that weights in bf16 would round most of them away.
+    # Full-tuning steps are so small that rounding to bf16 would lose most of them.
     model = load_encoder(base, torch.float32 if spec.tuning == "full" else precision)
     arguments = setup.shared_arguments(job, spec, model, precision, evaluate=held_out is not None)
     if spec.tuning == "lora":
@@ -57,7 +57,7 @@ def run_embedding(job: Job, report: Reporter) -> dict[str, Any]:
         with setup.target_modules_checked():
             model = get_peft_model(model, setup.lora_config(spec.lora, task="FEATURE_EXTRACTION"))
     reporting = ReportingCallback(report)
-    warnings.simplefilter("ignore", FutureWarning)  # about how the libraries use each other
+    warnings.simplefilter("ignore", FutureWarning)  # users can't act on these warnings
     trainer = EmbeddingTrainer(
         report=report,
         held_out=held_out,
@@ -119,7 +119,7 @@ def encode_inputs(
 
 
 def write_modules(weights: Path, width: int, spec: EmbeddingSpec) -> None:
-    """Write the files by which sentence-transformers computes the same vectors.
+    """Write the files that make sentence-transformers compute the same vectors.
 
     Args:
         weights: the directory of the saved encoder.

@@ -13,7 +13,7 @@ from aiplatform.runtime.embedding_rows import EmbeddingRows
 from aiplatform.runtime.training.trainer import MeasuringTrainer
 
 CUTOFF = 10
-"""The number of first results that recall and nDCG count."""
+"""The number of top results that recall and nDCG consider."""
 
 QUERIES_AT_ONCE = 512
 
@@ -40,7 +40,7 @@ class EmbeddingTrainer(MeasuringTrainer):
         return_outputs: bool = False,  # noqa: ARG002
         num_items_in_batch: Any = None,  # noqa: ARG002
     ) -> Any:
-        """Return the ranking loss of pairs and triplets, or CoSENT of scored pairs."""
+        """Return the ranking loss for pairs and triplets, or the CoSENT loss for scored pairs."""
         columns = list(vectors(model, inputs, self.pooling).split(inputs["rows"].tolist()))
         if "labels" in inputs:
             return self.ordering.compute_loss_from_embeddings(columns, inputs["labels"])
@@ -97,13 +97,13 @@ def rank_correlation(embedded: list[Any], scores: list[float]) -> float:
 
 
 def retrieval_figures(texts: list[list[Any]], embedded: list[Any]) -> dict[str, float]:
-    """Return the figures of a search for the positives of each anchor.
+    """Return the figures of a search for each anchor's positives.
 
-    The search is among all different positives and negatives. An anchor that occurs in several rows
-    is one query with several right results.
+    The search covers all distinct positives and negatives. An anchor that occurs in several rows is
+    one query with several right results.
 
     Args:
-        texts: anchors, positives and, if there are any, negatives; equal texts are equal.
+        texts: anchors, positives and, if there are any, negatives; compared only for equality.
         embedded: their vectors.
 
     Returns:
@@ -149,9 +149,9 @@ def retrieval_figures(texts: list[list[Any]], embedded: list[Any]) -> dict[str, 
 
 
 def collate(rows: list[dict[str, Any]], pad: int) -> dict[str, Any]:
-    """Return a right-padded batch: first the first texts of all rows, then the second ones.
+    """Return a right-padded batch: the first text of every row, then the second text, and so on.
 
-    ``rows`` in the batch has the number of texts of each column.
+    ``rows`` in the batch contains the number of texts in each column.
     """
     columns = list(zip(*(row["texts"] for row in rows), strict=True))
     texts = [text for column in columns for text in column]

@@ -1,6 +1,6 @@
 """Group relative policy optimisation (GRPO): :func:`run_grpo` shows all steps from top to bottom.
 
-The model answers questions, and learns from the rewards of its answers.
+The model answers questions, and learns from the rewards for its answers.
 """
 
 import time
@@ -21,11 +21,11 @@ from aiplatform.runtime.training.rewards import Answer, Scorer, make_scorers
 
 
 def run_grpo(job: Job, report: Reporter) -> dict[str, Any]:
-    """Tune the job's base model by rewards of its own answers; write it to the job's output.
+    """Tune the job's base model with rewards for its own answers; write it to the job's output.
 
     Raises:
-        JobError: A row or no row can be used, a reward failed or needs a reference that a row
-            lacks, the model lacks a target module, or the loss diverged.
+        JobError: A row is invalid, no row can be used, a reward failed or needs a reference that a
+            row lacks, the model lacks a target module, or the loss diverged.
         JobStopped: A stop was requested. The checkpoint of the last step has been announced.
     """
     spec = job.spec
@@ -71,7 +71,7 @@ def run_grpo(job: Job, report: Reporter) -> dict[str, Any]:
     # TRL itself counts the tokens of prompts and answers.
     arguments["include_num_input_tokens_seen"] = "no"
     reporting = ReportingCallback(report)
-    warnings.simplefilter("ignore", FutureWarning)  # about how the libraries use each other
+    warnings.simplefilter("ignore", FutureWarning)  # users can't act on these warnings
     with setup.target_modules_checked():
         trainer = GrpoTrainer(
             report=report,
@@ -120,7 +120,7 @@ def run_grpo(job: Job, report: Reporter) -> dict[str, Any]:
 
 
 def require_references(rows: Prompts, scorers: Sequence[Scorer], dataset_name: str) -> None:
-    """Check that all rows have a reference that the rewards can read, where they need one.
+    """Check that each row has a reference that the rewards can read, if they need one.
 
     Raises:
         JobError: The message names the first row without one, and the reward.
@@ -143,7 +143,7 @@ def require_full_step(rows: Prompts, spec: GrpoSpec) -> None:
     """Check that there are enough rows for a step.
 
     Raises:
-        JobError: There are fewer.
+        JobError: There are too few rows.
     """
     needed = spec.batch_size * spec.gradient_accumulation // spec.num_generations
     if len(rows.rows) < needed:

@@ -22,7 +22,7 @@ class GrpoTrainer(MeasuringTrainer, GRPOTrainer):  # type: ignore[misc]
 
     It differs from TRL's trainer as follows:
 
-    - Prompts are encoded already.
+    - Prompts are already encoded.
     - The order of the rows depends only on the seed and the epoch, so that a training that resumes
       in a later epoch sees the same rows.
     - Held-out metrics are those of the most likely answers, one for each prompt. A stop request

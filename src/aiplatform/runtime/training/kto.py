@@ -21,8 +21,8 @@ def run_kto(job: Job, report: Reporter) -> dict[str, Any]:
     """Tune the job's base model on answers labelled good or bad; write it to the job's output.
 
     Raises:
-        JobError: A row or no row can be used, all answers have the same label, the model lacks a
-            target module, or the loss diverged.
+        JobError: A row is invalid, no row can be used, all answers have the same label, the model
+            lacks a target module, or the loss diverged.
         JobStopped: A stop was requested. The checkpoint of the last step has been announced.
     """
     spec = job.spec
@@ -64,7 +64,7 @@ def run_kto(job: Job, report: Reporter) -> dict[str, Any]:
     precision = choose_precision(spec.precision)
     model = load_weights(base, precision)
     reporting = ReportingCallback(report)
-    warnings.simplefilter("ignore", FutureWarning)  # about how the libraries use each other
+    warnings.simplefilter("ignore", FutureWarning)  # users can't act on these warnings
     with setup.target_modules_checked():
         trainer = KtoTrainer(
             report=report,

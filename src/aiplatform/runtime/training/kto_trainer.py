@@ -22,7 +22,7 @@ class KtoTrainer(MeasuringTrainer, KTOTrainer):  # type: ignore[misc]
 
     It differs from TRL's trainer as follows:
 
-    - Rows are encoded already, and are shuffled as in the other methods. TRL pairs each question
+    - Rows are already encoded, and are shuffled as in the other methods. TRL pairs each question
       with the answer to another one before the training, so it keeps the rows in order. Here, the
       collator makes these pairs within each batch.
     - Held-out metrics are those of all rows together, so they don't depend on the batch size. A
@@ -38,7 +38,7 @@ class KtoTrainer(MeasuringTrainer, KTOTrainer):  # type: ignore[misc]
         return dataset
 
     def measure(self) -> dict[str, float]:
-        """Return loss, margin and AUC of the held-out rows; empty if a stop was requested."""
+        """Return the loss, margin and AUC of the held-out rows; empty if a stop was requested."""
         assert self.held_out is not None
         count = len(self.held_out.rows)
         own, mismatched = [], []
@@ -68,7 +68,7 @@ class KtoTrainer(MeasuringTrainer, KTOTrainer):  # type: ignore[misc]
         )
 
     def log_ratios(self, inputs: dict[str, Any], prefix: str = "") -> Any:
-        """Return how much likelier each answer is by the model than by its reference, as a log."""
+        """Return the log of how much likelier each answer is in the model than in its reference."""
         tuned = answer_logps(self.model, inputs, prefix)
         with self.model.disable_adapter():
             return tuned - answer_logps(self.model, inputs, prefix)
@@ -90,15 +90,15 @@ def answer_logps(model: Any, inputs: dict[str, Any], prefix: str) -> Any:
 def figures(
     log_ratios: Any, good: Any, kl: Any, *, beta: float, weights: tuple[float, float]
 ) -> dict[str, float]:
-    """Return loss, reward margin and AUC of labelled answers.
+    """Return the loss, reward margin and AUC of labelled answers.
 
     The AUC is the share of all pairs of a good and a bad answer in which the good one has the
     higher reward. An equal reward counts half.
 
     Args:
-        log_ratios: How much likelier each answer is by the model than by its reference, as a log.
+        log_ratios: The log of how much likelier each answer is in the model than in its reference.
         good: True for each good answer.
-        kl: How much likelier answers to other questions are, as a log; at least 0.
+        kl: The mean of the same for answers to other questions; at least 0.
         beta: The factor of the rewards.
         weights: The weights of good and bad answers.
     """
@@ -123,22 +123,22 @@ def as_dataset(answers: EncodedAnswers) -> Any:
 
 
 def row_at(answers: EncodedAnswers, place: int) -> Row:
-    """Return an encoded answer in the form that the dataset has for it."""
+    """Return an encoded answer as a row of the trainer's dataset."""
     row = answers.rows[place]
     return {**row._asdict(), "good": answers.good[place]}
 
 
 def collate_answers(rows: Sequence[Row], pad: int, max_length: int) -> dict[str, Any]:
-    """Return a batch in which each question also stands with the answer to the next one."""
+    """Return a batch that also pairs each question with the answer to the next question."""
     return make_batch(rows, [*rows[1:], *rows[:1]], pad=pad, max_length=max_length)
 
 
 def make_batch(
     rows: Sequence[Row], others: Sequence[Row], *, pad: int, max_length: int
 ) -> dict[str, Any]:
-    """Return a right-padded batch of rows, and of their questions with the answers of others.
+    """Return a right-padded batch of rows, and of their questions with the answers of ``others``.
 
-    The latter have names that begin with ``KL_``. ``completion_mask`` is 1 at the tokens of the
+    The names of the latter begin with ``KL_``. ``completion_mask`` is 1 at the tokens of the
     answers.
     """
     pairs = zip(rows, others, strict=True)

@@ -137,7 +137,7 @@ KINDS = {"lora": "LoRA", "dora": "DoRA", "rslora": "rsLoRA"}
 
 
 def how_trained(spec: TrainingSpec) -> str:
-    """Return the beginning of a sentence that names the method and what it trained."""
+    """Return the beginning of a sentence that names the method and the weights it trained."""
     lora = getattr(spec, "lora", None)
     if lora is None or getattr(spec, "tuning", "lora") == "full":
         return f"Trained with the method {spec.method} (all weights)"
@@ -145,7 +145,7 @@ def how_trained(spec: TrainingSpec) -> str:
 
 
 def what_is_written(spec: TrainingSpec) -> str:
-    """Return sentences about the directories beside the card, and about the use of the model."""
+    """Return sentences about the directories next to the card, and about using the model."""
     if getattr(spec, "tuning", "lora") == "full":
         written = "`weights/` holds the model."
     else:

@@ -1,4 +1,4 @@
-"""Several rows in one sequence, which do not see each other (option ``packing`` of SFT)."""
+"""Packing of several rows into one sequence without mutual attention (SFT option ``packing``)."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,17 +10,18 @@ from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.rows import IGNORED, Encoded
 
 LEAK = 0.1
-"""Largest change of a row's logits by the rows before it, relative to that without boundaries.
+"""Largest accepted change in a row's logits that is caused by the rows packed before it.
 
-Rounding changes them as well, mostly by less than a hundredth of that.
+It is a fraction of the change that occurs without boundaries between rows. Rounding also changes
+logits, but usually by less than a hundredth of that change.
 """
 
 
 class PackedRows(NamedTuple):
     """Several rows in one sequence: token ids, labels and positions, of the same length.
 
-    The positions begin with 0 in each row. Models recognize the rows by them, and let no token see
-    other rows than its own.
+    The positions begin with 0 in each row. Models use them to recognize the rows, so that tokens
+    attend only to their own row.
     """
 
     input_ids: npt.NDArray[np.int32]
@@ -36,8 +37,8 @@ class PackedRows(NamedTuple):
 def pack_whole_rows(rows: Sequence[Encoded], *, length: int, seed: int) -> list[PackedRows]:
     """Return all rows in sequences of at most ``length`` tokens, without cutting any row.
 
-    Each row goes into the sequence with the least space that is enough ("best fit decreasing", by
-    TRL), among the rows that are near it in an order shuffled by ``seed``.
+    Rows are shuffled with ``seed`` and packed in batches by TRL: each row goes into the sequence
+    with the least sufficient space ("best fit decreasing").
 
     Args:
         rows: the rows, none longer than ``length`` tokens.
@@ -60,7 +61,7 @@ def pack_whole_rows(rows: Sequence[Encoded], *, length: int, seed: int) -> list[
 
 def _packed(input_ids: Any, labels: Any, lengths: Any) -> PackedRows:
     positions = np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])
-    # The first token of a row would be predicted from the row before it.
+    # Otherwise, the first token of a row would be predicted from the row before it.
     labels = np.where(positions == 0, IGNORED, labels).astype(np.int32)
     return PackedRows(input_ids.astype(np.int32), labels, positions)
 
@@ -69,7 +70,7 @@ def require_separate_rows(model: Any, packed: Sequence[PackedRows]) -> None:
     """Check with a packed sequence that rows do not see each other in this model.
 
     The last row's logits are computed in three ways: alone, packed, and after the other rows
-    without positions. The second must be as good as equal to the first, relative to the third.
+    without positions. The first two must differ far less than the first and the third.
 
     Args:
         model: the model, not yet wrapped for several processes.

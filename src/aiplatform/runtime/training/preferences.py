@@ -1,4 +1,4 @@
-"""Parts that the methods share that learn from preference pairs."""
+"""Code shared by the methods that learn from preference pairs."""
 
 from collections import defaultdict
 from collections.abc import Sequence

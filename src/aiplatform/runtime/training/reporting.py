@@ -37,17 +37,17 @@ _SERIES = {
     "nll_loss": "chosen_loss",
     "kl": "kl",
 }
-"""The names of series by the names that TRL gives them."""
+"""Series names, keyed by TRL's names for the same values."""
 
 _HELD_OUT = {"eval_loss": "held-out loss", "eval_mean_reward": "held-out mean reward"}
 """The held-out metrics that are printed, with their descriptions."""
 
 _ONE_REWARD = re.compile(r"rewards/(\w+)/mean")
-"""TRL's name for the mean of one of the rewards of a training."""
+"""Pattern of TRL's name for the mean value of a single reward."""
 
 
 def series_name(logged: str) -> str | None:
-    """Return the name of the series for a value of a method, or None for other values."""
+    """Return the series name for a value that TRL logs, or None for unknown values."""
     if one := _ONE_REWARD.fullmatch(logged):
         return f"reward_{one[1]}"
     return _SERIES.get(logged)
@@ -110,7 +110,7 @@ class ReportingCallback(TrainerCallback):  # type: ignore[misc]
             self._report_steps(state, logs)
 
     def on_save(self, _args: Any, _state: Any, _control: Any, **_: Any) -> None:
-        """Restart the clock, so that the time of a checkpoint isn't attributed to the next step."""
+        """Restart the clock, so that the time of the next step excludes saving the checkpoint."""
         self._since = time.monotonic()
 
     def _report_steps(self, state: Any, logs: dict[str, Any]) -> None:

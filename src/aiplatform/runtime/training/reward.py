@@ -16,11 +16,11 @@ from aiplatform.runtime.training import setup
 
 
 def run_reward(job: Job, report: Reporter) -> dict[str, Any]:
-    """Train a score for answers on preference pairs; write the reward model to the job's output.
+    """Train a reward model on preference pairs; write it to the job's output.
 
     Raises:
-        JobError: A row or no row can be used, the model lacks a target module, or the loss
-            diverged.
+        JobError: A row is invalid, no row can be used, the model lacks a target module, or the
+            loss diverged.
         JobStopped: A stop was requested. The checkpoint of the last step has been announced.
     """
     spec = job.spec
@@ -51,7 +51,7 @@ def run_reward(job: Job, report: Reporter) -> dict[str, Any]:
     set_seed(spec.seed)  # the new head is initialised at random
     model = load_scorer(base, precision, pad=tokenizer.pad_token_id)
     reporting = ReportingCallback(report)
-    warnings.simplefilter("ignore", FutureWarning)  # about how the libraries use each other
+    warnings.simplefilter("ignore", FutureWarning)  # users can't act on these warnings
     with setup.target_modules_checked():
         trainer = RewardModelTrainer(
             report=report,
@@ -60,7 +60,7 @@ def run_reward(job: Job, report: Reporter) -> dict[str, Any]:
                 **setup.shared_arguments(
                     job, spec, model, precision, evaluate=held_out is not None
                 ),
-                max_length=None,  # the rows are cut already
+                max_length=None,  # the rows have already been cut
                 center_rewards_coefficient=spec.center_rewards,
                 disable_dropout=False,  # lora.dropout decides
             ),

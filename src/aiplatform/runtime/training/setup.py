@@ -53,7 +53,7 @@ def target_modules_checked() -> Iterator[None]:
     """Raise a readable error if the base model lacks a module to which LoRA should be applied.
 
     Raises:
-        JobError: It names the modules.
+        JobError: Modules are missing; the text names them.
     """
     try:
         yield
@@ -90,7 +90,7 @@ def show_rows(
     *,
     sequences: Sequence[tuple[Encoded | PackedRows, ...]] | None = None,
 ) -> None:
-    """Show the rows that will be learned to the observer of the training, if it has one.
+    """Pass the rows that will be learned to the training's observer, if there is one.
 
     Args:
         report: The training's reporter.
@@ -109,8 +109,8 @@ def training_figures(
 ) -> dict[str, Any]:
     """Return the metrics of a finished training that do not depend on the method.
 
-    ``computed_tokens`` (including padding) and ``computed_seconds`` are those of the steps of this
-    attempt on one device. A resumed training has more ``steps`` than these.
+    ``computed_tokens`` (including padding) and ``computed_seconds`` cover only this attempt's steps
+    on one device, while ``steps`` includes those of earlier attempts.
     """
     history = [entry for entry in trainer.state.log_history if "loss" in entry]
     return {
@@ -146,7 +146,7 @@ def versions(spec: TrainingSpec) -> dict[str, str]:
 
 
 def lora_config(lora: LoraSpec, task: str = "CAUSAL_LM") -> Any:
-    """Return PEFT's configuration of the adapter, for a kind of model as PEFT names them."""
+    """Return PEFT's configuration of the adapter; ``task`` is PEFT's name for the kind of model."""
     from peft import LoraConfig
 
     return LoraConfig(

@@ -70,13 +70,12 @@ def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
     report.event("environment", **environment())
     precision = choose_precision(spec.precision)
     adapter = setup.lora_config(spec.lora) if spec.tuning == "lora" else None
-    # The steps of full tuning are so small that weights in bf16 would round most of them away.
+    # Full-tuning steps are so small that rounding to bf16 would lose most of them.
     model = load_weights(base, torch.float32 if adapter is None else precision)
     sharding.require_shardable(model, spec.accelerator)
     require_separate_rows(model, packed or [])
     reporting = ReportingCallback(report)
-    # These warnings concern how the libraries use each other; a reader of the log can't act on
-    # them.
+    # These warnings concern how the libraries use each other, so users can't act on them.
     warnings.simplefilter("ignore", FutureWarning)
     with setup.target_modules_checked():
         trainer = PlatformTrainer(

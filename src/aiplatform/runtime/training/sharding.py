@@ -41,7 +41,7 @@ def require_shardable(model: Any, accelerator: AcceleratorOptions | None) -> Non
     """Raise an error if the model's weights should be sharded but can't be.
 
     Raises:
-        JobError: They are quantized, or the model lacks one of the named layer classes.
+        JobError: The weights are quantized, or the model lacks one of the named layer classes.
     """
     if accelerator is None:
         return

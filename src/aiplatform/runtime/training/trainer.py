@@ -57,7 +57,7 @@ class CheckpointedTrainer(Trainer):  # type: ignore[misc]
     def create_accelerator_and_postprocess(self) -> None:
         """Create the accelerator, and enable FSDP on CPUs, where accelerate silently disables it.
 
-        torch supports it there.
+        torch supports FSDP there.
         """
         super().create_accelerator_and_postprocess()
         if self.args.fsdp and not self.is_fsdp_enabled:
@@ -129,7 +129,7 @@ class CheckpointedTrainer(Trainer):  # type: ignore[misc]
 
 
 class MeasuringTrainer(CheckpointedTrainer):
-    """A trainer whose evaluations are what its method ``measure`` returns."""
+    """A trainer whose evaluations return the figures from its method ``measure``."""
 
     callback_handler: Any
 
@@ -164,7 +164,7 @@ class PlatformTrainer(CheckpointedTrainer, SFTTrainer):  # type: ignore[misc]
     - The loss is computed only from the logits of learned positions. TRL also computes entropy and
       accuracy, which takes a third of each step's time.
     - Checkpoints are atomic, announced and free of pickles; see :class:`CheckpointedTrainer`.
-    - In evaluations, all tokens have the same weight, and a stop request ends them.
+    - Evaluations give all tokens the same weight, and end on a stop request.
     """
 
     def __init__(self, *, held_out: list[Encoded] | None = None, **options: Any) -> None:
@@ -204,7 +204,7 @@ class PlatformTrainer(CheckpointedTrainer, SFTTrainer):  # type: ignore[misc]
     # -- evaluation
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Return loss and perplexity on the held-out rows; empty if a stop was requested."""
+        """Return the loss and perplexity on the held-out rows; empty if a stop was requested."""
         before = self.report.phase("evaluate")
         together = ranks.world_size() > 1
         mean = token_losses(
@@ -269,8 +269,8 @@ def as_dataset(texts: Mapping[str, Sequence[Encoded] | Sequence[PackedRows]]) ->
     """Return encoded texts as a dataset for the trainer: an Arrow table in memory, without a cache.
 
     Args:
-        texts: one or more texts for each row, keyed by a prefix of the names of their columns,
-            such as ``input_ids`` and ``labels``.
+        texts: one or more texts for each row, keyed by the prefix of their column names, such as
+            ``input_ids`` and ``labels``.
     """
     import pyarrow as pa
     from datasets import Dataset

@@ -1,4 +1,4 @@
-"""The memory that a training takes."""
+"""Peak memory use of a training."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ from aiplatform.runtime.loading import device
 
 
 def peak_memory_mb() -> int:
-    """Return the most memory that was used at a time, in MiB.
+    """Return the peak memory use in MiB.
 
     On a GPU this is the memory that torch reserved there. On a CPU it is the resident memory of the
     process.
@@ -17,7 +17,7 @@ def peak_memory_mb() -> int:
     if device().type == "cuda":
         return int(torch.cuda.max_memory_reserved() >> 20)
     try:
-        # Unlike this figure, getrusage's also counts the program that started this one.
+        # Preferred to getrusage(), which also counts the program that started this one.
         for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
             name, _, value = line.partition(":")
             if name == "VmHWM":

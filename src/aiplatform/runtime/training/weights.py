@@ -1,4 +1,4 @@
-"""The interface to the trained weights, for ranks that hold all of them and for sharded ones."""
+"""The interface to the trained weights, whether each rank holds all of them or only a shard."""
 
 from collections.abc import Mapping
 from pathlib import Path

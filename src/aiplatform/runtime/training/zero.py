@@ -15,7 +15,7 @@ MOMENTS = ("exp_avg", "exp_avg_sq")
 
 
 class Zero(ShardedWeights):
-    """The trained weights with ZeRO of any stage; only stage 3 shards the weights themselves.
+    """The trained weights under ZeRO, at any stage; only stage 3 shards the weights themselves.
 
     ZeRO's optimizer keeps the trained weights in fp32; those in the model may be bf16 copies.
     """
@@ -114,8 +114,7 @@ class Zero(ShardedWeights):
 def _flat_tensors(zero: Any) -> Iterator[tuple[Any, dict[str, Any], Any]]:
     """Yield the flat tensors of torch's optimizer, each of which contains all weights of a group.
 
-    Each comes with its group and, below stage 3, with the weights, which must get a link to its
-    state.
+    Each comes with its group and, below stage 3, with the weights that must be linked to its state.
     """
     groups = zero.optimizer.param_groups
     if hasattr(zero, "fp32_partitioned_groups_flat"):  # stage 3: a group may have several tensors
@@ -139,8 +138,8 @@ def _reshape(value: Any, parameter: Any) -> Any:
 def trainer_options(config: DeepspeedConfig) -> dict[str, Any]:
     """Return the configuration as arguments for transformers' ``TrainingArguments``.
 
-    Options that it doesn't set are the same as without DeepSpeed. The optimizer is always torch's
-    AdamW, because DeepSpeed compiles its own optimizers on the worker when they are first used.
+    Options that the configuration doesn't set are the same as without DeepSpeed. The optimizer is
+    always torch's AdamW, because DeepSpeed would compile its own optimizers when first used.
     """
     # transformers replaces "auto" with the numbers from the spec. But it would compute
     # train_batch_size before it knows the number of ranks, so this is left out here and computed by

@@ -69,7 +69,7 @@ def _filters(
     text: Annotated[
         str | None, Query(max_length=200, description="words, or beginnings of words, in details")
     ] = None,
-    filter: Annotated[  # noqa: A002  (the word of the API)
+    filter: Annotated[  # noqa: A002  (the name in the API)
         str | None,
         Query(
             max_length=4 * MAX_LENGTH,
@@ -129,9 +129,9 @@ def export_audit(
 ) -> StreamingResponse:
     """Export all matching rows as a file, newest first.
 
-    The export is recorded in the audit trail before its first byte is sent. JSON lines contain a
-    proof for each sealed row, and the seals. CSV is meant for people; cells that look like formulas
-    are made harmless.
+    The export is recorded in the audit trail before its first byte is sent. The JSON lines contain
+    the seals, and a proof for each sealed row. CSV is meant for spreadsheets; cells that look like
+    formulas are escaped.
     """
     media_type = "application/jsonl" if form == "jsonl" else "text/csv; charset=utf-8"
     return StreamingResponse(
@@ -185,9 +185,9 @@ def get_verification(_: ReadAudit, session: SessionDep) -> AuditVerificationOut 
     responses={409: {"model": ProblemDocument, "description": "A verification is running"}},
 )
 def request_verification(principal: ReadAudit, session: SessionDep) -> AuditVerificationOut:
-    """Start to compare all entries with their seals, in a separate process.
+    """Start comparing all entries with their seals, in a separate process.
 
-    A person who controls the platform could forge the answer. `aiplatform audit verify` checks an
+    Anyone who controls the platform could forge the result. `aiplatform audit verify` checks an
     export on another machine, and against heads and keys that are kept elsewhere.
     """
     return _render_verification(session, requested_verification.request(session, principal.actor))

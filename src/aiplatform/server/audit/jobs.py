@@ -40,7 +40,7 @@ def seal_and_archive(settings: Settings) -> None:
     except SQLAlchemyError as error:
         log.warning("sealing interrupted", error=str(error)[:200])
     except (OSError, InvalidKeyError) as error:
-        log.error(  # noqa: TRY400  (told in words)
+        log.error(  # noqa: TRY400  (no traceback needed)
             "the audit trail is not sealed: no key to sign with", error=str(error)
         )
     if settings.audit_archive_days is None:

@@ -29,7 +29,7 @@ class AuditSeal(Base):
 
 
 class AuditSignature(Base):
-    """An operator's signature on a seal. It also covers all seals before it."""
+    """An operator's signature on a seal. It also covers all earlier seals."""
 
     __tablename__ = "audit_signatures"
 

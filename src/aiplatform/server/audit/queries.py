@@ -347,7 +347,8 @@ def _action(wanted: str, column: Any) -> ColumnElement[bool]:
         found = column == wanted
         return found
     known = [action.value for action in AuditAction if action.value.startswith(wanted)]
-    # A list of names is read from the index. In most collations, a prefix is not.
+    # PostgreSQL can look up a list of names in the index. In most collations, it can't look up a
+    # prefix.
     found = column.in_(known) if known else column.startswith(wanted, autoescape=True)
     return found
 

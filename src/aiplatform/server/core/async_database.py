@@ -44,7 +44,7 @@ T = TypeVar("T")
 
 
 class AsyncDatabase:
-    """An API process's connections for short statements, each in a separate transaction."""
+    """An API process's connections for short statements. Each statement has its own transaction."""
 
     def __init__(self, url: str) -> None:
         self._pool: AsyncConnectionPool[Any] = AsyncConnectionPool(
@@ -66,7 +66,7 @@ class AsyncDatabase:
         )
 
     async def __aenter__(self) -> Self:
-        # The database may be unreachable: callers of statements wait for it.
+        # The database may be unreachable now; each statement waits for a connection.
         await self._pool.open()
         return self
 
@@ -92,7 +92,7 @@ class AsyncDatabase:
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Any]:
-        """Yield a connection of the pool.
+        """Yield a connection from the pool.
 
         While the database is unreachable, this keeps requesting one for up to ``WAIT_SECONDS``,
         because the pool connects only when a connection is requested.

@@ -21,7 +21,10 @@ Outcome = Literal["success", "denied", "failure"]
 
 
 class AuditLog(Created, Base):
-    """An entry in the audit trail; a contract table. A trigger makes it append-only."""
+    """An entry in the audit trail. A trigger makes the table append-only.
+
+    The columns are fixed by the schema contract; see docs/architecture.md.
+    """
 
     __tablename__ = "audit_logs"
 
@@ -36,10 +39,10 @@ class AuditLog(Created, Base):
 
 
 class AuditEntry(Base):
-    """Columns of an audit entry for which the contract table has no room.
+    """Columns of an audit entry in addition to ``audit_logs``, which the schema contract fixes.
 
-    The action and the user of the contract row are repeated here so that indexes can cover them.
-    When a user is deleted, ``user_id`` keeps the number.
+    The action and the user of the ``audit_logs`` row are repeated here so that indexes can cover
+    them. This ``user_id`` keeps its value when the user is deleted.
     """
 
     __tablename__ = "audit_entries"
@@ -94,10 +97,10 @@ _INSERT = text(
     RETURNING audit_id
     """
 )
-"""The statement that writes audit entries to ``audit_logs`` (contract) and ``audit_entries``.
+"""The statement that writes audit entries to ``audit_logs`` and ``audit_entries``.
 
-The database assigns number, uuid and time; numbers are in the order of ``place``. A trigger adds
-the rows to the queue for sealing.
+The database assigns the number, uuid and time; numbers are in the order of ``place``. A trigger
+adds the rows to the queue for sealing.
 """
 
 
@@ -148,8 +151,8 @@ def record(
 ) -> int:
     """Add an audit entry to the session's transaction and return its number.
 
-    The actor's uuid and name are also kept in ``details``, because deleting a user sets ``user_id``
-    of the contract row to NULL. Never pass secrets in ``details``.
+    The actor's uuid and name are also kept in ``details``, because deleting a user sets
+    ``audit_logs.user_id`` to NULL. Never pass secrets in ``details``.
     """
     event = Event(actor, action, resource_type, resource_id, project, outcome, details)
     [number] = record_many(session, [event])

@@ -69,7 +69,7 @@ HEADER_SCHEMAS: dict[str, dict[str, Any]] = {
 
 ERROR_HEADERS = {"401": ("WWW-Authenticate", True), "429": ("Retry-After", True),
                "503": ("Retry-After", False)}  # fmt: skip
-"""The header of the errors with each status, and True if every such error has it."""
+"""For each error status, its header, and True if every such error has the header."""
 
 BODY_ERRORS = {
     "403": "Permission denied, or sent by a page of another site",
@@ -263,7 +263,7 @@ def _restore_nulls(schemas: dict[str, Any]) -> None:
 
 
 def _schemas_in(part: Any, schemas: dict[str, Any]) -> set[str]:
-    """Return the names of the schemas that a part of the document refers to, directly or not."""
+    """Return the names of the schemas that a part of the document refers to, at any depth."""
     found: set[str] = set()
     waiting = [part]
     while waiting:

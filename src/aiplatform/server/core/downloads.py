@@ -1,4 +1,4 @@
-"""Downloads of users' files as attachments, with ranges and a digest. Browsers never run them."""
+"""Downloads of user files as attachments, with ranges and a digest. Browsers never execute them."""
 
 import base64
 import re
@@ -58,7 +58,7 @@ CONTENT_STATUSES = frozenset({200, 206})
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """The bytes of a file of ``size`` bytes from ``start`` up to but excluding ``stop``."""
+    """A byte range from ``start`` up to but excluding ``stop``, in a file of ``size`` bytes."""
 
     start: int
     stop: int
@@ -66,7 +66,7 @@ class Range:
 
     @property
     def length(self) -> int:
-        """Number of bytes in the range."""
+        """The number of bytes in the range."""
         return self.stop - self.start
 
 

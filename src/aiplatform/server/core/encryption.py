@@ -4,8 +4,8 @@ The key file has one key per line, 32 bytes in base64; ``#`` begins a comment. T
 encrypts, and all keys decrypt. To replace a key, add a new one at the top and run the command
 ``aiplatform db rotate-keys``. All processes of the platform read the same file.
 
-An encrypted value is ``1 | key id | nonce | ciphertext and tag``: one, eight, twelve and the
-remaining bytes. The id of a key is part of its hash, so the file needs to contain only keys.
+An encrypted value is ``1 | key id | nonce | ciphertext and tag``: 1, 8 and 12 bytes, then the rest.
+The id of a key is part of its hash, so the file needs to contain only keys.
 
 Declare columns for encrypted values with :func:`encrypted_column`, so that key rotation finds them.
 """
@@ -283,7 +283,7 @@ BATCH = 500
 
 @dataclass
 class Rotated:
-    """The result for one column: the numbers of values encrypted again, and of unreadable ones.
+    """The result for one column: the numbers of re-encrypted values and of unreadable values.
 
     Unreadable values are not changed.
     """
@@ -304,7 +304,7 @@ def encrypted_columns() -> list[Column[bytes]]:
 
 
 def rotate(*, new_key: bool = False) -> list[Rotated]:
-    """Encrypt all values again that the first key has not encrypted; ``new_key`` adds a key first.
+    """Re-encrypt all values that the first key has not encrypted; ``new_key`` adds a key first.
 
     Raises:
         KeyFileUnusable: the key file is missing or invalid; the message says why.
@@ -335,7 +335,7 @@ def _rotate_batch(
     after: tuple[object, ...] | None,
     done: Rotated,
 ) -> tuple[object, ...] | None:
-    """Encrypt one batch again. Return the key to continue after, or None at the end."""
+    """Re-encrypt one batch. Return the last row's primary key, or None at the end."""
     header = load_keys(create=True)[0].header
     keys = list(table.primary_key.columns)
     # Keep the time of the last change, so that ETags remain valid.

@@ -41,7 +41,7 @@ class Notifier:
         self._thread: threading.Thread | None = None
 
     def notify(self, topic: str) -> None:
-        """Schedule a notification for ``topic``. Returns immediately."""
+        """Schedule a notification for ``topic`` and return immediately."""
         with self._lock:
             self._topics.add(topic)
             if self._thread is None:
@@ -92,7 +92,7 @@ lost.
 
 
 class Listener:
-    """The one database connection of an API process that receives notifications for all watchers.
+    """An API process's one database connection that receives notifications for all watchers.
 
     A watcher's event is set after each notification for its topic. It is also set after the
     connection was lost, because notifications may have been missed.

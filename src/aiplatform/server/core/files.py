@@ -59,7 +59,7 @@ def store_parts(
     project_id: int | None,
     dataset_version_id: int,
 ) -> None:
-    """Store packed files by their paths, and add references from the version to all their blobs.
+    """Store packed files under their paths, and add references from the version to all their blobs.
 
     Raises:
         BlobGone: older blobs that the packed parts refer to were deleted. Pack the files again
@@ -100,7 +100,7 @@ def store_parts(
 
 
 def version_file(session: Session, version_id: int, path_prefix: str) -> StoredFile | None:
-    """Return the first file of a dataset version whose path has this prefix, with its parts."""
+    """Return a dataset version's first file whose path has this prefix, with its parts."""
     found = session.scalar(
         select(VersionFile).where(
             VersionFile.dataset_version_id == version_id,

@@ -2,9 +2,9 @@
 
 Collection takes two transactions. The first deletes the blob's row and inserts a row that marks its
 file for deletion. After a grace period, the second locks that row, deletes the file, and removes
-the row. A transaction that stores the same content before that removes the mark. A transaction that
-stores it while the file is being deleted waits for the lock, finds neither mark nor file, and
-stores the content again. After a crash at any point, the next run continues from the rows.
+the row. If a transaction stores the same content before then, it removes the mark. If it does so
+while the file is being deleted, it waits for the lock, finds neither mark nor file, and stores the
+content again. After a crash at any point, the next run continues from the rows.
 """
 
 import itertools
@@ -82,7 +82,7 @@ def preview_collection() -> Collected:
 
 
 def _amounts(size: Any, stays: ColumnElement[bool]) -> Select[Any]:
-    """Select the number and bytes of the rows to collect, then of those matching ``stays``."""
+    """Select the count and bytes of the rows to collect, then of the rows that match ``stays``."""
     columns: list[Any] = []
     for wanted in (~stays, stays):
         total = func.coalesce(func.sum(size).filter(wanted), 0)

@@ -1,8 +1,8 @@
-"""Email over SMTP. A mail is stored as a row in the caller's transaction and sent after its commit.
+"""E-mail over SMTP. A message is a row in the caller's transaction, sent after the commit.
 
 Its content is stored encrypted and is deleted after sending, because it may contain links that set
-a password. If a worker dies while sending, its lease expires and another worker sends the mail. A
-mail may therefore arrive twice, but it is never lost.
+a password. If a worker dies while sending, its lease expires and another worker sends the message.
+An e-mail may therefore arrive twice, but it is never lost.
 """
 
 import json
@@ -39,7 +39,7 @@ MAX_SUBJECT = 200
 
 
 class OutgoingMail(Created, Base):
-    """A mail to be sent, and afterwards a record of it without its content."""
+    """An e-mail to be sent, and afterwards a record of it without its content."""
 
     __tablename__ = "outgoing_mail"
 
@@ -57,7 +57,7 @@ class OutgoingMail(Created, Base):
 
 
 class MailRefused(Exception):
-    """A permanent failure: the address is invalid, or the mail server rejects the mail."""
+    """A permanent failure: the address is invalid, or the mail server rejects the message."""
 
 
 def can_send() -> bool:
@@ -74,12 +74,12 @@ def send_mail(
     text: str,
     html: str | None = None,
 ) -> bool:
-    """Schedule a mail; it is sent after the session's transaction has committed.
+    """Schedule an e-mail; it is sent after the session's transaction has committed.
 
     Args:
         session: the transaction; if it rolls back, nothing is sent.
         to: one address.
-        kind: the kind of mail, which is stored in the record.
+        kind: the kind of e-mail, which is stored in the record.
         subject: one line; line breaks become spaces.
         text: the content as plain text.
         html: the same content as HTML. The caller must escape what users wrote.
@@ -167,7 +167,7 @@ def transmit(settings: Settings, message: EmailMessage) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Claimed:
-    """A mail that this worker is sending."""
+    """An e-mail that this worker is sending."""
 
     id: int
     uuid: UUID
@@ -177,7 +177,7 @@ class Claimed:
 
 
 def send_next() -> bool:
-    """Send one mail that is due. Return False if there is none."""
+    """Send one e-mail that is due. Return False if there is none."""
     settings = get_settings()
     if settings.smtp_host is None:
         return False
@@ -251,13 +251,13 @@ def _conclude(session: Session, claimed: Claimed, error: str | None, *, final: b
 
 
 def is_due(session: Session) -> bool:
-    """Return True if a mail is due now."""
+    """Return True if an e-mail is due now."""
     waiting = exists(select(OutgoingMail.id).where(*_due()))  # type: ignore[arg-type]
     return can_send() and bool(session.scalar(select(waiting)))
 
 
 def clean_up(session: Session) -> None:
-    """Delete the records of mails that were delivered or failed more than ``KEEP`` ago."""
+    """Delete the records of e-mails that were delivered or failed more than ``KEEP`` ago."""
     session.execute(
         delete(OutgoingMail)
         .where(OutgoingMail.ended_at < func.now() - KEEP)

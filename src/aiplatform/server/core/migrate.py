@@ -75,8 +75,8 @@ def require_known(revision: str | None) -> None:
 def upgrade() -> tuple[str | None, str]:
     """Migrate to the newest revision. Return the revisions before and after.
 
-    The privileges of the runtime role are granted every time. This costs little, and corrects what
-    was restored from a dump or granted by hand.
+    The privileges of the runtime role are granted every time. This costs little, and corrects
+    privileges restored from a dump or granted by hand.
 
     Raises:
         RoleMissing: the runtime role does not exist. The schema is migrated nevertheless.

@@ -4,8 +4,8 @@ The settings decide which networks may be called; see :mod:`aiplatform.data.outg
 default only public networks are allowed; administrators add networks with
 ``AIPLATFORM_OUTGOING_NETWORKS``. Redirects are not followed.
 
-This module is not used for model downloads, which workers fetch from the configured hub, nor for
-the platform's own model servers, which have an internal client.
+This module is not used for models, which workers download from the configured hub, nor for the
+platform's own model servers, which have an internal client.
 """
 
 import httpx
@@ -24,7 +24,7 @@ def require_open_url(url: str) -> httpx.URL:
     """Check a user-supplied URL without looking up its host name; return it parsed.
 
     Raises:
-        OutgoingRefused: it may not be called; the message says why.
+        OutgoingRefused: the URL may not be called; the message says why.
     """
     return outgoing_http.require_open_url(url, get_settings().outgoing_networks)
 

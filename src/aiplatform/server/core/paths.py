@@ -6,8 +6,9 @@ from starlette.convertors import PathConvertor, register_url_convertor
 class AnyPath(PathConvertor):
     """A path that may contain any characters, for the end of a route.
 
-    Starlette's own ``path`` does not match line breaks. A name that contained a line break matched
-    no route. A line break at the end was silently removed, so that two names meant the same file.
+    Starlette's own ``path`` does not match line breaks. With it, a name that contains a line break
+    matches no route. A line break at the end is silently removed, so that two names refer to the
+    same file.
     """
 
     regex = r"[\s\S]*"

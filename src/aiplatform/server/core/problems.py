@@ -32,7 +32,7 @@ MEDIA_TYPE = "application/problem+json"
 
 
 class ProblemDocument(BaseModel):
-    """An RFC 9457 problem. ``code`` is stable; ``title`` and ``detail`` are for people."""
+    """An RFC 9457 problem. ``code`` is stable; ``title`` and ``detail`` are for human readers."""
 
     model_config = ConfigDict(
         extra="allow",
@@ -214,7 +214,7 @@ def install(app: FastAPI) -> None:
     async def on_http(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
         answer = render(request, _http_problem(error))
-        answer.headers.update(error.headers or {})  # 405 has Allow, with the supported methods
+        answer.headers.update(error.headers or {})  # includes the Allow header of a 405 response
         return answer
 
     async def on_validation(request: Request, error: Exception) -> JSONResponse:

@@ -72,7 +72,7 @@ class Count:
 
 
 def storage_url(broker_url: str) -> str | None:
-    """Return the broker's URL in the form ``limits`` uses; None if it is not Redis or Valkey."""
+    """Return the broker's URL as the package ``limits`` expects it; None if not Redis or Valkey."""
     parts = urlsplit(broker_url)
     match parts.scheme:
         case "redis" | "rediss":

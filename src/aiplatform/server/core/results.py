@@ -1,4 +1,4 @@
-"""Celery's result backend on a contract table, so that results do not depend on the broker."""
+"""A Celery result backend in PostgreSQL, so that results do not depend on the broker."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -17,7 +17,10 @@ LOST_RESULT_LIFETIME = timedelta(days=1)
 
 
 class CeleryTask(Created, Base):
-    """An invocation of a Celery task; a contract table. ``runtime`` is in seconds."""
+    """An invocation of a Celery task. ``runtime`` is in seconds.
+
+    The columns are fixed by the schema contract; see docs/architecture.md.
+    """
 
     __tablename__ = "celery_tasks"
 

@@ -126,7 +126,7 @@ def protect_table_names(connection: Connection) -> None:
 
 
 def grant(connection: Connection, role: str) -> None:
-    """Grant ``role`` the privileges of the running platform, on existing and future tables.
+    """Grant ``role`` the privileges that the platform needs, on existing and future tables.
 
     Runs as the owner, after every migration. Excess privileges are revoked.
 

@@ -23,7 +23,7 @@ HEADER = "X-AIPlatform-UI"
 
 
 class NotFromPage(Problem):
-    """The request changes state with the session cookie, but comes from no page of this server."""
+    """The request changes state with the session cookie, but no page of this server sent it."""
 
     status = 403
     code = "request.not_from_page"

@@ -28,7 +28,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
-DEFAULT_ADMIN_PASSWORD = "admin123"  # noqa: S105  (the contract's own; must be replaced at first login)
+DEFAULT_ADMIN_PASSWORD = "admin123"  # noqa: S105  (set by the contract; must be replaced at first login)
 
 DEFAULT_QUEUE = "default"
 """Queue for tasks that don't name one."""
@@ -218,12 +218,12 @@ class BackendSettings(BaseSettings):
 
     @property
     def sqlalchemy_url(self) -> str:
-        """The database URL with the driver named."""
+        """The database URL, including the driver."""
         return sqlalchemy_url(self.database_url)
 
     @property
     def migration_url(self) -> str:
-        """The database URL that migrations use, with the driver named."""
+        """The database URL that migrations use, including the driver."""
         return sqlalchemy_url(self.migration_database_url or self.database_url)
 
 
@@ -748,7 +748,7 @@ class Settings(
 
     @property
     def blobs_url(self) -> str:
-        """URL of the blob store."""
+        """The URL of the blob store."""
         return self.storage_url or (self.home / "blobs").absolute().as_uri()
 
 

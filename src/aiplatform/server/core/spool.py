@@ -38,7 +38,7 @@ DISK_FULL_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 class InvalidDigest(Problem):
     """A digest header can't be parsed.
 
-    If it were ignored, the client would believe the upload to be verified.
+    If the header were ignored, the client would believe that the upload was verified.
     """
 
     status = 400
@@ -133,7 +133,7 @@ def declared_size(content_length: str | None) -> int:
 def clean_directory(directory: Path, age: timedelta) -> int:
     """Delete the files in ``directory`` that have not changed for ``age``; return how many.
 
-    Such files remain when a process dies.
+    Such files are left behind when a process dies.
     """
     removed = 0
     if not directory.is_dir():

@@ -60,8 +60,8 @@ def fetch_all(session: Session, *given: tuple[Compiled, Mapping[str, Any]]) -> l
     """Return the rows of several statements, which run one after another in the transaction.
 
     They are sent together, with the statement that begins the transaction, because each round trip
-    wakes two processes. Each statement sees what was committed before it runs, not before it is
-    sent.
+    wakes two processes. Each statement sees everything committed before it runs, including commits
+    made after it was sent.
 
     Raises:
         DBAPIError: a statement failed; those after it did not run.

@@ -1,4 +1,4 @@
-"""Blobs and references to them. The store has their content; the database decides which exist.
+"""Blobs and references to them. The store holds their content; the database decides which exist.
 
 References have a foreign key to their owner, so deleting the owner deletes them. Garbage collection
 (:mod:`~aiplatform.server.core.garbage_collection`) deletes what nothing refers to.
@@ -138,7 +138,7 @@ def store_files(
         used: all hashes that the caller will refer to, new and old.
 
     Raises:
-        BlobGone: a blob that is used but not new was collected.
+        BlobGone: a blob in ``used`` that is not in ``fresh`` was collected.
     """
     # Existing rows are locked first, then missing ones are inserted, each in the order of their
     # hashes. Writers of the same content thus wait for each other without a deadlock.

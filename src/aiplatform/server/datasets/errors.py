@@ -44,7 +44,7 @@ class TooManyRows(Invalid):
 
 
 class IdenticalContent(Conflict):
-    """The commit has the same rows as its parent: often the wrong file, or a repeated upload."""
+    """The commit has the same rows as its parent, often due to a wrong file or repeated upload."""
 
     code = "dataset.identical_content"
 
@@ -70,7 +70,7 @@ class IdenticalContent(Conflict):
 
 
 class InvalidPartName(Invalid):
-    """A part of a split whose dataset would have a name that can't be used in ``name@version``."""
+    """A part of a split would get a dataset name that can't be used in ``name@version``."""
 
     code = "dataset.invalid_part_name"
 
@@ -88,13 +88,13 @@ class GateFailed(Conflict):
 
 
 class UnknownFinding(Invalid):
-    """A quality gate limit for a finding that no check reports, so it would never apply."""
+    """The quality gate limits a finding that no check reports, so the limit never applies."""
 
     code = "dataset.unknown_finding"
 
 
 class NoSuchFinding(NotFound):
-    """Neither the platform's checks nor the report know the finding code; it is usually a typo."""
+    """The finding code, usually a typo, is unknown to the platform's checks and to the report."""
 
     code = "dataset.no_such_finding"
 
@@ -113,7 +113,7 @@ class FindingWithoutRows(Invalid):
 
 
 class StaleParentVersion(Conflict):
-    """The commit lost a race: the dataset has another version in the meantime.
+    """The commit lost a race: another version was committed in the meantime.
 
     To build deliberately on the older version, name it in ``parent``.
     """
@@ -134,13 +134,13 @@ class TagIsVersion(Invalid):
 
 
 class InvalidCondition(Invalid):
-    """A condition in a query string that is not valid JSON, or is JSON but not a condition."""
+    """A condition in the query string is not valid JSON, or is JSON but not a condition."""
 
     code = "dataset.invalid_condition"
 
 
 class ImportRefused(Invalid):
-    """An import from an address that the platform does not connect to."""
+    """The platform does not connect to the import's address."""
 
     code = "dataset.import_refused"
 
@@ -152,7 +152,7 @@ class InvalidReadingOption(Invalid):
 
 
 class KeyColumnRequired(Invalid):
-    """An upload whose mode matches rows by a key column, without the name of that column."""
+    """The upload's mode matches rows by a key column, but no column is named."""
 
     code = "dataset.key_column_required"
 
@@ -167,8 +167,8 @@ class IngestFailed(Problem):
 class ExportFailed(Problem):
     """The export process failed while the response was being sent.
 
-    The status code has already been sent, so the connection is closed early, which the client
-    notices.
+    The status code has already been sent, so closing the connection early is the only way to tell
+    the client.
     """
 
     code = "dataset.export_failed"
@@ -188,7 +188,7 @@ class InvalidTusMetadata(Invalid):
 
 
 class TusVersion(Problem):
-    """The request uses a version of the tus protocol other than 1.0.0, the only one so far."""
+    """The request uses a tus protocol version other than 1.0.0, the only one supported."""
 
     status = 412
     code = "upload.protocol_version"

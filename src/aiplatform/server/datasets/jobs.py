@@ -63,7 +63,7 @@ class DatasetImport(TaskKind):
 
 
 class DataFix(TaskKind):
-    """A task that commits a version in which findings of the quality report are fixed."""
+    """A task that fixes findings of the quality report and commits the result as a version."""
 
     type = TaskType.DATA_FIX
     permission = Permission.DATASETS_WRITE

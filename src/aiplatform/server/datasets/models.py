@@ -10,7 +10,10 @@ from aiplatform.server.core.database import Base, Created, Identified, Updated
 
 
 class Dataset(Identified, Updated, Base):
-    """A dataset with the facts of its current version; a contract table. ``size`` is in bytes."""
+    """A dataset, with properties of its current version. ``size`` is in bytes.
+
+    Its columns are fixed by the schema contract (docs/architecture.md).
+    """
 
     __tablename__ = "datasets"
 
@@ -25,7 +28,7 @@ class Dataset(Identified, Updated, Base):
 
 
 class DatasetDetails(Base):
-    """A dataset's columns that the contract table lacks."""
+    """Columns of a dataset in addition to those fixed by the schema contract."""
 
     __tablename__ = "dataset_details"
 
@@ -66,7 +69,7 @@ class DatasetUpload(Identified, Created, Base):
 
 
 class DatasetVersion(Identified, Created, Base):
-    """An immutable commit; a contract table.
+    """An immutable commit. Its columns are fixed by the schema contract (docs/architecture.md).
 
     ``file_hash``, ``file_size`` (bytes) and ``row_count`` describe the canonical Parquet file.
     """
@@ -84,7 +87,7 @@ class DatasetVersion(Identified, Created, Base):
 
 
 class DatasetVersionDetails(Base):
-    """A version's columns that the contract table lacks."""
+    """Columns of a version in addition to those fixed by the schema contract."""
 
     __tablename__ = "dataset_version_details"
 

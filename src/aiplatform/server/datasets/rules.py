@@ -100,7 +100,7 @@ class GateFailure:
 
 @dataclass(frozen=True, slots=True)
 class RequiredComparison:
-    """A version with which a report should have compared the rows.
+    """A version with which a quality report must have compared the rows.
 
     ``version`` is a label or tag; None accepts any version of the dataset.
     """
@@ -150,7 +150,7 @@ def gate_failures(
             )
         )
     for finding in report.get("findings") or ():
-        # Reports may come from outside the server, so missing values count against the data.
+        # Reports may come from outside the server, so a missing value counts as a failure.
         code, share = str(finding.get("code")), _number(finding.get("share"), 1)
         allowed = [limit.max_share for limit in gate.limits if _matches(limit.finding, code)]
         if allowed and share > min(allowed):

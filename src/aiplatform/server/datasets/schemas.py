@@ -1,4 +1,4 @@
-"""Request and response bodies of datasets and versions, uploads, imports and reports."""
+"""Request and response bodies for datasets, versions, uploads, imports and reports."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -53,7 +53,7 @@ _COUNT: dict[str, Any] = {"type": "integer"}
 
 
 def _list_of(*names: str) -> dict[str, Any]:
-    """Return the JSON schema of a list of objects with these texts."""
+    """Return the JSON schema of a list of objects whose fields ``names`` are strings."""
     item = {
         "type": "object",
         "properties": dict.fromkeys(names, _TEXT),
@@ -125,7 +125,7 @@ DiffSummary = Annotated[
         }
     ),
 ]
-"""The numbers of all differences between two versions."""
+"""Counts of all differences between two versions."""
 
 
 class DiffPage(Page[DiffEntry]):
@@ -289,7 +289,7 @@ class RestoreRequest(Strict):
 
 
 class TagMove(Strict):
-    """The version to which a tag moves; it may be given by another tag."""
+    """The version to which a tag moves, given by its label or by another tag."""
 
     version: str = Field(pattern=VERSION_OR_TAG)
 
@@ -323,7 +323,7 @@ class TagList(BaseModel):
 
 
 class ImportRequest(Reading):
-    """A source to import from, and the dataset that gets its rows.
+    """A source to import rows from, and the dataset that receives them.
 
     The other options are the same as for an upload.
     """
@@ -411,7 +411,7 @@ class QualityRequest(Strict):
 
 
 class Example(BaseModel):
-    """A row that has a finding, and the part of its text that shows it."""
+    """A row with a finding, and the part of its text that shows the finding."""
 
     row: int
     text: str
@@ -421,7 +421,7 @@ class ReportFinding(BaseModel):
     """A finding of a quality check, in English and Chinese.
 
     ``groups`` are rows that belong together, such as near duplicates. ``checked_by`` names the
-    distribution of a check that is not the platform's own.
+    Python distribution of a check that is not part of the platform.
     """
 
     code: str
@@ -477,10 +477,11 @@ class TokenSummary(BaseModel):
 
 
 class ComparedData(BaseModel):
-    """Other data that the rows were compared with, and how many of its rows were found in them.
+    """Data with which a version was compared, and how many of its rows occur in the version.
 
-    Evaluation data has ``exact``, ``question`` and ``near``; a benchmark has ``contaminated``,
-    ``too_short`` and ``run``, the number of words that count as a copied passage.
+    For evaluation data, ``exact``, ``question`` and ``near`` are set. For a benchmark,
+    ``contaminated``, ``too_short`` and ``run`` are set; ``run`` is the number of words that count
+    as a copied passage.
     """
 
     label: str
@@ -505,7 +506,7 @@ class QuarantinedRows(BaseModel):
 
 
 class OutsideCheck(BaseModel):
-    """A check from another package that is installed, and the error with which it ended, if any."""
+    """A check from another installed package, and the error with which it ended, if any."""
 
     name: str
     distribution: str | None
@@ -536,7 +537,7 @@ class QualityReport(BaseModel):
 
 
 class NumbersBeforeAfter(BaseModel):
-    """A number in both reports; null where a report lacks it."""
+    """A number from each of two compared reports; null where a report lacks it."""
 
     before: float | int | None
     after: float | int | None
@@ -602,7 +603,7 @@ class ReportChanges(BaseModel):
 
 
 class TusMetadata(Reading):
-    """The metadata of a resumable upload, whose keys are the parameters of a plain one."""
+    """The metadata of a resumable upload. Its keys are the parameters of a plain upload."""
 
     name: str | None = Field(None, min_length=1, max_length=255, pattern=NAME_PATTERN)
     dataset: UUID | None = None
@@ -626,10 +627,10 @@ class TusMetadata(Reading):
         return self
 
     def target(self) -> Target:
-        """Return where the upload goes.
+        """Return the target of the upload.
 
         Raises:
-            KeyColumnRequired: for a mode that matches rows, without a key.
+            KeyColumnRequired: the mode matches rows by a key column, but none is given.
         """
         return Target(
             name=self.name,
@@ -641,7 +642,7 @@ class TusMetadata(Reading):
         )
 
     def upload_parameters(self) -> UploadParameters:
-        """Return the parameters in the form that a plain upload has.
+        """Return the parameters as a plain upload would have them.
 
         There is no digest, because each piece is checked by its own checksum.
         """

@@ -57,7 +57,7 @@ class NameInUse(Exception):
 
 
 class WorkerProcess:
-    """This process in its role as a worker: its name, row, heartbeat thread and reaper thread."""
+    """This process in its role as a worker: its name, database row, heartbeat thread and reaper."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -176,7 +176,7 @@ def gpus_in(sample: dict[str, float]) -> dict[str, float]:
 def default_name(settings: Settings) -> str:
     """Return a worker's default name: the host name and a digest of the home directory.
 
-    The digest keeps apart two workers on one machine that have different home directories.
+    The digest distinguishes workers on one machine that have different home directories.
     """
     digest = hashlib.sha256(str(settings.home.absolute()).encode()).hexdigest()[:8]
     return f"{socket.gethostname()}-{digest}"[:100]
@@ -243,10 +243,10 @@ def wake(queue: str, passed_on: int = 0) -> dict[str, Any] | None:
     """Claim one task from this worker's queues and run it.
 
     If other tasks are waiting, a claim sends another wake-up, so that all tasks that fit are
-    started. Each submission sends one, too, and so does the end of a task, because it frees
-    resources. The broker may deliver a wake-up to a worker without free resources. That worker
-    passes it on, at most as often as there are other workers with a free core. ``passed_on`` is how
-    often that was.
+    started. Submitting a task also sends one, and so does ending a task, which frees resources. The
+    broker may deliver a wake-up to a worker without free resources. That worker passes it on, at
+    most as often as there are other workers with a free core. ``passed_on`` is the number of times
+    that this has happened.
 
     Returns:
         The task's uuid, type, attempt and duration in seconds, or None if no task was claimed.

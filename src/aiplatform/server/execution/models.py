@@ -19,10 +19,10 @@ class ExternalRun(Base):
     """The state of a run that executes outside the platform.
 
     ``renewals`` counts the run's reports. ``given_up`` is true if the platform ended the run
-    because it was silent for too long, and the run has not reported its end since. ``client_id`` is
-    an id that the run chose for itself. ``log_allowance`` is the number of bytes that the rate
-    limit allowed it to print at the time ``log_filled_at``; null if it has not printed anything
-    yet.
+    because the run was silent for too long, and the run has not reported its end since.
+    ``client_id`` is an id that the run chose for itself. ``log_allowance`` is the number of bytes
+    that the rate limit allowed the run to print at the time ``log_filled_at``; null if the run has
+    not printed anything yet.
     """
 
     __tablename__ = "external_runs"

@@ -55,7 +55,7 @@ def cpu_environment(cores: Cores, *, serves: bool, divides: bool) -> dict[str, s
     """Return the environment variables that control the CPU use of a task's runtime.
 
     Args:
-        cores: the cores of its worker.
+        cores: the cores of the task's worker.
         serves: True if the runtime answers requests. It then keeps the normal niceness; other tasks
             get a lower CPU priority.
         divides: True if the runtime starts several processes and divides the cores among them.
@@ -72,7 +72,7 @@ WINDOW = 1000
 """Number of newest steps in the estimate. Older steps no longer influence it."""
 LEAST = 4
 SLOW_FACTOR = 5.0
-"""Multiple of the usual duration from which a step counts as delayed, as by an evaluation."""
+"""Multiple of the usual duration above which a step counts as delayed, say by an evaluation."""
 
 
 class Step(NamedTuple):
@@ -140,14 +140,14 @@ TRANSIENT = frozenset(
         errno.ENOSPC, errno.ESTALE, errno.ETIMEDOUT,
     }
 )  # fmt: skip
-"""Error numbers of temporary errors of a machine or network.
+"""Error numbers (errno) of temporary machine and network errors.
 
 A later attempt, or an attempt on another worker, may succeed.
 """
 
 
 def is_transient(error: OSError) -> bool:
-    """Return True if a retry may succeed. For a missing file, for example, it would not."""
+    """Return True if a retry may succeed; if a file is missing, for example, it is pointless."""
     return isinstance(error, ConnectionError | TimeoutError) or error.errno in TRANSIENT
 
 

@@ -16,7 +16,7 @@ class DatasetNotTrainable(Invalid):
 
 
 class NotEstimable(Invalid):
-    """The training method does work whose amount is unknown before the training."""
+    """The amount of work that the training method does can't be known in advance."""
 
     code = "training.not_estimable"
 
@@ -52,6 +52,6 @@ class NotRepeatable(Conflict):
 
 
 class ConfigInvalid(Invalid):
-    """A change that would make the config invalid."""
+    """The change would make the config invalid."""
 
     code = "experiment.invalid_config"

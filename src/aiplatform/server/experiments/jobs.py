@@ -1,4 +1,4 @@
-"""Task kinds for experiments: training, evaluations and external runs."""
+"""Task kinds for experiments: trainings, estimates, evaluations and external runs."""
 
 from typing import Any
 
@@ -39,7 +39,7 @@ class Training(TaskKind):
         trainings.prepare_retry(session, context, task, override_gate=override_gate)
 
     def copy_to_retry(self, session: Session, task: Task, again: Task) -> None:
-        """Copy facts about the failed run to its retry; see :func:`trainings.copy_to_retry`."""
+        """Copy details of the failed run to its retry; see :func:`trainings.copy_to_retry`."""
         trainings.copy_to_retry(session, task, again)
 
     def processes(self, spec: dict[str, Any], gpus: int) -> int:

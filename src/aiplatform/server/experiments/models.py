@@ -10,7 +10,10 @@ from aiplatform.server.core.database import Base, Identified, Updated
 
 
 class Experiment(Identified, Updated, Base):
-    """A base model and a training spec (``config``); a contract table."""
+    """A base model and a training spec (``config``).
+
+    Its columns are fixed by the schema contract (docs/architecture.md).
+    """
 
     __tablename__ = "experiments"
 
@@ -24,7 +27,10 @@ class Experiment(Identified, Updated, Base):
 
 
 class ExperimentDetails(Base):
-    """An experiment's columns that the contract table lacks. ``note`` is Markdown."""
+    """Columns of an experiment in addition to those fixed by the schema contract.
+
+    ``note`` is Markdown.
+    """
 
     __tablename__ = "experiment_details"
 
@@ -38,7 +44,7 @@ class ExperimentDetails(Base):
 
 
 class ExperimentTag(Base):
-    """A label on an experiment, by which people find it."""
+    """A label on an experiment, by which users find it."""
 
     __tablename__ = "experiment_tags"
 
@@ -49,7 +55,7 @@ class ExperimentTag(Base):
 class RunDetails(Base):
     """The metrics and the reproduction record of a run. A trigger inserts the row with the task.
 
-    ``record`` contains what is needed to repeat the run (see ``rules.records``).
+    ``record`` contains what is needed to repeat the run (see ``rules.record_of``).
     """
 
     __tablename__ = "run_details"
@@ -63,7 +69,7 @@ class RunDetails(Base):
 
 
 class ExperimentFact(Base):
-    """A number or text in an experiment's config or metrics, by path; maintained by triggers."""
+    """A value in an experiment's config or metrics, with its path; maintained by triggers."""
 
     __tablename__ = "experiment_facts"
 
@@ -75,7 +81,7 @@ class ExperimentFact(Base):
 
 
 class RunFact(Base):
-    """A number or text in a run's config or metrics, by path; maintained by triggers."""
+    """A value in a run's config or metrics, with its path; maintained by triggers."""
 
     __tablename__ = "run_facts"
 

@@ -27,7 +27,7 @@ EVALUABLE_SHAPES = CONVERSATIONS | {
 }
 """Data shapes from which an evaluation can read conversations or texts.
 
-Of preferences, it reads only the chosen or good answers.
+In preference data, it reads only the chosen or good answers.
 """
 
 RUN_TYPES = (TaskType.TRAINING.value, TaskType.EXTERNAL.value)
@@ -74,7 +74,7 @@ SUMMARY = (
 """Fields of a training run's result that are copied to its experiment and model."""
 
 _RANKED_BY = {"eval_mean_reward": -1, "mean_reward_last": -1, "eval_loss": 1, "train_loss_last": 1}
-"""The metrics that tell the best run, the most important one first; -1 if higher is better.
+"""The metrics that decide which run is best, most important first; -1 if higher is better.
 
 The loss of a run that learns from rewards says nothing about its quality.
 """
@@ -176,14 +176,14 @@ def figures_of(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def own_config(task_type: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run's config. An external run stores it beside facts about its machine."""
+    """Return a run's config. An external run stores it beside details of its machine."""
     return dict(config["config"] if task_type == TaskType.EXTERNAL else config)
 
 
 def best_run(runs: list[dict[str, Any]]) -> dict[str, Any] | None:
-    """Return the best run: that with the highest reward or, if none has one, the lowest loss.
+    """Return the run with the highest reward or, if no run has a reward, with the lowest loss.
 
-    Held-out metrics decide, if a run has them; otherwise those of the last step. If several runs
+    Metrics on held-out data take precedence over those of the last training step. If several runs
     are equal, the earliest one is returned. A value that is not finite never counts.
     """
     for key, sign in _RANKED_BY.items():
@@ -196,7 +196,7 @@ def best_run(runs: list[dict[str, Any]]) -> dict[str, Any] | None:
 def with_run(metrics: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
     """Return the experiment's metrics with one more run.
 
-    They consist of the metrics of the best run, and of the latest runs under ``runs``.
+    The result contains the metrics of the best run, and the latest runs under ``runs``.
     """
     runs = [*metrics.get("runs", []), run]
     return _summarised(runs)
@@ -318,13 +318,13 @@ def record_of(
     told: Mapping[str, Any],
     environment: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Return the record of a run.
+    """Return the reproduction record of a run.
 
     Args:
         config: the whole spec, with exact dataset versions.
         inputs: role, label and SHA-256 of each input.
-        told: stored facts: ``git`` from the caller who queued the run, and ``environment`` from the
-            end of the run.
+        told: stored details: ``git`` from the caller who queued the run, and ``environment`` from
+            the end of the run.
         environment: the environment reported by the last attempt, in case none is stored yet.
     """
     # An external run's config has no fixed shape.

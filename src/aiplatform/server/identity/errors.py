@@ -115,7 +115,7 @@ class RegistrationClosed(Problem):
 
 
 class AccountTaken(Conflict):
-    """The user name or email address is already in use.
+    """The user name or e-mail address is already in use.
 
     Callers who are not signed in get this error, so it does not reveal which of the two is in use.
     """
@@ -176,7 +176,7 @@ class SystemRole(Conflict):
 
 
 class HeldRole(Problem):
-    """The role can't be changed by the caller, who has it.
+    """The caller can't change a role that they hold themselves.
 
     Otherwise the caller could extend their own permissions.
     """

@@ -14,9 +14,10 @@ from aiplatform.server.identity.rules import Theme
 
 
 class User(Identified, Updated, Base):
-    """A user account; a contract table.
+    """A user account.
 
     ``role`` is the name of a row in ``roles``, or ``user`` for accounts without a global role.
+    The columns are fixed by the schema contract; see docs/architecture.md.
     """
 
     __tablename__ = "users"
@@ -30,7 +31,7 @@ class User(Identified, Updated, Base):
 
 
 class UserSecurity(Base):
-    """Data about an account for which the contract table has no columns."""
+    """Account data in addition to ``users``, whose columns are fixed by the schema contract."""
 
     __tablename__ = "user_security"
 
@@ -38,11 +39,11 @@ class UserSecurity(Base):
     must_change_password: Mapped[bool] = mapped_column(server_default="false")
     password_changed_at: Mapped[datetime | None]
     email_claimed: Mapped[bool] = mapped_column(server_default="false")
-    """True if the holder entered the address and has not proved that it is theirs."""
+    """True if the holder entered the address and has not yet proved that it is theirs."""
 
 
 class UserPreferences(Base):
-    """An account's preferences for the web interface. Null means that the browser's are used."""
+    """An account's preferences for the web interface. Null means the browser's setting."""
 
     __tablename__ = "user_preferences"
 
@@ -62,7 +63,10 @@ class UserDevice(Base):
 
 
 class Role(Identified, Created, Base):
-    """A named set of permissions; a contract table."""
+    """A named set of permissions.
+
+    The columns are fixed by the schema contract; see docs/architecture.md.
+    """
 
     __tablename__ = "roles"
 
@@ -180,8 +184,9 @@ class RecoveryCode(Base):
 class ApiKey(Base):
     """A user's key for programs. Only its SHA-256 is stored.
 
-    A key may do what both its owner's current permissions and ``scopes`` allow. With a project, it
-    is limited to that project. ``prefix`` is the part of the key that is shown in lists.
+    A key grants only permissions that are in both ``scopes`` and its owner's current permissions.
+    With a project, it is limited to that project. ``prefix`` is the part of the key that is shown
+    in lists.
     """
 
     __tablename__ = "api_keys"
@@ -189,7 +194,8 @@ class ApiKey(Base):
     id: Mapped[BigKey]
     uuid: Mapped[UUID] = mapped_column(server_default=func.gen_random_uuid())
     user_id: Mapped[int] = mapped_column(ForeignKey("users.id"))
-    # No ForeignKey here, because the domain ``projects`` is above this one. The table has it.
+    # No ForeignKey here, because the domain ``projects`` is above this one. The table itself has
+    # one.
     project_id: Mapped[int | None]
     name: Mapped[str] = mapped_column(String(100))
     prefix: Mapped[str] = mapped_column(String(20))

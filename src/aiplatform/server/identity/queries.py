@@ -148,7 +148,7 @@ def open_invitation(session: Session, found: ColumnElement[bool]) -> Invitation 
 
 
 def usable_reset(session: Session, token_hash: bytes) -> PasswordReset | None:
-    """Return an unexpired password reset by its token's hash, locked; None if there is none."""
+    """Return the unexpired password reset with this token hash, locked; None if there is none."""
     return session.scalar(
         select(PasswordReset)
         .where(PasswordReset.token_hash == token_hash, PasswordReset.expires_at > func.now())
@@ -164,8 +164,8 @@ def reset_sent_since(session: Session, user_id: int, pause: timedelta) -> bool:
     sent = select(PasswordReset.id).where(
         PasswordReset.user_id == user_id,
         PasswordReset.created_by.is_(None),
-        # The upper limit keeps a reset with a later time from blocking requests after the clock was
-        # set back.
+        # The upper limit keeps a reset dated in the future from blocking requests after the clock
+        # was set back.
         PasswordReset.created_at.between(func.now() - pause, func.now() + pause),
     )
     return session.scalar(sent.limit(1)) is not None
@@ -310,7 +310,7 @@ def in_network(address: Any, network: str | None) -> ColumnElement[bool]:
 
 
 def refresh_token(session: Session, token_hash: bytes) -> AuthToken | None:
-    """Return a refresh token by its hash, read again from the database; None if there is none."""
+    """Return the refresh token with this hash, read from the database again; None without one."""
     return session.scalar(
         select(AuthToken)
         .where(AuthToken.token_hash == token_hash, AuthToken.kind == "refresh")
@@ -319,7 +319,7 @@ def refresh_token(session: Session, token_hash: bytes) -> AuthToken | None:
 
 
 def lock_session(session: Session, session_id: int) -> AuthSession | None:
-    """Lock a login session, so that nobody else can renew or end it; None if it is gone."""
+    """Lock a login session against renewal and sign-out, and return it; None if it is gone."""
     return session.scalar(
         select(AuthSession)
         .where(AuthSession.id == session_id)
@@ -353,7 +353,7 @@ def active_sessions(user_id: int) -> Select[Any]:
 
 
 def tokens_since(session: Session, session_id: int, token: AuthToken) -> Sequence[AuthToken]:
-    """Return the tokens of the session that were issued after ``token``."""
+    """Return the session's tokens that were issued after ``token``."""
     return session.scalars(
         select(AuthToken).where(AuthToken.session_id == session_id, AuthToken.id > token.id)
     ).all()

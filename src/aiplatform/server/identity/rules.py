@@ -27,7 +27,7 @@ ADMIN = "admin"
 ADMIN_EMAIL = "admin@ai-platform.com"
 
 SEED_ADMIN_HASH = "$2b$12$LQv3c1yqBWVHxkd0LHAkCOYz6TtxMQJqhN8/X4eVCeM9e1a5t2E3a"
-"""Password hash of ``admin`` in the contract's SQL. No known password matches it."""
+"""Password hash of ``admin`` in the schema contract's SQL. No known password matches it."""
 
 NO_PASSWORD = "!"  # noqa: S105
 """Text stored instead of a password hash for single sign-on accounts. No password matches it."""
@@ -118,8 +118,8 @@ def weakness(
 def wait_after(failures: int, *, free: int) -> timedelta:
     """Return how long after the last of ``failures`` wrong passwords the next attempt must wait.
 
-    There is no wait for fewer than ``free`` failures. After that it is 1, 2, 4 … seconds, at most
-    :data:`MAX_WAIT`.
+    There is no wait for fewer than ``free`` failures. After that, the wait is 1, 2, 4 … seconds, at
+    most :data:`MAX_WAIT`.
     """
     if failures < free:
         return timedelta(0)

@@ -22,7 +22,7 @@ from aiplatform.server.identity.rules import PLAIN_USER
 
 
 def no_uuid(name: str) -> str:
-    """Refuse a name that looks like a uuid, because paths identify users by either."""
+    """Refuse a name that looks like a uuid, because paths accept a uuid in place of a user name."""
     try:
         UUID(name)
     except ValueError:
@@ -49,7 +49,7 @@ Password = Annotated[str, StringConstraints(min_length=1, max_length=1024)]
 
 
 class PasswordIn(Strict):
-    """A change of the caller's password. The account's other sessions end."""
+    """A password change for the caller's account. The account's other sessions end."""
 
     current_password: Password
     new_password: Password
@@ -62,7 +62,7 @@ class PasswordIn(Strict):
 
 
 class EmailIn(Strict):
-    """A change of the caller's email address.
+    """An e-mail address change for the caller's account.
 
     It requires the password, because a person who controls the address can reset the password.
     """
@@ -80,7 +80,7 @@ class EmailIn(Strict):
 class UserIn(Strict):
     """A new account.
 
-    Without a global role, it can create projects and use those of which it is a member.
+    Without a global role, the account can create projects and use the projects that it belongs to.
     """
 
     username: Username
@@ -114,7 +114,7 @@ class UserChanges(Strict):
 
 
 class RegisterIn(Strict):
-    """An account that someone creates for themselves."""
+    """An account that a user creates for themselves."""
 
     username: Username
     email: Email
@@ -169,7 +169,7 @@ class InvitationIn(Strict):
 
 
 class AcceptIn(Strict):
-    """User name and password of a new account, with the token from the invitation's link."""
+    """The user name and password of a new account, and the token from the invitation link."""
 
     token: str = Field(min_length=1, max_length=200)
     username: Username
@@ -263,7 +263,7 @@ class CodeIn(Strict):
 
 
 class ProofIn(Strict):
-    """Proof that the account is the caller's: the password, an app's code, or a recovery code."""
+    """Proof that the caller owns the account: the password, an app code, or a recovery code."""
 
     password: Password | None = None
     code: str | None = Field(
@@ -301,7 +301,7 @@ class ResetIn(Strict):
 
 
 class SsoOut(BaseModel):
-    """The state of single sign-on. ``login_url`` is where a browser starts it."""
+    """The state of single sign-on. A browser starts a sign-in at ``login_url``."""
 
     enabled: bool
     issuer: str | None
@@ -321,7 +321,7 @@ class SsoOut(BaseModel):
 
 
 class SsoCodeIn(Strict):
-    """The code that the browser brought back, and the verifier of the sign-in's challenge."""
+    """The code that the browser received, and the verifier for the sign-in's challenge."""
 
     code: Annotated[str, Field(min_length=1, max_length=200)]
     code_verifier: Annotated[str, Field(min_length=43, max_length=128)]
@@ -364,7 +364,7 @@ class TokenOut(BaseModel):
 
 
 class RefreshIn(Strict):
-    """The session's latest refresh token, which is used up."""
+    """The session's latest refresh token, which this request invalidates."""
 
     refresh_token: str = Field(min_length=1, max_length=200)
 

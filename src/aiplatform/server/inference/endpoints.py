@@ -100,11 +100,12 @@ def create_deployment(
     session: SessionDep,
     body: DeploymentIn,
 ) -> DeploymentOut:
-    """Serve a model under a name. It answers at `/v1/chat/completions` once it is `ready`.
+    """Serve a model under a name. Once `ready`, it answers at `/v1/chat/completions`.
 
-    With `after`, or with the model of an unfinished training task, it is `starting` until those
-    tasks have completed. If one of them fails, it becomes `stopped`, with the reason in `error`.
-    With `follow`, it is updated as by `update` whenever the alias in `model` moves.
+    With `after`, or with the model of an unfinished training task, the deployment is `starting`
+    until those tasks have completed. If one of them fails, the deployment becomes `stopped`, and
+    `error` contains the reason. With `follow`, the deployment is updated, as by `update`, whenever
+    the alias in `model` moves.
     """
     deployment = service.create_deployment(
         session, context, body.name, body.spec(), after=body.after, follows=body.followed
@@ -132,7 +133,7 @@ def delete_deployment(
     context: Annotated[ProjectContext, Depends(access.CHANGE)],
     session: SessionDep,
 ) -> Response:
-    """Stop and delete a deployment. Its answers end within a second; its task and log are kept."""
+    """Stop and delete a deployment. Open responses end within a second; task and log are kept."""
     service.delete_deployment(session, context, deployment)
     return Response(status_code=status.HTTP_204_NO_CONTENT)
 
@@ -163,7 +164,7 @@ def stop_deployment(
     context: Annotated[ProjectContext, Depends(access.STOP)],
     session: SessionDep,
 ) -> DeploymentOut:
-    """Stop a deployment. Its answers end within a second."""
+    """Stop a deployment. Open responses end within a second."""
     return _show(session, context, service.stop(session, context, deployment))
 
 
@@ -194,13 +195,13 @@ def update_deployment(
     session: SessionDep,
     body: DeploymentUpdateIn,
 ) -> DeploymentOut:
-    """Start a server with another model beside the current one; it takes over once it is ready.
+    """Start a server with another model; it replaces the current server once it is ready.
 
-    Until then, `updating` describes it. The current server then completes the answers that it has
-    begun, for ten minutes at most, and ends. If the new server fails to start, the current one
-    continues, and `update_error` contains the reason. To go back to the former model, update again.
-    A deployment that is down is started with the new model. Without `follow`, a deployment that
-    followed an alias stops following it.
+    Until then, `updating` describes the new server. The replaced server finishes the responses in
+    progress, for ten minutes at most, and then ends. If the new server fails to start, the current
+    one continues, and `update_error` contains the reason. To return to the previous model, update
+    again. A deployment that is down is started with the new model. Without `follow`, a deployment
+    that followed an alias stops following it.
     """
     updated = service.update(session, context, deployment, body.model, follows=body.followed)
     return _show(session, context, updated)

@@ -46,7 +46,7 @@ class Deployment(Updated, Base):
 
 
 class DeploymentRetirement(Base):
-    """A model server that was replaced by another and is completing the answers it has begun.
+    """A replaced model server that is finishing its responses in progress.
 
     The row is deleted when its task has ended, or when the server must stop immediately.
     """

@@ -27,7 +27,7 @@ MAX_NAMES = 10
 
 
 def shared_names(session: Session, project_id: int, owner_id: int) -> list[str]:
-    """Return names of the project's deployments that the owner's other projects have, too.
+    """Return deployment names that occur both in the project and in the owner's other projects.
 
     Projects in the bin count, because their owner can restore them.
     """
@@ -113,7 +113,7 @@ def get_deployment(session: Session, context: ProjectContext, uuid: UUID) -> Dep
 
 
 def read_deployment(session: Session, deployment_id: int, *, lock: bool = False) -> Deployment:
-    """Return the current state of a deployment that was found before; with ``lock``, locked.
+    """Return the current state of a deployment that was found earlier; with ``lock``, lock it.
 
     Raises:
         NotFound: when it was deleted.
@@ -132,8 +132,8 @@ def followers(session: Session, project_id: int | None, reference: str) -> Seque
 
     Args:
         session: the caller's session.
-        project_id: the project of the alias. None is a shared one, which deployments follow in all
-            projects that have no alias of the same name.
+        project_id: the project of the alias; None for a shared alias, which deployments follow in
+            all projects that have no alias of the same name.
         reference: ``name@alias``.
     """
     statement = select(Deployment).where(Deployment.follows == reference)
@@ -151,7 +151,7 @@ def followers(session: Session, project_id: int | None, reference: str) -> Seque
 
 
 def lock_served_by(session: Session, task_id: int) -> Deployment | None:
-    """Return the deployment that a task serves, or will serve after an update, locked.
+    """Lock and return the deployment that a task serves, or will serve after an update.
 
     Return None if the task no longer serves a deployment.
     """
@@ -198,7 +198,7 @@ def run_replaced_by(session: Session, task_id: int) -> int | None:
 
 
 def drain_seconds(session: Session, task_id: int) -> float | None:
-    """Return for how many seconds a replaced server may continue its answers.
+    """Return the number of seconds for which a replaced server may finish its responses.
 
     Return None if the task does not run a replaced server.
     """

@@ -22,10 +22,10 @@ INACTIVE = frozenset({S.STOPPED, S.CRASHED})
 
 MAX_CRASHES = 5
 CRASH_WINDOW = timedelta(minutes=10)
-"""Time for which crashes count: after :data:`MAX_CRASHES` within it, there is no restart."""
+"""Period in which crashes count: after :data:`MAX_CRASHES` in it, there is no restart."""
 
 DRAIN_TIME = timedelta(minutes=10)
-"""Time for which a replaced server may continue to complete its answers."""
+"""Time for which a replaced server may finish its responses."""
 
 FIRST_DELAY = timedelta(seconds=1)
 MAX_DELAY = timedelta(seconds=30)
@@ -37,7 +37,7 @@ def may_become(current: DeploymentStatus, wanted: DeploymentStatus) -> bool:
 
 
 def restart_delay(crashes: int) -> timedelta | None:
-    """Return the delay before the restart after ``crashes``, or None if there is no restart."""
+    """Return the delay before the restart after ``crashes`` crashes; None for no restart."""
     if crashes >= MAX_CRASHES:
         return None
     doubled: timedelta = FIRST_DELAY * 2 ** (crashes - 1)

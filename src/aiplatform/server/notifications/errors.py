@@ -26,7 +26,7 @@ class WebhookUrlRefused(Problem):
 
 
 class TooManyWebhooks(Conflict):
-    """The project already has as many webhooks as are allowed."""
+    """The project already has the maximum number of webhooks."""
 
     code = "webhook.too_many"
 

@@ -1,4 +1,4 @@
-"""Worker jobs for notifications: sending due webhook calls, emails and digests.
+"""Worker jobs for notifications: sending due webhook calls, e-mails and digests.
 
 They run on wake-ups and at regular intervals.
 """
@@ -62,7 +62,7 @@ def _drain(name: str, send_next: Callable[[], bool]) -> int:
 
 
 def send_due() -> None:
-    """Send due digests, and wake a worker if webhook deliveries or emails are due.
+    """Send due digests, and wake a worker if webhook deliveries or e-mails are due.
 
     This includes retries, and messages whose wake-up was lost.
     """

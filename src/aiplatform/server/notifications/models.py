@@ -12,7 +12,10 @@ from aiplatform.server.core.encryption import encrypted_column
 
 
 class Notification(Created, Base):
-    """A message to a user; a contract table."""
+    """A message to a user.
+
+    The columns are fixed by the schema contract; see docs/architecture.md.
+    """
 
     __tablename__ = "notifications"
 
@@ -98,7 +101,7 @@ class Webhook(Updated, Base):
 class WebhookDelivery(Created, Base):
     """A delivery of one event to one webhook. The row is kept in the log after the delivery.
 
-    ``locked_until`` is the end of the lease of the worker that is sending it.
+    ``locked_until`` is the time at which the sending worker's lease ends.
     """
 
     __tablename__ = "webhook_deliveries"
@@ -117,7 +120,7 @@ class WebhookDelivery(Created, Base):
 
 
 class WebhookAttempt(Base):
-    """A call of a webhook. A call without an outcome is running, or its worker has died."""
+    """A call to a webhook. A call without an outcome is running, or its worker has died."""
 
     __tablename__ = "webhook_attempts"
 

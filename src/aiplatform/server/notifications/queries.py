@@ -51,7 +51,8 @@ def inbox(
     )
     if kind is not None:
         statement = statement.where(Notification.type == kind.value)
-    # Written like the condition of the contract's partial index, so that the index is used.
+    # Written like the condition of the schema contract's partial index, so that PostgreSQL uses the
+    # index.
     return statement.where(Notification.is_read == false()) if unread else statement
 
 
@@ -61,7 +62,7 @@ def get_notification(
     """Return one of the principal's notifications, locked.
 
     Raises:
-        NotFound: when there is no such notification, or it belongs to somebody else.
+        NotFound: when there is no such notification, or it belongs to another user.
     """
     row = session.execute(
         inbox(principal).where(NotificationDetails.uuid == uuid).with_for_update(of=Notification)

@@ -251,7 +251,7 @@ EMAILED = MANDATORY | {
     N.MEMBER_ADDED, N.MEMBER_INVITED, N.MEMBER_REMOVED, N.PROJECT_RECEIVED, N.PROJECT_TRANSFERRED,
     N.QUOTA_NEAR, N.TASK_FAILED, N.WEBHOOK_DISABLED, N.WORKER_CORDONED,
 }  # fmt: skip
-"""Types that are also emailed unless the user chooses otherwise."""
+"""Types that are also sent by e-mail unless the user chooses otherwise."""
 
 WEBHOOK_EVENTS = tuple(
     kind

@@ -21,7 +21,7 @@ class AmbiguousModel(Problem):
 
 
 class ModelOfOtherProject(NotFound):
-    """The model name has no project, and matches only deployments in other people's projects.
+    """The model name has no project, and matches only deployments in other users' projects.
 
     Such a name means a deployment of the caller's own projects; others must be named as
     ``project/name``. Otherwise, members of a shared project could create a deployment that answers

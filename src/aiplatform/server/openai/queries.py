@@ -41,14 +41,14 @@ _DeploymentProject = aliased(Project, name="chat_project")
 
 
 class Credential(NamedTuple):
-    """A caller's session or API key: one of the two ids; the other id is 0."""
+    """A caller's session or API key: one of the two ids is set, and the other is 0."""
 
     session_id: int
     key_id: int
 
 
 CHAT_PERMISSIONS = (WILDCARD, f"inference:{WILDCARD}", Permission.INFERENCE_READ.value)
-"""Permissions each of which allows chats.
+"""Permissions that each allow chat requests.
 
 The list must match ``protocol.permissions.grants``.
 """
@@ -120,7 +120,7 @@ def _usable_deployments(which: ColumnElement[bool]) -> Select[Any]:
 
 @cache
 def deployments_by_name() -> Compiled:
-    """Return the query for the caller, and for each usable deployment with the name or uuid.
+    """Return the query for the caller and each usable deployment with the given name or uuid.
 
     Its parameters are ``token_hash``, ``name`` and ``uuid``.
     """
@@ -130,11 +130,11 @@ def deployments_by_name() -> Compiled:
 
 @cache
 def deployments_by_version() -> Compiled:
-    """Return the query for the caller, and for each usable deployment of a version of a model.
+    """Return the query for the caller and each usable deployment of a model version.
 
-    Deployments that follow the alias are included. While they are updated to another version they
-    still serve the former one, and come after those that serve the version already. The parameters
-    are ``token_hash``, ``name`` of the model, and ``label``: a version or an alias.
+    Deployments that follow the alias are included. While such a deployment is being updated, it
+    still serves the previous version, and comes after deployments that serve the new one. The
+    parameters are ``token_hash``, ``name`` of the model, and ``label``: a version or an alias.
     """
     name, label = bindparam("name", type_=Text), bindparam("label", type_=Text)
     pointing = (
@@ -162,7 +162,7 @@ def deployments_by_version() -> Compiled:
 
 @cache
 def ready_deployments() -> Compiled:
-    """Return the query for the caller, and for each usable deployment that is ready.
+    """Return the query for the caller and each usable deployment that is ready.
 
     Its parameter is ``token_hash``.
     """
@@ -191,9 +191,9 @@ def access_checks(
 
     There is one statement for sessions and one for API keys. Each row says whether the credential
     may still use the deployment (``allowed``), and contains the current token of the deployment's
-    server. ``retired_tokens`` are the tokens of servers that were replaced and are completing their
-    answers. If the credential or the deployment no longer exists, there is no row. An access token
-    that expires in the meantime does not end an answer, because its session continues.
+    server. ``retired_tokens`` are the tokens of replaced servers that are finishing their
+    responses. If the credential or the deployment no longer exists, there is no row. An access
+    token that expires in the meantime does not end an answer, because its session continues.
 
     Args:
         pairs: credentials, each with the id of the deployment that it uses.

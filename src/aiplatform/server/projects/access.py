@@ -123,7 +123,7 @@ def filter_project_permissions(permissions: Iterable[str]) -> frozenset[str]:
 
 
 def add_membership(statement: Select[Any]) -> Select[Any]:
-    """Add the columns that decide about access to a project to a statement.
+    """Add to a statement the columns that determine access to a project.
 
     The statement must already have joined ``Project`` and ``User``.
     """
@@ -304,7 +304,7 @@ class ProjectGuard(Guard[ProjectContext]):
 
     @property
     def statement(self) -> Compiled:
-        """The statement that decides about access, with parameters ``token_hash`` and ``named``."""
+        """The statement that checks access; its parameters are ``token_hash`` and ``named``."""
         return _statement(self.resource, binned=self.binned)
 
     async def __call__(self, request: Request, token: BearerToken, **_: str) -> ProjectContext:
@@ -366,7 +366,7 @@ def require_additional(
 def find_revocations(
     session: Session, contexts: Sequence[ProjectContext], permission: Permission, *, hidden: Problem
 ) -> list[Problem | None]:
-    """Return, for each context, the error with which it would now be rejected, by one statement.
+    """Return, for each context, the error that would reject it now, using one statement.
 
     All contexts must belong to one project. The error is None where the user still holds
     ``permission``, and ``hidden`` for users who can sign in but can no longer use the project.

@@ -82,7 +82,7 @@ class KeyGone(Conflict):
 
 
 class ScopeOutsideProject(Invalid):
-    """A project's API key with a scope that can't be granted within a project."""
+    """The scope can't be granted to an API key that is limited to a project."""
 
     code = "api_key.scope_outside_project"
 

@@ -11,7 +11,10 @@ from aiplatform.server.core.database import Base, BigKey, Identified, Updated
 
 
 class Project(Identified, Updated, Base):
-    """A project, which separates tenants; a contract table."""
+    """A project, which separates tenants.
+
+    Its columns are fixed by the schema contract (docs/architecture.md).
+    """
 
     __tablename__ = "projects"
 
@@ -24,7 +27,10 @@ class Project(Identified, Updated, Base):
 
 
 class ProjectPermission(Base):
-    """A user's role in a project; a contract table."""
+    """A user's role in a project.
+
+    Its columns are fixed by the schema contract (docs/architecture.md).
+    """
 
     __tablename__ = "project_permissions"
 
@@ -80,8 +86,8 @@ class BinEntry(Base):
     """A deleted resource that can be restored until ``purge_after``.
 
     ``project_id`` is the deleted project itself, or the project of the deleted dataset or model.
-    ``shared`` marks a model that belonged to no project. ``name`` is the resource's former name,
-    and ``was_status`` is a project's former status.
+    ``shared`` marks a model that belonged to no project. ``name`` is the resource's previous name,
+    and ``was_status`` is a project's previous status.
     """
 
     __tablename__ = "bin_entries"

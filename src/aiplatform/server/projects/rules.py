@@ -12,7 +12,7 @@ BIN_DAYS = "bin_days"
 
 
 def days_in_bin(config: Mapping[str, Any] | None, default: int) -> int:
-    """Return the days that the bin keeps a project's deletions; 0 means immediate deletion."""
+    """Return how many days the bin keeps a deleted resource; 0 means immediate deletion."""
     days = (config or {}).get(BIN_DAYS)
     if isinstance(days, bool) or not isinstance(days, int) or not 0 <= days <= MAX_BIN_DAYS:
         return default

@@ -10,13 +10,13 @@ class TaskFinished(Conflict):
 
 
 class WrongTaskType(Invalid):
-    """A direct submission of a task type that only another route can start, such as training."""
+    """Tasks of this type, such as training, can only be started through another route."""
 
     code = "task.wrong_type"
 
 
 class NoWorkerCanRun(Invalid):
-    """A submission that would wait forever because no worker has the resources."""
+    """The task would wait forever, because no worker has the resources that it needs."""
 
     code = "task.no_worker_can_run"
 
@@ -28,7 +28,7 @@ class TaskNotWaiting(Conflict):
 
 
 class NotInSameQueue(Invalid):
-    """A move before a task that belongs to another project or queue, or is not waiting."""
+    """The target of the move belongs to another project or queue, or is not waiting."""
 
     code = "task.not_in_same_queue"
 
@@ -46,13 +46,13 @@ class NotRetriable(Conflict):
 
 
 class DependencyFailed(Conflict):
-    """A task whose success the submission waits for has already failed."""
+    """The submission waits for the success of a task that has already failed."""
 
     code = "task.dependency_failed"
 
 
 class TypeMakesNoModel(Invalid):
-    """The task whose model is referred to has a type that does not produce models."""
+    """The spec refers to the model of a task whose type does not produce models."""
 
     code = "task.type_makes_no_model"
 
@@ -70,7 +70,7 @@ class KeyReused(Conflict):
 
 
 class LostLease(Exception):
-    """A write by an attempt whose fencing number is out of date.
+    """The fencing number of the attempt that tried to write is out of date.
 
     Another attempt may be running the task by now.
     """

@@ -19,7 +19,10 @@ from aiplatform.server.core.database import Base, BigKey, Created, Identified
 
 
 class Task(Identified, Created, Base):
-    """One piece of queued work; a contract table. ``progress`` runs from 0 to 1."""
+    """One piece of queued work. ``progress`` runs from 0 to 1.
+
+    The columns are fixed by the schema contract; see docs/architecture.md.
+    """
 
     __tablename__ = "tasks"
 
@@ -42,7 +45,7 @@ class Task(Identified, Created, Base):
 
 
 class TaskScheduling(Base):
-    """A task's fields that the queue needs but the contract table has no columns for.
+    """Fields of a task that the queue needs but the schema contract has no columns for.
 
     ``since`` is the time from which a task's waiting time is counted when the queue is ordered.
     ``blockers`` is the number of tasks that must end first. ``stop_wanted`` is ``pause`` or
@@ -204,7 +207,7 @@ class TaskDependency(Base):
 
 
 class TaskSubmission(Base):
-    """The stored answer to a submission with an ``Idempotency-Key``."""
+    """The stored response to a submission with an ``Idempotency-Key``."""
 
     __tablename__ = "task_submissions"
 

@@ -68,7 +68,7 @@ class ModelContext:
 
 
 def _facts(statement: Select[Any]) -> Select[Any]:
-    """Add the columns that decide about access to a model.
+    """Add the columns that determine access to a model.
 
     The statement must already have joined ``Model`` and ``User``.
     """

@@ -1,4 +1,4 @@
-"""HTTP routes of models, of their aliases and of their files."""
+"""HTTP routes for models, their aliases and their files."""
 
 from typing import Annotated, Any
 
@@ -291,7 +291,7 @@ def list_project_aliases(
         str | None, Query(max_length=255, description="exactly this name of a model")
     ] = None,
 ) -> Page[ModelAliasOut]:
-    """List the aliases of the project's own models, those created last first."""
+    """List the aliases of the project's own models, most recently created first."""
     statement = queries.project_aliases(context, name=name)
     rows, following = page_by_id(session, statement, ModelAlias.id, limit=limit, cursor=cursor)
     return render_page(rows, following, render_alias)
@@ -301,7 +301,7 @@ def list_project_aliases(
 def list_model_aliases(
     context: Reader, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[ModelAliasOut]:
-    """List the aliases of all versions of the model, those created last first."""
+    """List the aliases of all versions of the model, most recently created first."""
     statement = queries.aliases_beside(queries.get_entry(session, context.model_id).model)
     rows, following = page_by_id(session, statement, ModelAlias.id, limit=limit, cursor=cursor)
     return render_page(rows, following, render_alias)
@@ -313,9 +313,9 @@ def list_model_aliases(
 def set_model_alias(
     alias: AliasName, context: Writer, session: SessionDep, body: AliasMoveIn
 ) -> ModelAliasOut:
-    """Let the alias point to this version. `name@alias` means this version from now on.
+    """Point the alias to this version. From now on, `name@alias` refers to this version.
 
-    Work that was submitted before keeps the version that the alias meant then.
+    Tasks that were submitted earlier keep the version that the alias pointed to at that time.
     """
     service.set_alias(session, context, alias, expected=body.expected, reason=body.reason)
     return _show_alias(session, context, alias)
@@ -327,9 +327,9 @@ def set_model_alias(
 def undo_alias_move(
     alias: AliasName, context: Writer, session: SessionDep, body: AliasUndoIn
 ) -> ModelAliasOut:
-    """Let the alias point to the version before, or bring a deleted alias back.
+    """Point the alias to its previous version again, or restore a deleted alias.
 
-    A further request goes back one more move. `{model}` is any version of the model.
+    Each further request undoes one more move. `{model}` is any version of the model.
     """
     service.undo(session, context, alias, expected=body.expected, reason=body.reason)
     return _show_alias(session, context, alias)
@@ -343,7 +343,7 @@ def list_alias_moves(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[ModelAliasMoveOut]:
-    """List the moves of the alias, newest first; also of one that was deleted."""
+    """List the moves of an alias, newest first, even if the alias was deleted."""
     statement = queries.alias_moves(queries.get_entry(session, context.model_id).model, alias)
     rows, following = page_by_id(session, statement, ModelAliasMove.id, limit=limit, cursor=cursor)
     return render_page(rows, following, _render_move)
@@ -378,7 +378,7 @@ def delete_model_alias(
         str | None, Query(max_length=1000, description="why; kept in its history")
     ] = None,
 ) -> None:
-    """Delete the alias. The version that it points to is kept, and so is its history."""
+    """Delete the alias. Its history and the version that it points to are kept."""
     service.delete_alias(session, context, alias, reason)
 
 
@@ -401,7 +401,7 @@ def list_model_files(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[ModelFileOut]:
-    """List files by path: `weights/` is the whole model, `adapter/` is what training added."""
+    """List files by path: `weights/` is the whole model, `adapter/` the LoRA weights alone."""
     after = ""
     if cursor is not None:
         (after,) = decode_cursor(cursor, str)
@@ -426,7 +426,8 @@ async def put_model_file(
 ) -> ModelFileOut:
     """Upload a file of a model. Until the import, it is stored below `source/`.
 
-    An earlier file with the same path is replaced. Refused during and after the import.
+    An earlier file with the same path is replaced. The upload is refused during an import and once
+    the model is ready.
     """
     service.check_path(path)
 

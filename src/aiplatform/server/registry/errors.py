@@ -5,7 +5,7 @@ from aiplatform.server.identity.errors import PermissionDenied
 
 
 class SharedModelsProtected(PermissionDenied):
-    """A change to a shared model by a user who is not an administrator."""
+    """The user is not an administrator and so can't change shared models."""
 
     code = "model.shared_protected"
 
@@ -23,13 +23,13 @@ class ModelNotReady(Conflict):
 
 
 class ModelWritesNoText(Conflict):
-    """The model gives vectors or scores instead of text, so it can't be deployed or evaluated."""
+    """The model outputs vectors or scores, not text, so it can't be deployed or evaluated."""
 
     code = "model.writes_no_text"
 
 
 class ModelNotTunable(Conflict):
-    """The training method tunes other kinds of models."""
+    """The training method can't tune this kind of model."""
 
     code = "model.not_tunable"
 
@@ -92,7 +92,7 @@ class VersionIsAlias(Conflict):
 
 
 class NotAnAlias(Conflict):
-    """A deployment can only follow an alias, and the reference names none."""
+    """A deployment can only follow an alias, but the reference is not an alias."""
 
     code = "model.not_an_alias"
 
@@ -104,7 +104,7 @@ class NothingToUndo(Conflict):
 
 
 class FormerVersionGone(Conflict):
-    """The version to which the alias pointed before was deleted."""
+    """The version to which the alias previously pointed was deleted."""
 
     code = "model.alias_version_gone"
 

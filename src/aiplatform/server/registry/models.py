@@ -10,7 +10,10 @@ from aiplatform.server.core.database import Base, BigKey, Created, Identified
 
 
 class Model(Identified, Created, Base):
-    """A version of a model; a contract table. Without a project, it is shared by all."""
+    """A version of a model. Without a project, it is shared by all projects.
+
+    Its columns are fixed by the schema contract (docs/architecture.md).
+    """
 
     __tablename__ = "models"
 
@@ -24,7 +27,7 @@ class Model(Identified, Created, Base):
 
 
 class ModelDetails(Base):
-    """A model's columns that the contract table lacks, such as its status, card and lineage."""
+    """Columns of a model, such as its card, in addition to those fixed by the schema contract."""
 
     __tablename__ = "model_details"
 
@@ -43,7 +46,7 @@ class ModelDetails(Base):
 
 
 class ModelAlias(Base):
-    """A name that points to one version of the models with one name, such as ``production``.
+    """An alias, such as ``production``, that points to one version of a model.
 
     ``reason``, ``moved_by`` and ``moved_at`` describe its last move.
     """
@@ -63,10 +66,10 @@ class ModelAlias(Base):
 
 
 class ModelAliasMove(Base):
-    """A change of an alias. Without ``to_version`` it deleted the alias.
+    """A move of an alias, or its deletion if ``to_version`` is null.
 
-    ``undoes`` is the move that this one took back. The versions are repeated as text, because a
-    model can be deleted permanently.
+    ``undoes`` is the earlier move that this move undid. The versions are stored as text, too,
+    because a model can be deleted permanently.
     """
 
     __tablename__ = "model_alias_moves"

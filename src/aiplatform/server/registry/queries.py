@@ -1,4 +1,4 @@
-"""SELECT statements for models, limited to what a guard's evidence allows."""
+"""SELECT statements for models, limited to the models that the caller may access."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -164,7 +164,7 @@ def readable_models(
 
 
 def get_entry(session: Session, model_id: int) -> Entry:
-    """Return a model that a guard has admitted.
+    """Return a model to which a guard has granted access.
 
     Raises:
         NotFound: the model has since been deleted.
@@ -299,7 +299,7 @@ def source_files(session: Session, model_id: int) -> list[StoredFile]:
 def page_of_files(
     session: Session, model_id: int, *, after: str, limit: int
 ) -> tuple[list[StoredFile], str | None]:
-    """Return the files after the path ``after``, and the last path if there are more, or None."""
+    """Return the files after path ``after``, and the last one's path if more follow, else None."""
     rows = session.execute(
         select(BlobRef.path, Blob.sha256, Blob.size)
         .join(Blob, Blob.sha256 == BlobRef.sha256)
@@ -499,7 +499,7 @@ def list_aliases() -> Select[Any]:
 
 
 def project_aliases(context: ProjectContext, *, name: str | None = None) -> Select[Any]:
-    """Select the aliases of the project's models, or of those with one name."""
+    """Select the aliases of the project's models, or only of models called ``name``."""
     found = list_aliases().where(ModelAlias.project_id == context.project_id)
     return found if name is None else found.where(ModelAlias.model_name == clean_text(name))
 
@@ -563,7 +563,7 @@ def alias_moves(model: Model, alias: str) -> Select[Any]:
 def last_alias_move(
     session: Session, project_id: int | None, model_name: str, alias: str
 ) -> ModelAliasMove | None:
-    """Return the last move of an alias that neither takes one back nor was taken back, or None."""
+    """Return an alias's last move that neither undid another nor was undone, or None."""
     later = aliased(ModelAliasMove, name="later")
     return session.scalar(
         select(ModelAliasMove)

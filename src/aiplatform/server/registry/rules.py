@@ -51,9 +51,10 @@ KIND_NAMES = {
 
 
 def kind_of(facts: Mapping[str, Any]) -> ModelKind:
-    """Return the kind of the model with these facts.
+    """Return the kind of a model, from its card's data.
 
-    The method decides for a model that was trained here, and the import's finding for others.
+    For a model that was trained here, the training method decides; for other models, the kind that
+    the import detected.
     """
     config = facts.get("config")
     method = config.get("method") if isinstance(config, Mapping) else None

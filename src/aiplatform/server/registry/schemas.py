@@ -59,7 +59,7 @@ class AliasMoveIn(Strict):
 
 
 class AliasUndoIn(Strict):
-    """A request to take back the last move of an alias."""
+    """A request to undo the last move of an alias."""
 
     expected: UUID | None = Field(
         None, description="the version that it points to now; null if it was deleted"

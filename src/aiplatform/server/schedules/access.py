@@ -1,4 +1,4 @@
-"""Permission guards of schedules."""
+"""Permission guards for schedules."""
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.projects.access import ProjectGuard, ResourcePath

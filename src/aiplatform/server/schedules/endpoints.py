@@ -108,7 +108,7 @@ def create_schedule(
     body: ScheduleIn,
     response: Response,
 ) -> ScheduleOut:
-    """Create a schedule, which submits a task or run with your permissions at that time."""
+    """Create a schedule. When due, it submits a task or run with your permissions at that time."""
     schedule = service.create_schedule(
         session,
         context,
@@ -185,7 +185,7 @@ def list_firings(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[FiringOut]:
-    """List the last due times, newest first, each with its task or the reason why there is none."""
+    """List past due times, newest first, each with its task or the reason why there is none."""
     statement = queries.list_firings(queries.get_schedule(session, context, schedule))
     rows, following = page_by_id(session, statement, ScheduleFiring.id, limit=limit, cursor=cursor)
     return render_page(rows, following, lambda row: _firing(row[0], row.task))

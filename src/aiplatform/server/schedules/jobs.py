@@ -1,4 +1,4 @@
-"""Periodic job that fires due schedules, each in its own transaction."""
+"""A periodic job that fires due schedules, each in its own transaction."""
 
 from aiplatform.server.core.database import transaction
 from aiplatform.server.execution.service.periodic import on_round

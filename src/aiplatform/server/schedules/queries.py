@@ -16,7 +16,10 @@ from aiplatform.server.queue.models import Task
 from aiplatform.server.schedules.models import Schedule, ScheduleFiring
 
 FIRINGS_KEPT = 1000
-"""Number of firings kept per schedule. One that is due every minute has half a million a year."""
+"""Number of firings kept per schedule.
+
+A schedule that is due every minute fires half a million times a year.
+"""
 
 _last = (
     select(func.max(ScheduleFiring.id))

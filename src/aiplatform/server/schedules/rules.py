@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from cronsim import CronSim, CronSimError
 
 MISSED_AFTER = timedelta(minutes=5)
-"""Delay after which a firing counts as missed. Due schedules are searched every few seconds."""
+"""Delay after which a firing counts as missed. Workers look for due schedules every few seconds."""
 
 
 class CronExpressionError(ValueError):

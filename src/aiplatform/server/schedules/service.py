@@ -140,7 +140,7 @@ def delete_schedule(session: Session, context: ProjectContext, uuid: UUID) -> No
 def switch_off_schedules(session: Session, actor: Actor, owner: User) -> dict[str, int]:
     """Switch off all schedules of a user.
 
-    Returns a dict with their number as ``schedules_stopped``.
+    Return a dict with their number as ``schedules_stopped``.
     """
     schedules = queries.lock_enabled_of(session, owner.id)
     for schedule in schedules:
@@ -207,8 +207,7 @@ def _require_inputs(session: Session, context: ProjectContext, spec: TaskSpec) -
 def fire_next(session: Session) -> Schedule | None:
     """Fire one due schedule in the caller's transaction. Return None if none is due.
 
-    If several of its times have passed, it fires once and is next due at its first time from now
-    on.
+    If several of its times have passed, it fires once and is next due at its first time after now.
     """
     schedule = queries.lock_due(session)
     if schedule is None or schedule.next_at is None:

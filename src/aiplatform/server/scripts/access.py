@@ -1,4 +1,4 @@
-"""Permission guards of code bundles."""
+"""Permission guards for code bundles."""
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.projects.access import ProjectGuard, ResourcePath, confirm

@@ -70,7 +70,7 @@ async def upload_bundle(
     ] = None,
     directory: Annotated[str | None, Query(max_length=255, description="its name")] = None,
 ) -> BundleOut:
-    """Upload code for tasks of type `script`. Refused where scripts are not allowed."""
+    """Upload code for tasks of type `script`. Refused if scripts are not allowed."""
     service.require_allowed()
     source = bundle_origin(commit=commit, remote=remote, directory=directory)
 
@@ -109,7 +109,7 @@ def list_bundles(
 def get_bundle(
     bundle: UUID, context: Annotated[ProjectContext, Depends(access.READ)], session: SessionDep
 ) -> BundleOut:
-    """Return the facts about a bundle, such as its hash and origin."""
+    """Return the details of a bundle, such as its hash and origin."""
     return render(*queries.get_bundle(session, context, bundle))
 
 

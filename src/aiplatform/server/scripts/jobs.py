@@ -24,7 +24,7 @@ class Script(TaskKind):
     runs_isolated = True
 
     def prepare(self, session: Session, context: ProjectContext, spec: Any) -> Prepared:
-        """Check what the script names and choose exact versions; see :func:`service.prepare`."""
+        """Check the script's code and data and choose versions; see :func:`service.prepare`."""
         return service.prepare(session, context, spec)
 
     def check_retry(
@@ -47,7 +47,7 @@ class Script(TaskKind):
         return service.task_inputs(session, task)
 
     def store_output(self, write: Write, task: UUID, output: Path, result: dict[str, Any]) -> None:  # noqa: ARG002
-        """Check names and total size of the output before its files are stored one by one."""
+        """Check the names and total size of the output before its files are stored one by one."""
         service.require_valid_artifacts(output)
         write(lambda session: service.require_storage_room(session, task, output))
 

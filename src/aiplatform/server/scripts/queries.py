@@ -55,7 +55,7 @@ def lock_bundle(session: Session, context: ProjectContext, uuid: UUID) -> CodeBu
 
 
 def unfinished_runs(session: Session, context: ProjectContext, uuid: UUID) -> Sequence[str]:
-    """Return the name of an unfinished task that runs the bundle; empty if there is none."""
+    """Return the name of at most one unfinished task that runs the bundle, in a list."""
     return session.scalars(
         select(Task.name)
         .where(

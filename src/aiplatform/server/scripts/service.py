@@ -48,7 +48,7 @@ def require_allowed() -> None:
 
 
 def inspect_bundle(path: Path) -> BundleFacts:
-    """Return the facts found by checking a bundle's archive.
+    """Check a bundle's archive and return its properties.
 
     Raises:
         InvalidBundle: when the archive is not safe to unpack.
@@ -138,7 +138,7 @@ def delete_bundle(session: Session, context: ProjectContext, uuid: UUID) -> None
 
 
 def require_runnable(session: Session, context: ProjectContext, task: Task) -> None:
-    """Check that a script may still run and has its code before it is queued again.
+    """Check that a script may still run and still has its code, before it is queued again.
 
     Raises:
         ScriptsNotAllowed: when administrators no longer allow scripts.
@@ -155,7 +155,7 @@ def prepare(session: Session, context: ProjectContext, spec: ScriptSpec) -> Prep
     scheduler takes them into account.
 
     Raises:
-        ScriptsNotAllowed: where no administrator has allowed scripts.
+        ScriptsNotAllowed: when no administrator has allowed scripts.
         NotFound: for a bundle, dataset or model that the project may not use.
         ModelNotReady: while the files of a model are incomplete.
     """

@@ -4,7 +4,7 @@ from aiplatform.server.core.errors import Conflict, Invalid
 
 
 class NoSuchSecret(Invalid):
-    """A task that names a secret that neither its author nor its project has."""
+    """The task names a secret that neither its author nor its project has."""
 
     code = "secret.unknown"
 

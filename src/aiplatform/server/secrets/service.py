@@ -1,4 +1,4 @@
-"""Use cases for secrets: store, replace, delete, and pass to a task. No value is ever shown."""
+"""Storing, replacing and deleting secrets, and passing them to tasks. Values are never shown."""
 
 from collections.abc import Mapping
 from uuid import UUID, uuid4

@@ -102,7 +102,7 @@ def create_sweep(
     request: Request,
     body: SweepIn,
 ) -> SweepDetailOut:
-    """Search for the parameters of an experiment's config; each trial is a run of it.
+    """Search for the best parameters of an experiment; each trial is a run of the experiment.
 
     `override_gate` requires the permission `datasets:override`, now and whenever a trial starts.
     """
@@ -132,7 +132,7 @@ def cancel_sweep(
     context: Annotated[ProjectContext, Depends(access.CANCEL)],
     session: SessionDep,
 ) -> SweepDetailOut:
-    """Start no more trials, and stop those that are running."""
+    """Cancel a sweep: start no more trials, and stop those that are running."""
     service.cancel_sweep(session, context, sweep)
     return _show(session, context, sweep)
 
@@ -153,9 +153,9 @@ def register_best(
     response: Response,
     body: RegisterBestIn,
 ) -> RegisteredOut:
-    """Register the best trial's model as the next version of a name.
+    """Register the best trial's model as the next version under the given name.
 
-    If the model is already a version of that name, that version is returned with status 200.
+    If it already has a version under that name, that version is returned with status 200.
     """
     model, new = service.register_best(session, context, sweep, name=body.name)
     if not new:

@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 def advance_all() -> None:
     """Do the next step of every running sweep, and send the resulting requests to its tasks.
 
-    Tasks of ended sweeps that are still running are asked again to stop.
+    Tasks that still run after their sweep has ended are asked again to stop.
     """
     with transaction() as session:
         running = queries.running_sweeps(session)

@@ -112,7 +112,7 @@ def ended_with_active_tasks(session: Session) -> list[int]:
 
 
 def sweep_of(session: Session, task_id: int) -> int | None:
-    """Return the id of the sweep of which a task is a trial, or None for other tasks."""
+    """Return the id of a trial task's sweep, or None for other tasks."""
     return session.scalar(select(SweepTrial.sweep_id).where(SweepTrial.task_id == task_id))
 
 

@@ -43,7 +43,7 @@ def grid_size(spec: SweepSpec) -> int:
 def grid_point(spec: SweepSpec, number: int) -> Params:
     """Return a point in the grid (a combination of values) by its number, from 0.
 
-    From point to point, the last parameter by name changes fastest.
+    From one point to the next, the parameter whose name sorts last changes fastest.
     """
     paths = sorted(spec.parameters)  # JSONB does not keep the given order
     points = product(*[values_of(spec.parameters[path]) for path in paths])

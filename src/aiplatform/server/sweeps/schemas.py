@@ -12,7 +12,7 @@ from aiplatform.protocol.sweeps import SweepSpec
 
 
 class SweepIn(Strict):
-    """A search for the parameters of an experiment's config."""
+    """A search for the best parameters of an experiment."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"name": "faq-search", "spec": EXAMPLE_SPEC}]}

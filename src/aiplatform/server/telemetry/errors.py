@@ -25,6 +25,6 @@ class NotReportedHere(Conflict):
 
 
 class NothingToCompare(Invalid):
-    """A comparison that names neither tasks nor an experiment."""
+    """The comparison names neither tasks nor an experiment."""
 
     code = "metric.nothing_to_compare"

@@ -137,7 +137,7 @@ PIECE = 32
 """Smallest number of points summarised by a piece at the first level."""
 
 PIECES_PER_PIECE = 8
-"""Smallest number of pieces of the level below that a piece of a further level summarises.
+"""Smallest number of pieces from the level below that a piece at a higher level summarises.
 
 A chart of 250 buckets reads at most about a thousand pieces, at any length of the series.
 """
@@ -176,7 +176,7 @@ def bucket_count(points: int, *, of_each: int = 2) -> int:
 
 
 def better(key: str) -> Literal["lower", "higher"] | None:
-    """Return which values of a metric are better, or None if its name does not say so."""
+    """Return whether lower or higher values of a metric are better, or None if unknown."""
     name = key.lower()
     if _LOWER.search(name):
         return "lower"
@@ -274,7 +274,7 @@ class _Condition:
 
 @dataclass(slots=True)
 class Watch:
-    """A monitor of one attempt's samples for conditions that raise an alert.
+    """A monitor that checks one attempt's samples for conditions that raise an alert.
 
     ``memory_limit_mb`` is the memory in MiB that the task reserved, or 0 if it reserved none.
     """

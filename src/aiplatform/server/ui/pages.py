@@ -81,7 +81,8 @@ class StaticFile:
                 "Content-Type": f"{kind}; charset=utf-8" if kind.startswith("text/") else kind,
                 "Cache-Control": "public, max-age=31536000, immutable" if immutable
                 else "public, max-age=3600",
-                # A worker has its own script's policy, and shares the page's connections.
+                # A web worker obeys the policy of its own script, which must allow the same
+                # connections.
                 "Content-Security-Policy": POLICY.replace(" 'nonce-{nonce}'", ""),
                 "Vary": "Accept-Encoding",
             },

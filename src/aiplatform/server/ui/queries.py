@@ -14,7 +14,7 @@ from aiplatform.server.queue.models import Task
 def changed_tasks(
     session: Session, uuids: Collection[UUID], project_ids: Collection[int]
 ) -> Sequence[Any]:
-    """Return the list fields of those tasks ``uuids`` whose projects are watched."""
+    """Return the list fields of the tasks ``uuids`` that are in watched projects."""
     return session.execute(
         select(
             Task.project_id,

@@ -51,7 +51,10 @@ def test_import_appends_or_upserts_rows_of_current_version(
     mine: Api,
     upload: Callable[..., Any],
 ) -> None:
-    """Check that they change the version current after fetching, unless a parent is named."""
+    """Check that imports change the version that is current once the rows are fetched.
+
+    A parent named in the request takes precedence.
+    """
     first = [{"id": n, "text": f"t{n}"} for n in range(3)]
     uuid = upload(jsonl(first)).json()["uuid"]
     answer = ask(url(there, "/more.jsonl"), dataset=uuid, mode="append", message="more")

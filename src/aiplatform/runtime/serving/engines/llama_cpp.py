@@ -107,7 +107,7 @@ def server_arguments(file: Path, host: str, spec: InferenceSpec, threads: int) -
         *("--threads-http", str(slots + 16)),
         # By default, the server keeps prompts in up to 8 GiB of memory that nobody has reserved.
         *("--cache-ram", "0"),
-        # Other engines leave the thoughts of a model in its answer.
+        # Other engines leave a model's reasoning in its answer.
         *("--reasoning-format", "none"),
         *("--log-verbosity", "1"),
         "--jinja",
@@ -198,7 +198,7 @@ def compare(samples: Samples, client: httpx.Client) -> None:
     """Check that llama.cpp renders and encodes the samples as transformers does.
 
     Raises:
-        JobError: It does not, so its answers would be worse without any error.
+        JobError: llama.cpp's results differ, so its answers would be worse without any error.
     """
     for sample in samples.samples:
         if not samples.dated:
@@ -252,10 +252,10 @@ class LlamaEngine:
         return LlamaServer(self.command, found, self.spec, Path(directory.name), check)
 
     def base_server(self) -> LlamaServer:
-        """Return the server of the base; start it if it does not run.
+        """Return the server of the base; start it if it is not running.
 
         Raises:
-            JobError: It can't be started; the next request tries again.
+            JobError: The server can't be started; the next request tries again.
         """
         with self._base_lock:
             self._check_open()
@@ -294,7 +294,7 @@ def socket_directory() -> "tempfile.TemporaryDirectory[str]":
 
 
 class LlamaProxy(Relay):
-    """A server that checks chat requests as that of transformers does, and forwards them."""
+    """A server that checks chat requests like the transformers engine, and forwards them."""
 
     def __init__(self, engine: LlamaEngine, token: str) -> None:
         super().__init__(token, [MODEL, BASE] if engine.tuned else [MODEL])
@@ -335,7 +335,7 @@ class LlamaProxy(Relay):
             raise Refusal(503, f"The base model can't be started: {error}") from error
 
     def refusal_of(self, status: int, body: bytes) -> Refusal | None:
-        """Return an error of llama.cpp as the other engines say it."""
+        """Return an error of llama.cpp in the same form as the other engines' errors."""
         try:
             error = json.loads(body)["error"]
             message, kind = str(error["message"]), error.get("type")
@@ -375,7 +375,7 @@ def upstream_body(wanted: StructuredChatRequest, samples: Samples) -> dict[str, 
     if wanted.limit is not None:
         body["max_tokens"] = wanted.limit
     if wanted.seed is not None:
-        # The largest number of 32 bits means that the server chooses.
+        # With the largest 32-bit number, the server would choose the seed itself.
         body["seed"] = wanted.seed % 0xFFFFFFFF
     if wanted.stream_options is not None:
         body["stream_options"] = wanted.stream_options.model_dump()

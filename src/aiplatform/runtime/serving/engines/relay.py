@@ -93,7 +93,7 @@ class Relay(ChatServer):
         return Response(with_public_name(whole, public), answer.status_code, media_type=media_type)
 
     def refusal_of(self, status: int, body: bytes) -> Refusal | None:  # noqa: ARG002
-        """Return the error that the client receives instead of the server's, or None to keep it."""
+        """Return an error to replace the server's, or None to pass on the server's own."""
         return None
 
     async def _events(

@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A family of models whose layers llama.cpp computes.
+    """A family of models whose layers llama.cpp supports.
 
     ``name`` is llama.cpp's name of the architecture. ``interleaved`` is True if llama.cpp rotates
     neighbouring pairs of values in queries and keys, while transformers rotates value i with value
@@ -28,7 +28,7 @@ FAMILIES = {
 """Families by the architecture in a model's ``config.json``."""
 
 ROPE_TYPES = frozenset({"default", "linear", "llama3", "yarn"})
-"""Methods of scaling positions that are converted."""
+"""Position scaling methods that can be converted."""
 
 
 def read_config(weights: Path) -> dict[str, Any]:

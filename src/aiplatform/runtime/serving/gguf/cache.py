@@ -19,7 +19,7 @@ LAYOUT = 1
 """Version of the conversion. Increase it if the conversion changes; old entries are then unused."""
 
 UNUSED_SECONDS = 14 * 86400.0
-"""Seconds after its last use from which an entry is deleted."""
+"""Seconds without use after which an entry is deleted."""
 
 POLL_SECONDS = 0.1
 
@@ -127,7 +127,7 @@ def _fill(entry: Path, weights: Path, number_format: str, check: Callable[[], No
 
 
 def remove_unused(cache: Path, now: float | None = None) -> None:
-    """Delete the entries that were not used for two weeks.
+    """Delete the entries that have not been used for two weeks.
 
     A server that still has such a file open keeps it until it ends.
     """

@@ -137,7 +137,7 @@ class Tensors:
         self.vocabulary_size = int(config["vocab_size"])
         for file in sorted(weights.glob("*.safetensors")):
             with safe_open(str(file), framework="pt") as opened:
-                for name in opened.keys():  # noqa: SIM118  (it is no mapping)
+                for name in opened.keys():  # noqa: SIM118  (it is not a mapping)
                     if _is_left_out(name, config):
                         continue
                     new = names.get_name(name, try_suffixes=(".weight", ".bias"))
@@ -217,7 +217,7 @@ def rope_factors(config: dict[str, Any]) -> Any:
 
 
 def _is_left_out(name: str, config: dict[str, Any]) -> bool:
-    """Return True for tensors that llama.cpp computes itself or shares with others."""
+    """Return True for tensors that llama.cpp computes itself or shares with other tensors."""
     if name.endswith(".rotary_emb.inv_freq"):
         return True
     return name == "lm_head.weight" and bool(config.get("tie_word_embeddings"))

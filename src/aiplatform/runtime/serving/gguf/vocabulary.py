@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 BYTE_LEVEL, SENTENCEPIECE = "gpt2", "llama"
-"""llama.cpp's names of the two kinds of tokenizers that are converted."""
+"""llama.cpp's names for the two kinds of tokenizers that can be converted."""
 
 CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
 REST = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -13,7 +13,7 @@ SPLITS = {
     CONTRACTIONS + r"\p{N}{1,3}" + REST: "llama-bpe",
     CONTRACTIONS + r"\p{N}" + REST: "qwen2",
 }
-"""llama.cpp's names of the patterns by which byte-level tokenizers split a text into words."""
+"""llama.cpp's names for the patterns with which byte-level tokenizers split a text into words."""
 
 NORMAL, CONTROL, USER_DEFINED, UNUSED, BYTE = 1, 3, 4, 5, 6
 """Token types of GGUF."""
@@ -23,7 +23,7 @@ UNREACHABLE = -1e9
 
 
 class UnknownTokenizer(ValueError):
-    """The tokenizer is of a kind that is not converted; the text says which."""
+    """The tokenizer's kind can't be converted; the text names the kind."""
 
 
 def write_vocabulary(writer: Any, weights: Path, tokenizer: Any, size: int) -> None:
@@ -71,7 +71,7 @@ def write_vocabulary(writer: Any, weights: Path, tokenizer: Any, size: int) -> N
 
 
 def kind_of(described: dict[str, Any]) -> tuple[str, str]:
-    """Return llama.cpp's names of a tokenizer's kind and of its way to split texts into words.
+    """Return llama.cpp's names for a tokenizer's kind and for its word-splitting pattern.
 
     Args:
         described: The contents of ``tokenizer.json``.
@@ -105,7 +105,7 @@ def _split_of(steps: list[dict[str, Any]]) -> str:
 
 
 def _steps(described: dict[str, Any] | None, inner: str) -> list[dict[str, Any]]:
-    """Return the steps of a part of a tokenizer, which may be a sequence of them."""
+    """Return the steps of a tokenizer component, which may be a single step or a sequence."""
     if described is None:
         return []
     if described["type"] == "Sequence":

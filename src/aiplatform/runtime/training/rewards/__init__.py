@@ -1,4 +1,4 @@
-"""Rewards of the method ``grpo``: how they score answers.
+"""Rewards for the method ``grpo``, which score answers.
 
 Each reward is a function of an answer, its reference and the settings, and has a line in
 :data:`SCORES`. Other Python distributions add rewards as entry points; see :mod:`.custom`.
@@ -34,11 +34,11 @@ SCORES: Mapping[type[Reward], Score] = {
 }
 
 LARGEST = 1e30
-"""Largest absolute value of a reward. Sums of larger ones may overflow in 32 bits."""
+"""Largest absolute value of a reward. Sums of larger values may overflow in 32 bits."""
 
 
 class Scorer:
-    """A reward of a training, which scores answers and reports its failures.
+    """A reward used in a training; it scores answers and reports failures.
 
     TRL calls it like a function, and names its metrics after ``__name__``.
     """
@@ -63,7 +63,7 @@ class Scorer:
             completions: The texts of the answers.
             completion_ids: Their tokens.
             reference: The reference of each answer, or None.
-            number: The number of the row of each answer.
+            number: The row number of each answer.
 
         Raises:
             JobError: The reward failed, or its value is not a finite number.
@@ -79,7 +79,7 @@ class Scorer:
 
         Args:
             answer: The answer.
-            reference: The reference of its row, or None.
+            reference: The reference in the answer's row, or None.
             place: The row, for the error message.
 
         Raises:
@@ -87,7 +87,7 @@ class Scorer:
         """
         try:
             value = float(self._score(answer, reference, self.reward))
-        except Exception as error:  # a reward may be somebody else's code
+        except Exception as error:  # a reward may be third-party code
             text = " ".join(str(error).split())[:300] or type(error).__name__
             raise JobError(
                 f"The reward {self.__name__} failed for {place}: {text}. {self._advice()}"
@@ -106,7 +106,7 @@ class Scorer:
 
 
 def make_scorers(rewards: Sequence[Reward]) -> list[Scorer]:
-    """Return the scorers of the rewards of a training.
+    """Return the scorers for a training's rewards.
 
     Raises:
         JobError: A reward from another distribution is not installed, or can't be imported.

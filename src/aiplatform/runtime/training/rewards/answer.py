@@ -8,7 +8,7 @@ class Answer(NamedTuple):
 
     Attributes:
         text: The text, without special tokens.
-        tokens: The number of its tokens, with the one that ends it.
+        tokens: The number of its tokens, including the end token.
     """
 
     text: str

@@ -16,7 +16,7 @@ def load(reward: Reward) -> Callable[..., float] | None:
     """Return the function of a custom reward, or None for other rewards.
 
     Raises:
-        JobError: No installed distribution has it, it can't be imported, or it is no function.
+        JobError: No installed distribution has it, it can't be imported, or it is not a function.
     """
     if not isinstance(reward, CustomReward):
         return None
@@ -30,7 +30,7 @@ def load(reward: Reward) -> Callable[..., float] | None:
         )
     try:
         function: Any = point.load()
-    except Exception as error:  # somebody else's code may do anything
+    except Exception as error:  # third-party code may raise anything
         text = " ".join(str(error).split())[:300] or type(error).__name__
         raise JobError(
             f"The reward {reward.name!r} can't be imported: {text}. Correct its package."

@@ -1,4 +1,4 @@
-"""The rewards that are part of the platform: a function of answer, reference and settings each."""
+"""The built-in rewards, each a function of an answer, its reference and the settings."""
 
 import json
 import re
@@ -72,7 +72,7 @@ def regex(answer: Answer, _reference: str | None, settings: RegexReward) -> floa
 def json_schema(answer: Answer, _reference: str | None, settings: JsonSchemaReward) -> float:
     """Return 1 if the answer is JSON that the schema accepts, otherwise 0.
 
-    The JSON may stand in a fenced code block of Markdown.
+    The JSON may be in a fenced Markdown code block.
 
     Raises:
         ValueError: The schema is invalid.

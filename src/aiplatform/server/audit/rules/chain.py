@@ -1,8 +1,8 @@
 """Seals: each covers a batch of audit rows and the seal before it.
 
 A seal contains a hash of each row's canonical text: one line of JSON as PostgreSQL prints a
-``jsonb`` object (:data:`ROW_TEXT`). Exports and archives contain the same line, so it only needs to
-be hashed to verify it. ``user_id`` is not part of the text, because it becomes NULL when the user
+``jsonb`` object (:data:`ROW_TEXT`). Exports and archives contain the same line, so hashing the line
+is enough to verify it. ``user_id`` is not part of the text, because it becomes NULL when the user
 is deleted; ``details.actor`` keeps the name and uuid.
 """
 

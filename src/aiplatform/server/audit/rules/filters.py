@@ -87,7 +87,7 @@ def next_window(length: int, found: int, wanted: int, rows: float) -> int | None
     are searched if so few matches are expected that all of them can be fetched.
 
     Args:
-        length: the number of rows of the last part.
+        length: the number of rows in the previous window.
         found: the number of matches in it.
         wanted: the number of matches needed.
         rows: the number of all rows.

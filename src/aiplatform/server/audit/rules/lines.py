@@ -69,7 +69,7 @@ def seal_line(seal: Seal, signatures: Iterable[tuple[str, bytes]], *, whole: boo
 
 
 def proof_line(number: int, seal: int, index: int, path: Sequence[bytes]) -> str:
-    """Return the line that proves the preceding row's place in a seal, by its path to the root."""
+    """Return the proof line for the preceding row: its place in a seal and its path to the root."""
     content = {"row": number, "seal": seal, "index": index, "path": [step.hex() for step in path]}
     return _line({"proof": content})
 

@@ -1,4 +1,4 @@
-"""Archives: sealed batches of rows in the blob store, which may then be deleted from the table.
+"""Archives: sealed batches of rows in the blob store. Archived rows can be deleted from the table.
 
 An archive is a compressed file in the format of an export of whole seals. It is verified before its
 rows are pruned. The seals remain in the database, because they are small and the chain must have no
@@ -109,7 +109,7 @@ def rows_of_archive(sha256: str) -> Iterator[tuple[int, str]]:
 
 
 def prune(url: str, days: int) -> int:
-    """Delete rows from the table that have been archived for ``days``; return their number.
+    """Delete rows that were archived more than ``days`` ago; return their number.
 
     This runs as the database role that owns the tables. Each archive is first fetched and compared
     with the seals in the database.

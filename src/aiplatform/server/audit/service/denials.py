@@ -42,7 +42,7 @@ class Denials:
         self._thread: threading.Thread | None = None
 
     def note(self, address: str | None, agent: str | None, route: str) -> None:
-        """Count a refused request. Returns immediately."""
+        """Count a refused request and return immediately."""
         with self._lock:
             if address not in self._seen and len(self._seen) >= MAX_ADDRESSES:
                 address = OTHERS

@@ -1,4 +1,4 @@
-"""Exports of the audit trail: JSON lines with proofs for programs, or a CSV table for people.
+"""Exports of the audit trail: JSON lines with proofs for programs, or CSV for spreadsheets.
 
 A database cursor reads the rows from one snapshot, and each row is sent immediately, so an export
 of any size needs the same amount of memory.
@@ -127,7 +127,7 @@ def selected_lines(session: Session, filters: Filters) -> Iterator[str]:
 
 
 def csv_lines(session: Session, filters: Filters) -> Iterator[str]:
-    """Yield the matching rows as CSV with a header. Spreadsheets treat no cell as a formula."""
+    """Yield the matching rows as CSV with a header. Cells that look like formulas are escaped."""
     buffer = io.StringIO(newline="")
     buffer.write(csv_line(COLUMNS))
     statement = queries.in_order(session, filters, queries.TEXT)

@@ -108,7 +108,7 @@ class _FileVerifier:
                     "its first line does not say what kind of export it is"
                 )
             if self._kind == lines.SELECTION and not isinstance(filters, dict):
-                # Otherwise rows could be left out without being missed.
+                # Otherwise, rows could be left out unnoticed.
                 raise lines.InvalidLineError(
                     "its first line does not say which rows were asked for"
                 )

@@ -1,7 +1,8 @@
 """Verification of the audit trail on request: start it, and return its result.
 
 A child process does the work, because hashing millions of rows in the API would delay all other
-requests. It holds an advisory lock while it runs, so that every API process knows whether it does.
+requests. It holds an advisory lock while it runs, so that every API process can see that it is
+running.
 """
 
 import os
@@ -59,7 +60,7 @@ def newest(session: Session) -> AuditVerification | None:
 
 
 def is_running(session: Session, verification: AuditVerification) -> bool:
-    """Return True if a verification has not ended and its process lives, or is being started."""
+    """Return True if a verification has not ended and its process is alive or being started."""
     if verification.ended_at is not None:
         return False
     age = session.scalars(select(func.clock_timestamp() - verification.started_at)).one()
@@ -105,12 +106,12 @@ def _start(uuid: UUID) -> None:
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )
-    # An ended child remains in the process table until somebody waits for it.
+    # A child that has exited stays in the process table until its parent waits for it.
     threading.Thread(target=child.wait, name="audit-verification", daemon=True).start()
 
 
 def run(uuid: str) -> None:
-    """Verify the trail and store the result of the requested verification; for the child."""
+    """Verify the trail and store the result; runs in the child process."""
     os.nice(LOWER_PRIORITY)
     url = libpq_url(get_settings().database_url)
     with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:

@@ -1,9 +1,10 @@
-"""HTTP routes of datasets.
+"""HTTP routes for datasets.
 
-``datasets`` contains the routes of datasets, ``versions`` those of their versions, with rows, tags
-and storage, and ``changes`` those that make a version from another one. ``uploads`` receives the
-file of a new dataset or version in one request, ``resumable`` in several. ``reports`` contains the
-routes of quality reports, their findings and the quality gate.
+``datasets`` contains the routes for datasets themselves, ``versions`` the routes for their
+versions, rows, tags and storage, and ``changes`` the routes that create a version from an existing
+one. ``uploads`` receives the file of a new dataset or version in one request, ``resumable`` in
+several requests. ``reports`` contains the routes for quality reports, their findings and the
+quality gate.
 """
 
 from fastapi import APIRouter

@@ -69,8 +69,8 @@ async def patch_dataset_rows(
         "patch": body.model_dump(include={"set", "add", "delete"}, mode="json"),
     }
     made_by = {"operation": "patch"}
-    # Positions belong to one version. If somebody commits in between, the change is refused instead
-    # of being applied to the wrong rows.
+    # Positions belong to one version. If another user commits in between, the change is refused
+    # instead of being applied to the wrong rows.
     base = await run_in_threadpool(base_version, context, dataset, body.parent)
     commit = make_committer(context, dataset, body.parent, body.message, made_by, render_current)
     async with transformed_rows(base, do, client_disconnected(request)) as made:
@@ -86,7 +86,7 @@ async def patch_dataset_rows(
 async def filter_dataset_rows(
     dataset: UUID, context: Committer, request: Request, response: Response, body: FilterRequest
 ) -> DatasetVersionOut:
-    """Commit a version with only the rows that meet all conditions; with `drop`, the others."""
+    """Commit a version with the rows that meet all conditions or, with `drop`, without them."""
     for condition in body.where:
         if isinstance(condition, str):
             read_filter(condition)
@@ -119,13 +119,13 @@ def fix_dataset_rows(
     session: SessionDep,
     body: FixRequest,
 ) -> TaskOut:
-    """Queue a task that commits a version in which findings of the quality report are fixed.
+    """Queue a task that fixes quality report findings and commits the result as a version.
 
     For each finding, the report lists the possible fixes: `drop` its rows, `deduplicate` all but
     the first of equal rows, `mask` personal data, `repair` wrongly decoded text, `strip` markup,
-    `trim` white space or what follows the last answer, `rebalance` labels. The task looks for the
-    findings again in the rows, so no report is needed. The `result` of the task names the
-    `version`. Without `parent`, the task fails if somebody commits in the meantime.
+    `trim` white space or the text after the last answer, `rebalance` labels. The task searches the
+    rows for the findings again, so no report is needed. The task's `result` names the new
+    `version`. Without `parent`, the task fails if the dataset gets another version in the meantime.
     """
     task = fixes.request_fix(
         session,
@@ -145,10 +145,10 @@ def fix_dataset_rows(
 async def map_dataset_columns(
     dataset: UUID, context: Committer, request: Request, response: Response, body: MapRequest
 ) -> DatasetVersionOut:
-    """Commit a version with columns renamed to those of a shape, such as `question` to `prompt`.
+    """Commit a version with columns renamed to fit a data shape, such as `question` to `prompt`.
 
-    Together with the columns that already have the right name, they must form a shape. All other
-    columns are kept.
+    Together with columns that already have the right name, the renamed columns must form a data
+    shape. All other columns are kept.
     """
     mapped = {"map": dict(body.map)}
     message = body.message or "Mapped: " + ", ".join(f"{a} to {b}" for a, b in body.map.items())
@@ -174,8 +174,8 @@ async def split_dataset(
 
     Rows with the same question go to the same dataset, so that questions used in training are not
     repeated in evaluation. With `by=row`, only equal rows stay together. With `group`, rows with
-    the same value in this column stay together, too; with `near`, also rows that differ in a few
-    words. The same seed gives the same split.
+    the same value in that column also stay together; with `near`, so do rows that differ in only a
+    few words. The same seed gives the same split.
     """
     base = await run_in_threadpool(base_version, context, dataset, body.version)
     names = _names_of_parts(base.name, body)
@@ -247,7 +247,7 @@ def restore_dataset_version(
     response: Response,
     body: RestoreRequest,
 ) -> DatasetVersionOut:
-    """Commit the rows of an earlier version as the next one. The versions in between are kept."""
+    """Commit the rows of an earlier version as the next version. Versions in between are kept."""
     head, version = history.restore(session, context, dataset, body.version, body.message)
     response.headers["Location"] = f"/api/v1/datasets/{dataset}/versions/{version.version}"
     return render_version(queries.get_version_row(session, head, version.version))

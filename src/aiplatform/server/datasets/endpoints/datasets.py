@@ -1,4 +1,4 @@
-"""Routes to list, upload, read, rename and delete datasets, and the bodies of responses."""
+"""Routes to list, upload, read, rename and delete datasets, and their response bodies."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -65,7 +65,7 @@ def render_dataset(row: DatasetRow) -> DatasetOut:
 
 
 def read_as(facts: dict[str, Any]) -> dict[str, Any]:
-    """Return the reading options of an uploaded or imported file, from its stored facts."""
+    """Return the reading options of an uploaded or imported file from its stored details."""
     found = {key: facts[key] for key in READ_AS if facts.get(key)}
     return {**found, **(facts.get("details") or {})}
 

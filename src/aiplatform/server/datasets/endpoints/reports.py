@@ -1,4 +1,4 @@
-"""Routes of quality reports: request, read, compare and download; their rows, and the gate."""
+"""Routes for quality reports, the rows of their findings, and the quality gate."""
 
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -52,7 +52,7 @@ gates_router = APIRouter(prefix="/api/v1")
 def get_dataset_gate(
     context: Annotated[ProjectContext, Depends(access.LIST)], session: SessionDep
 ) -> Gate:
-    """Return the rules that a version's quality report must meet before training on it."""
+    """Return the rules that a quality report must meet before its version is used for training."""
     return gates.gate_of(session, context.project_id)
 
 
@@ -112,13 +112,13 @@ PAGE: dict[int | str, dict[str, Any]] = {
     "/{version}/report",
     summary="Read the quality report",
     responses={200: {"model": QualityReport}, **BEING_MADE},
-    # A report leaves out what did not occur, such as rows that were set aside.
+    # A report omits fields that have no value, such as ``quarantined`` if all rows were readable.
     response_model_exclude_none=True,
 )
 def get_dataset_report(
     dataset: UUID, version: Label, context: Reader, session: SessionDep, made: ReportUuid = None
 ) -> dict[str, Any]:
-    """Return a version's report: 409 while it is being made, 404 if there is none."""
+    """Return a version's report; the status is 409 while it is being made, 404 if none exists."""
     found = queries.get_dataset(session, context, dataset)
     return _report(session, queries.get_version(session, found, version), made)
 
@@ -132,7 +132,7 @@ def list_dataset_reports(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Page[ReportOut]:
-    """List all reports ever made of a version, newest first."""
+    """List all reports ever made for a version, newest first."""
     head = queries.get_dataset(session, context, dataset)
     found = queries.get_version(session, head, version)
     rows, following = page_by_id(
@@ -157,7 +157,7 @@ def compare_dataset_reports(
     made: ReportUuid = None,
     since_made: SinceReportUuid = None,
 ) -> ReportChanges:
-    """Compare the version's report with that of `since`: what got better and what got worse.
+    """Compare a version's report with that of the version `since`, and return the differences.
 
     With `made` and `since_made`, two reports of one version can be compared.
     """
@@ -192,7 +192,7 @@ def get_dataset_report_page(
 ) -> Response:
     """Return the report as one self-contained HTML file.
 
-    It is always sent as an attachment, because it contains rows that other people wrote.
+    It is always sent as an attachment, because it contains rows that other users wrote.
     """
     head = queries.get_dataset(session, context, dataset)
     found = queries.get_version(session, head, version)
@@ -237,7 +237,7 @@ def check_dataset_quality(
     session: SessionDep,
     body: QualityRequest | None = None,
 ) -> TaskOut:
-    """Queue a quality report: for another base model or length, or compared with other data."""
+    """Queue a quality report, for example for another base model or with other comparison data."""
     asked = body or QualityRequest()
     task = service.request_report(
         session,
@@ -300,12 +300,12 @@ async def list_finding_rows(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> RowPage:
-    """Return the rows of a finding in order; none if the finding does not occur.
+    """Return a finding's rows in order; the list is empty if the finding does not occur.
 
     The first request checks all rows of the version again. This takes as long as a report without
-    token counts; `near_duplicates` is checked separately. The response is 404 for a code that is
-    neither in the report nor one of the platform's. It is 422 for findings whose rows can't be
-    listed: those about tokens, leakage and contamination need the data that the report was made
+    token counts; `near_duplicates` is checked separately. The status is 404 for a code that is
+    neither in the report nor defined by the platform. It is 422 for findings whose rows can't be
+    listed: findings about tokens, leakage and contamination need the data that the report was made
     with, and `boilerplate` is only counted.
     """
     offset = wanted.offset
@@ -343,8 +343,7 @@ async def preview_fix(
 ) -> FixPreviewOut:
     """Return the first rows of a finding, each before and after a fix. Nothing is changed.
 
-    It is refused in the same cases as the finding's rows, and for a fix that the finding does not
-    have.
+    The request is refused if the finding's rows can't be listed or the finding has no such fix.
     """
     base = await run_in_threadpool(base_version, context, dataset, version)
     counted = await run_in_threadpool(indexes.reported_count, context, dataset, base.label, finding)

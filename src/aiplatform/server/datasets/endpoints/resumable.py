@@ -58,15 +58,15 @@ PROGRESS = ("Tus-Resumable", "Upload-Offset", "Upload-Length", "Upload-Expires")
 OUTCOME = ("Aiplatform-Dataset", "Aiplatform-Version")
 """Names of the headers that :func:`set_headers` sets only for a committed upload.
 
-:data:`PROGRESS` names those that it sets for every upload.
+:data:`PROGRESS` names the headers that it sets for every upload.
 """
 
 
 def require_protocol_version(request: Request) -> None:
-    """Reject a request for another protocol version; requests that name none are accepted.
+    """Reject requests that name another protocol version; a request may omit the version.
 
     Raises:
-        TusVersion: the request names another version than the one supported.
+        TusVersion: the request names a version that is not supported.
     """
     if request.headers.get("tus-resumable", VERSION) != VERSION:
         raise TusVersion(version=VERSION)
@@ -110,7 +110,7 @@ def describe_uploads(context: Creator, response: Response) -> None:
 def list_uploads(
     context: Creator, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[UploadOut]:
-    """List uploads in progress and, for a day, those that have ended; newest first."""
+    """List uploads in progress and uploads that ended within the last day, newest first."""
     rows, following = page_by_id(
         session, resumable.list_uploads(context), DatasetUpload.id, limit=limit, cursor=cursor
     )
@@ -209,11 +209,11 @@ def get_upload(upload: UUID, context: Owner, response: Response) -> UploadOut:
 async def append_upload(upload: UUID, context: Owner, request: Request) -> Response:
     """Append a piece; after the last one, parse the file and commit it.
 
-    By the time of the response, the piece is on disk. A file that can't be parsed is refused after
-    the last piece, as a plain upload would be, and its bytes are deleted. If it is refused for
-    another reason, such as the quota, its bytes are kept until the upload expires. To try again in
-    that case, or after a server crash, send an empty piece at the end. `Upload-Checksum` (`sha1` or
-    `sha256`) verifies a piece.
+    The piece is on disk before the response is sent. A file that can't be parsed is refused after
+    the last piece, as a plain upload would be, and its bytes are deleted. If the file is refused
+    for another reason, such as the quota, its bytes are kept until the upload expires. To try again
+    in that case, or after a server crash, send an empty piece at the end. `Upload-Checksum` (`sha1`
+    or `sha256`) verifies a piece.
     """
     require_protocol_version(request)
     if request.headers.get("content-type") != PIECE_MEDIA_TYPE:
@@ -252,7 +252,7 @@ async def append_upload(upload: UUID, context: Owner, request: Request) -> Respo
 )
 @sends_headers("Tus-Resumable")
 def delete_upload(upload: UUID, context: Owner, request: Request, response: Response) -> None:
-    """Delete an upload with its bytes. A dataset that was made from it is kept."""
+    """Delete an upload and its bytes. A dataset that was made from them is kept."""
     require_protocol_version(request)
     with transaction() as session:
         resumable.remove(session, context, upload)

@@ -188,10 +188,10 @@ def upload_target(
         bool, Query(description="commit even when the rows are those of the parent")
     ] = False,
 ) -> Target:
-    """Return the target of an upload, without a dataset; the caller adds it.
+    """Return the target of an upload; the caller adds the dataset.
 
     Raises:
-        KeyColumnRequired: for a mode that matches rows, without a key.
+        KeyColumnRequired: the mode matches rows by a key column, but none is given.
     """
     return Target(mode=mode, key=key, parent=parent, allow_identical=allow_identical)
 
@@ -265,7 +265,8 @@ def import_dataset(
 
     The task's `result` names the dataset and the version. The platform connects only to public
     addresses, the hub named in the settings, and networks that an administrator allowed. The task
-    can be cancelled. A broken download is resumed where it stopped, if the source supports that.
+    can be cancelled. An interrupted download is resumed where it stopped, if the source supports
+    that.
     """
     task = imports.request_import(session, context, body.spec())
     response.headers["Location"] = f"/api/v1/tasks/{task.uuid}"

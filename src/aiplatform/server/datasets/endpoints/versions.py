@@ -1,4 +1,4 @@
-"""Routes of versions: list, commit, read, compare and delete; their rows, tags and storage."""
+"""Routes to list, commit, read, compare and delete versions, with their rows, tags and storage."""
 
 from dataclasses import replace
 from typing import Annotated, Any, Literal
@@ -72,7 +72,7 @@ _conditions = TypeAdapter(Condition)
 
 
 class RowSelection(BaseModel):
-    """The rows of a version selected by a request."""
+    """A request's selection of a version's rows."""
 
     offset: int
     search: str | None
@@ -100,11 +100,11 @@ def row_selection(
     ] = None,
     seed: Annotated[int, Query(ge=0, lt=2**63, description="the same draws the same")] = 0,
 ) -> RowSelection:
-    """Return the rows selected by a request.
+    """Return the row selection of a request.
 
     Raises:
-        InvalidCondition: for an invalid condition.
-        FilterInvalid: for an invalid filter text.
+        InvalidCondition: a condition is invalid.
+        FilterInvalid: the filter text is invalid.
     """
     conditions: list[Condition | str] = []
     for text in where or ():
@@ -210,9 +210,9 @@ async def create_dataset_version(
 ) -> DatasetVersionOut:
     """Store the file as the next version and queue its quality report.
 
-    With another `mode`, the file's rows change the parent's: they are appended (`append`), they
-    replace rows with the same key (`upsert`; columns that the file lacks are kept), or they
-    identify the rows to delete (`delete`).
+    With a `mode` other than `replace`, the file's rows change the parent's rows: they are appended
+    (`append`), they replace rows with the same key (`upsert`; columns that the file lacks are
+    kept), or they identify the rows to delete (`delete`).
     """
     target = replace(target, dataset=dataset)
     created = await receive_upload(request, context, target, parameters, render_current)
@@ -255,8 +255,8 @@ def list_dataset_rows(
 ) -> RowPage:
     """List rows in order from any position, rows that match a search, or a random sample.
 
-    A page of long rows may have fewer rows than `limit`. The same is true of a page of a long
-    search, which can even be empty: continue at `next_cursor`.
+    If the rows are long, a page may have fewer rows than `limit`. In a long search, a page may even
+    be empty: continue at `next_cursor`.
     """
     offset = wanted.offset
     if cursor is not None:
@@ -307,7 +307,8 @@ def get_dataset_content(
     are JSON text, and text that a spreadsheet would treat as a formula begins with an apostrophe.
     """
     head, commit, file = _rows_of(session, context, dataset, version)
-    # Use the label, not the tag in the request: a tag may be moved before somebody reads this.
+    # Use the label, not the tag in the request: a tag may have moved by the time the file is
+    # opened.
     label = commit.version.version
     name = f"{head.name}-{label}"
     media_type = MEDIA_TYPES[format]
@@ -369,8 +370,8 @@ def list_version_parts(
 ) -> VersionParts:
     """List the parts of a version's Parquet file: ranges of `content`, each with its hash.
 
-    A client that keeps the parts of one version needs to fetch only those parts of another that
-    differ.
+    A client that keeps the parts of one version only needs to fetch the parts of another version
+    that differ.
     """
     return storage.parts_of(session, context, dataset, version)
 
@@ -379,13 +380,13 @@ def list_version_parts(
 def get_datasets_storage(
     context: Annotated[ProjectContext, Depends(access.LIST)], session: SessionDep
 ) -> StorageReport:
-    """Return bytes by dataset, largest first: as downloaded, as charged, and as actually stored."""
+    """Return each dataset's bytes as downloaded, charged and actually stored, largest first."""
     return storage.project_report(session, context)
 
 
 @storage_router.get("/datasets/{dataset}/storage", summary="Read what versions cost")
 def get_dataset_storage(dataset: UUID, context: Reader, session: SessionDep) -> DatasetStorage:
-    """Return bytes by version, newest first: as downloaded, as charged, and stored only for it."""
+    """Return each version's bytes as downloaded, charged, and stored for it alone, newest first."""
     return storage.dataset_report(session, context, dataset)
 
 
@@ -395,7 +396,7 @@ def collect_storage(
     session: SessionDep,
     body: CollectRequest | None = None,
 ) -> Collected:
-    """Mark blobs unreferenced for a day, and delete those that were marked an hour ago.
+    """Mark blobs without references for a day, and delete blobs marked more than an hour ago.
 
     Workers do the same from time to time. Parts that a version still needs are never touched.
     """
@@ -429,7 +430,7 @@ def list_dataset_tags(
     context: Annotated[ProjectContext, Depends(access.READ)],
     session: SessionDep,
 ) -> TagList:
-    """List all tags of a dataset by name."""
+    """List all tags of a dataset, sorted by name."""
     return render_tags(session, context, dataset)
 
 

@@ -1,6 +1,6 @@
 """SELECT statements for datasets.
 
-A query for a project's data takes the caller's project context as evidence of access.
+Queries for a project's data require the caller's project context, which proves their access.
 """
 
 from collections.abc import Sequence
@@ -117,8 +117,8 @@ def get_dataset(session: Session, context: ProjectContext, uuid: UUID) -> Datase
 def named_types(session: Session, version: DatasetVersion) -> dict[str, str]:
     """Return the column types that uploaders chose, under the version's current column names.
 
-    They come from the version's own upload or, if it names no types, from the nearest ancestor's
-    upload that does. Older uploads recorded only their own types, under the file's column names.
+    They come from the version's own upload or, if that names no types, from the nearest ancestor
+    whose upload does. Older uploads recorded only their own types, under the file's column names.
     """
     line = (
         select(DatasetVersion.id, DatasetVersion.parent_version_id, literal(0).label("depth"))
@@ -148,7 +148,7 @@ def named_types(session: Session, version: DatasetVersion) -> dict[str, str]:
 def lock_dataset(session: Session, context: ProjectContext, uuid: UUID) -> Dataset:
     """Lock one of the project's datasets and return its current state.
 
-    Every change begins with this.
+    Every change to a dataset begins with this call.
 
     Raises:
         NotFound: when the project has no such dataset.
@@ -344,7 +344,7 @@ def upload_file(session: Session, version_id: int) -> StoredFile | None:
 
 
 def quarantine_file(session: Session, version_id: int) -> StoredFile | None:
-    """Return the file with an upload's rows that were set aside as unreadable, or None."""
+    """Return the file with the unreadable rows of a version's upload; None if it has none."""
     return version_file(session, version_id, QUARANTINE_PATH)
 
 
@@ -401,10 +401,10 @@ Pin = tuple[Dataset, DatasetVersion]
 
 
 def pin_version(session: Session, context: ProjectContext, uuid: UUID, label: str | None) -> Pin:
-    """Return a version that a task will read, by default the current one, and lock it.
+    """Lock and return a version that a task will read, by default the current one.
 
-    The dataset is locked, too: its deletion moves the dataset and does not touch the rows of its
-    versions.
+    The dataset is locked as well, because its deletion changes only the dataset's row, not those of
+    its versions.
 
     Args:
         session: the database session.

@@ -31,7 +31,7 @@ def dataset_of_version(session: Session, version_id: int) -> UUID | None:
 
 
 def evaluation_data(session: Session, version_id: int) -> RequiredComparison | None:
-    """Return a version as evaluation data that a report should be compared with."""
+    """Return the comparison that evaluation on a version requires; None if it was deleted."""
     row = session.execute(
         select(Dataset.uuid, Dataset.name, DatasetVersion.version)
         .join(DatasetVersion, DatasetVersion.dataset_id == Dataset.id)

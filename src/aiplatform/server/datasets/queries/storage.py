@@ -1,9 +1,9 @@
 """SELECT statements for the storage that dataset versions use.
 
-In their columns, ``logical`` counts the bytes of files as they are downloaded. ``charged`` counts
-each reference to a blob, as the quota does. ``stored`` counts each blob once. ``alone`` counts only
-blobs that no other version of the project uses. References to blobs by other projects are not
-counted.
+In the result columns, ``logical`` counts the bytes of files as they are downloaded. ``charged``
+counts each reference to a blob, as the quota does. ``stored`` counts each blob once. ``alone``
+counts only blobs that no other version of the project uses. References to blobs by other projects
+are not counted.
 """
 
 from typing import Any
@@ -60,7 +60,7 @@ def _bytes(size: Any) -> Any:
 def storage_by_dataset(session: Session, project_id: int) -> list[Row[Any]]:
     """Return the uuid, name, number of versions and bytes of each dataset, largest first.
 
-    The module's docstring explains the bytes ``logical``, ``charged`` and ``stored``.
+    The module's docstring explains the columns ``logical``, ``charged`` and ``stored``.
     """
     used, files = _references(project_id), _logical()
     of_version = (
@@ -116,7 +116,7 @@ def deduplicated_bytes(session: Session, project_id: int) -> int:
 def storage_by_version(session: Session, project_id: int, dataset: UUID) -> list[Row[Any]]:
     """Return the label and bytes of each version of a dataset, newest first.
 
-    The module's docstring explains the bytes ``logical``, ``charged`` and ``alone``.
+    The module's docstring explains the columns ``logical``, ``charged`` and ``alone``.
     """
     used, files = _references(project_id), _logical()
     return list(

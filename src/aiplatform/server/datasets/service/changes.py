@@ -103,7 +103,7 @@ async def change_rows(
     """Apply a change to ``parent`` or the current version, and return what ``commit`` returns.
 
     If another commit makes a newer version current in the meantime, the change is applied to that
-    one.
+    version.
     """
     attempts = MAX_ATTEMPTS
     while True:

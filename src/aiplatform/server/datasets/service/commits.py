@@ -56,10 +56,11 @@ class Upload:
     """An uploaded file that has been parsed, or rows made from another version.
 
     ``filename`` has been through :func:`~aiplatform.server.datasets.rules.safe_filename`. Rows made
-    from others have neither ``filename`` nor ``spooled``; ``made_by`` says how they were made.
+    from another version have neither ``filename`` nor ``spooled``; ``made_by`` says how they were
+    made.
 
     ``base_model`` and ``max_length`` say how the first quality report counts tokens. Without
-    ``base_model``, it counts like the previous version's report.
+    ``base_model``, it counts them like the previous version's report.
     """
 
     filename: str | None
@@ -103,7 +104,7 @@ def check_upload_allowed(
 
 
 def check_rows(rows: int) -> None:
-    """Refuse more rows than the contract's INTEGER column can count.
+    """Refuse more rows than ``dataset_versions.row_count``, an INTEGER, can hold.
 
     Raises:
         TooManyRows: for more than :data:`MAX_ROWS` rows.
@@ -122,7 +123,7 @@ def create_dataset(
         TooManyRows: see :func:`check_rows`.
     """
     check_rows(upload.ingested.rows)
-    # A concurrent creation of the same name waits here for the other to commit or roll back.
+    # If another transaction is creating a dataset with this name, this waits for its end.
     dataset_id = session.scalar(
         insert(Dataset)
         .values(project_id=context.project_id, name=clean_text(name), version=version_label(1))
@@ -164,13 +165,13 @@ def add_version(
         context: what the caller may do in the project.
         uuid: the dataset.
         upload: the rows to commit.
-        allow_identical: commit even if the rows are the parent's; None where the caller has no such
-            option.
-        parent_label: the version from which it is made, by default the current one.
+        allow_identical: True to commit even if the rows equal the parent's; None if the caller has
+            no such option.
+        parent_label: the version from which the new one is made, by default the current one.
         expected: the label that the current version must have.
 
     Raises:
-        IdenticalContent: when the rows are the parent's and that was not allowed.
+        IdenticalContent: when the rows equal the parent's and this is not allowed.
         StaleParentVersion: when the current version is not the expected one.
         TooManyRows: see :func:`check_rows`.
         NotFound: when there is no such parent.
@@ -306,7 +307,7 @@ def _keep_files(
 
 
 def _facts(upload: Upload) -> dict[str, Any]:
-    """Return the facts to store about the origin of the rows."""
+    """Return the details to store about the origin of the rows."""
     facts: dict[str, Any] = dict(upload.ingested.found)
     if upload.spooled is not None:
         facts |= {"sha256": upload.spooled.sha256, "size": upload.spooled.size}

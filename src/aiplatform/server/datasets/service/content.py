@@ -55,8 +55,8 @@ _export_slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] =
 def local_rows(file: StoredFile) -> Path:
     """Return the path of the complete file on this machine's disk.
 
-    This is the file in a local store, or a copy in the spool, which is deleted when nobody has read
-    it for a day.
+    This is the file in a local store, or a copy in the spool, which is deleted when it has not been
+    read for a day.
     """
     if not file.parts:
         stored = get_store().local_path(file.sha256)
@@ -161,7 +161,7 @@ def draw_rows(
     *,
     among: "row_access.Positions | None" = None,
 ) -> Found:
-    """Return ``count`` rows drawn at random, in the version's order; fewer if they are long.
+    """Return ``count`` rows drawn at random, in the version's order; fewer if rows are long.
 
     With ``among``, only rows at these positions are drawn, and ``row_count`` is their number.
     """

@@ -1,4 +1,4 @@
-"""Fixes: a task rewrites the rows, and its result is committed as a version when it ends."""
+"""Fixes: a task rewrites the rows; when it ends, its result is committed as a version."""
 
 from pathlib import Path
 from typing import Any
@@ -41,8 +41,7 @@ def request_fix(
 ) -> Task:
     """Queue a fix of a version, by default the current one.
 
-    The fix counts tokens with the same model, and compares with the same data, as the version's
-    report.
+    The fix uses the same tokenizer and comparison data as the version's report.
 
     Raises:
         MalformedFile: a finding has no such fix, or it needs a tokenizer but the report used none.
@@ -64,7 +63,7 @@ def request_fix(
     )
     prepared = prepare(session, context, spec)
     name = f"fix of {prepared.inputs[0].label}"
-    # The caller needs no permission to read the other inputs, which the report has chosen.
+    # The caller needs no permission to read the other inputs, because the report chose them.
     return submit(
         session, context, prepared.spec, name=name, inputs=prepared.inputs, by_platform=True
     )
@@ -91,7 +90,7 @@ def prepare(session: Session, context: ProjectContext, spec: FixSpec) -> Prepare
 
 
 def store_output(write: Write, task: UUID, output: Path, result: dict[str, Any]) -> Upload:
-    """Cut the fixed rows into parts and store those that are not yet stored.
+    """Cut the fixed rows into parts and store the new ones.
 
     Raises:
         Problem: the author may no longer commit, or the disk is full.
@@ -128,7 +127,7 @@ def store_output(write: Write, task: UUID, output: Path, result: dict[str, Any])
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
-    """Commit the fixed rows on behalf of the task's author, and name the version in its result.
+    """Commit the fixed rows on behalf of the author, and name the version in the task's result.
 
     Raises:
         Problem: the author may not commit them; see :func:`add_version`.

@@ -40,7 +40,7 @@ def set_gate(session: Session, context: ProjectContext, gate: Gate) -> Gate:
     """Replace the project's gate.
 
     Raises:
-        NotFound: for data to compare with that the project does not have.
+        NotFound: when the project does not have the data that the gate names for comparison.
         UnknownFinding: for a limit on a finding that no installed check reports.
     """
     for limit in gate.limits:

@@ -96,11 +96,11 @@ def restore(
 ) -> tuple[Dataset, DatasetVersion]:
     """Commit the rows of an earlier version again.
 
-    No bytes are stored again, but they are charged to the quota.
+    No bytes are stored again, but they are charged to the quota again.
 
     Raises:
         NotFound: when there is no such dataset or version.
-        IdenticalContent: when the rows are the current version's.
+        IdenticalContent: when the rows equal the current version's.
         QuotaExceeded: when the project may not store that much more.
     """
     dataset = queries.lock_dataset(session, context, uuid)

@@ -1,8 +1,8 @@
-"""Imports of rows by a task: queue the task, and commit its output once it has succeeded.
+"""Imports of rows: queue an import task, and commit its output once it has succeeded.
 
-The task's process fetches and parses the rows. This module cuts its output into parts and stores
-them; they become a version in the transaction that ends the task. The permissions of the task's
-author are checked again at that time: an author who has left the project commits nothing.
+The task's process fetches and parses the rows. This module cuts the output into parts and stores
+them; the parts become a version in the transaction that ends the task. The permissions of the
+task's author are checked again at that time: an author who has left the project commits nothing.
 """
 
 import asyncio
@@ -72,7 +72,7 @@ def request_import(session: Session, context: ProjectContext, spec: DatasetImpor
     """Queue an import.
 
     Raises:
-        Problem: see :func:`prepare`; also when the task can't be submitted.
+        Problem: see :func:`prepare`; or the task can't be submitted.
     """
     prepared = prepare(session, context, spec)
     name = f"import {prepared.inputs[0].label}"

@@ -1,4 +1,4 @@
-"""Indexes that child processes build: the differences of two versions, and the rows of findings."""
+"""Indexes built by child processes: differences between two versions, and rows with findings."""
 
 import hashlib
 import json
@@ -45,7 +45,7 @@ async def get_or_build_index(
     """Return the path of the index ``name``, which ``module`` builds if it does not exist.
 
     The index appears at its path only once it is complete, even if several processes build it at
-    the same time or one of them fails. It is deleted when nobody has read it for a day.
+    the same time or one of them fails. It is deleted when it has not been read for a day.
 
     Args:
         name: the file name of the index in the spool.
@@ -96,7 +96,7 @@ PAGE_BYTES = 8 << 20
 async def build_differences(
     before: StoredFile, after: StoredFile, key: str | None, disconnected: WaitForDisconnect
 ) -> Path:
-    """Return the path of the index of two files; see :func:`get_or_build_index`.
+    """Return the path of the index of two files' differences; see :func:`get_or_build_index`.
 
     Raises:
         MalformedFile: the files have no column ``key``.

@@ -107,7 +107,7 @@ async def never_disconnected() -> None:
 
 @dataclass(frozen=True, slots=True)
 class Ingested:
-    """A canonical Parquet file, with the facts found in its source file."""
+    """A canonical Parquet file, with details found in its source file."""
 
     path: Path
     sha256: str
@@ -209,7 +209,7 @@ async def run_row_program(
 
 
 def ingested_of(answer: dict[str, Any], output: Path) -> Ingested:
-    """Return the Parquet file described by the child's output; other facts go to ``found``."""
+    """Return the Parquet file described by the child's output; other details go to ``found``."""
     return Ingested(
         path=output,
         sha256=answer.pop("sha256"),
@@ -261,7 +261,7 @@ async def _run(command: list[str], scratch: Path) -> dict[str, Any]:
     if NO_SPACE in stderr:
         raise InsufficientStorage
     if child.returncode == -signal.SIGXCPU:
-        # The kernel killed it, so it could not report the cause itself.
+        # The kernel killed the child, so the child could not report the cause.
         limit = get_settings().ingest_cpu_seconds
         return {"ok": False, **MalformedData("cpu_time", limit=limit).as_dict()}
     log.error(

@@ -47,13 +47,13 @@ Role = Literal["evaluation", "benchmark"]
 
 MAX_COMPARED = 20
 INPUT_ROLE_PREFIX = "against_"
-"""Prefix of the roles of comparison inputs; a number follows. The child looks for it."""
+"""Prefix of the roles of comparison inputs, before a number. The child looks for this prefix."""
 
 
 def pin_comparisons(
     session: Session, context: ProjectContext, dataset: DatasetRef, against: Iterable[ComparedRef]
 ) -> list[tuple[ComparedRef, InputRef]]:
-    """Return the data to compare with, each with an exact version, and the matching task inputs.
+    """Return the data to compare with, each pinned to an exact version, with its task input.
 
     The data named by the gate comes first, then ``against``, without duplicates. If there are more
     than :data:`MAX_COMPARED`, the first ones in ``against`` are dropped.
@@ -94,7 +94,7 @@ def gate_comparisons(
 ) -> list[ComparedRef]:
     """Return the data with which every dataset must be compared, according to the project's gate.
 
-    Data named by the gate itself is not compared with anything, so the list is empty for it.
+    A dataset that the gate names is not compared with anything, so its list is empty.
     """
     gate = gate_of(session, context.project_id)
     refs = [
@@ -109,7 +109,7 @@ def gate_comparisons(
 def previous_comparisons(
     session: Session, context: ProjectContext, dataset: Dataset
 ) -> list[ComparedRef]:
-    """Return what the dataset's last report was compared with, except what the gate names."""
+    """Return the comparison data of the dataset's last report, except data that the gate names."""
     config = reports.last_quality_spec(session, dataset.id) or {}
     refs = [ComparedRef.model_validate(ref) for ref in config.get("against") or ()]
     gate = gate_comparisons(session, context, DatasetRef(dataset=dataset.uuid))
@@ -265,10 +265,10 @@ def prepare(session: Session, context: ProjectContext, spec: QualitySpec) -> Pre
 def tokenizer_inputs(
     session: Session, context: ProjectContext, base_model: UUID | None
 ) -> list[InputRef]:
-    """Return the task input for the model whose tokenizer counts; empty if none was named.
+    """Return the task inputs for the model whose tokenizer is used; empty if no model is named.
 
     Raises:
-        NotFound, ModelNotReady: see :func:`base_models.usable_base_model`.
+        NotFound, ModelNotReady: see :func:`usable_base_model`.
     """
     if base_model is None:
         return []
@@ -298,8 +298,8 @@ def request_report(
         label: the label or tag of the version.
         base_model: the model whose tokenizer counts tokens, or None to count none.
         max_length: length in tokens beyond which a row is reported.
-        against: data to compare with in addition to what the gate names; None means what the
-            dataset's last report was compared with.
+        against: data to compare with in addition to the gate's data; None means the comparison data
+            of the dataset's last report.
         by_platform: True if the platform requests the report because of a commit. The commit's
             author then need not have permission to read the data that the report compares with.
 
@@ -473,7 +473,7 @@ def _store_report(
 
 
 def _version_id(session: Session, task: Task) -> int | None:
-    """Return the version that the task reads; None if its dataset is deleted or in the bin."""
+    """Return the id of the version that the task reads; None if its dataset was deleted."""
     return session.scalar(
         select(DatasetVersion.id)
         .join(TaskInput, TaskInput.dataset_version_id == DatasetVersion.id)

@@ -1,8 +1,8 @@
 """Resumable uploads: each has a database row that describes it and a file with its bytes.
 
 The file is in the spool directory; its size is the upload's offset. A piece is on disk before it is
-confirmed, so a crash of the server loses nothing that was confirmed. The writer holds a lock on the
-file. A file to which nobody has written for a day is deleted with other old files in the spool.
+confirmed, so a server crash loses no confirmed piece. The writer holds a lock on the file. A file
+that has not been written to for a day is deleted with other old files in the spool.
 """
 
 import base64
@@ -113,7 +113,7 @@ def find(session: Session, context: ProjectContext, uuid: UUID) -> DatasetUpload
         NotFound: when there is no such upload.
         UploadExpired: when no piece arrived for a day.
     """
-    # All times are the database's: clocks of several API processes may differ.
+    # All times come from the database, because the clocks of API processes may differ.
     statement = (
         select(DatasetUpload, DatasetUpload.expires_at < func.clock_timestamp())
         .where(DatasetUpload.uuid == uuid, DatasetUpload.project_id == context.project_id)
@@ -270,7 +270,7 @@ def file_of(uuid: UUID) -> Path:
 
 
 def offset_of(upload: DatasetUpload) -> int:
-    """Return the number of bytes that have arrived; all of them if the upload has ended."""
+    """Return the number of bytes that have arrived; the full length if the upload has ended."""
     if upload.status != "receiving":
         return upload.length
     try:

@@ -1,4 +1,4 @@
-"""Storage of versions in parts: cut files, store new parts, read costs, and collect garbage."""
+"""Storage of versions in parts: cut files, store new parts, report usage, collect garbage."""
 
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor

@@ -14,7 +14,7 @@ from aiplatform.server.queue.service.kinds import Write
 
 
 def author_context(session: Session, task: Task) -> ProjectContext:
-    """Return evidence that the task's author may still commit datasets to its project.
+    """Return the context of the task's author, who must still be allowed to commit datasets.
 
     Raises:
         Problem: the author may not; see :func:`confirm_author`.

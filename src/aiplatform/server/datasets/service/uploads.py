@@ -61,7 +61,7 @@ class Target:
     one. ``key`` is the column by which some modes match rows.
 
     Raises:
-        KeyColumnRequired: for a mode that matches rows, without a key.
+        KeyColumnRequired: the mode matches rows by a key column, but none is given.
     """
 
     name: str | None = None
@@ -111,9 +111,9 @@ async def take_upload(
     Args:
         context: what the caller may do in the project; it is checked again before the commit.
         target: where the rows go.
-        parameters: what the sender says about the file.
+        parameters: properties of the file as stated by its sender.
         spooled: the file.
-        prefix: beginning of the names of all created files; the caller deletes them.
+        prefix: prefix of the paths of all created files, which the caller deletes.
         disconnected: returns when the client has disconnected.
         finish: called with the dataset in the commit's transaction.
 

@@ -400,7 +400,7 @@ class Attempt:
             self.child.send(Cancel(grace_seconds=self.settings.cancel_grace_seconds))
 
     def _completes_answers(self) -> bool:
-        """Return True if a cancelled server may finish responses that it has started."""
+        """Return True if a cancelled server may finish the responses in progress."""
         kind = kind_of(self.claim.task_type)
         if not kind.serves or self.asked_to_stop or self.child is None:
             return False

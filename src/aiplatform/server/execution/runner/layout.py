@@ -235,10 +235,10 @@ def node_address(settings: Settings) -> str:
 
 
 def outbound_address() -> str:
-    """Return this machine's address for outgoing connections, or else the loopback address.
+    """Return the address for outgoing connections, or the loopback address if there is none.
 
-    Nothing is sent. The address is not derived from the host name, because that often resolves to
-    an address that only the host itself can reach.
+    Nothing is sent. The address is not derived from the host name, which often resolves to an
+    address that only the host itself can reach.
     """
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:

@@ -1,7 +1,7 @@
 """A node other than node 0 in an attempt: it runs its ranks and reports how they ended.
 
 The node reads the state of the attempt from the database. When the attempt ends, the node's row is
-deleted, and its child is ended as if it had lost a lease.
+deleted; the node then ends its child, as it would after losing a lease.
 """
 
 from dataclasses import replace
@@ -49,7 +49,7 @@ class NodeAttempt(Attempt):
         try:
             job = self._lay_out()
             # Node 0 enforces the time limit. If this node also enforced it, the attempt could end
-            # without stating that reason.
+            # without the time limit being recorded as the reason.
             self.time_limit = None
             self.write(lambda s: nodes.set_state(s, self.claim, "ready"))
             view = self._wait_until("running")
@@ -119,7 +119,10 @@ class NodeAttempt(Attempt):
                 )
 
     def _announce_leaving(self) -> None:
-        """Tell node 0 that this worker is stopping; wait for the attempt's end (grace period)."""
+        """Tell node 0 that this worker is stopping, and wait for the attempt to end.
+
+        The wait is limited to the grace period.
+        """
         self.write(lambda s: nodes.set_state(s, self.claim, "leaving"))
         self.lost.wait(self.settings.cancel_grace_seconds)
 

@@ -84,7 +84,7 @@ class NodeGroup:
         return job.model_copy(update={"ranks": job.ranks.model_copy(update={"endpoint": endpoint})})
 
     def watch(self) -> None:
-        """Read the states of the other nodes; stop this node's child if one leaves or fails."""
+        """Read the states of the other nodes; stop this node's child if a node leaves or fails."""
         self._note_states(self._read_view())
         child = self.attempt.child
         if self.leaving is not None:

@@ -50,14 +50,14 @@ Another process may keep them open.
 """
 
 KILL_SECONDS = 5.0
-"""Seconds within which killed processes must have ended; the runtime has already waited before."""
+"""Seconds within which killed processes must end; the runtime has already waited for them."""
 
 SPARE = "spare-"
 """Prefix for the home directories of spares."""
 
 
 stopping = threading.Event()
-"""Event that is set when this worker shuts down; attempts then requeue after a checkpoint."""
+"""Event set when this worker shuts down; attempts then save checkpoints and requeue their tasks."""
 
 
 def stop_everything() -> None:
@@ -112,7 +112,7 @@ def import_environment(settings: Settings) -> dict[str, str]:
 def child_environment(
     home: Path, devices: tuple[str, ...], extra: Mapping[str, str], *, network: bool
 ) -> dict[str, str]:
-    """Return a clean environment: no credentials, no personal home, and only the leased GPUs."""
+    """Return a clean environment: no credentials, a separate home, and only the leased GPUs."""
     names = INHERITED + NETWORK if network else INHERITED
     environment = {name: os.environ[name] for name in names if name in os.environ}
     environment |= {name: os.environ[name] for name in os.environ if name.startswith(TRANSPORTS)}

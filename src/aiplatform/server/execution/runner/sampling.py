@@ -41,7 +41,7 @@ class Gpus:
         self._nvml: Any = None
         self._handles: dict[str, Any] = {}
         try:
-            import pynvml  # noqa: PLC0415  (as in service.devices: it may be missing)
+            import pynvml  # noqa: PLC0415  (optional, as in service.workers)
         except ImportError:
             return
         try:
@@ -52,7 +52,7 @@ class Gpus:
         self._nvml = pynvml
 
     def read(self, device: str) -> dict[str, float]:
-        """Return one sample of a device, with those values that it reports.
+        """Return one sample of a device, with the values that it reports.
 
         The keys are ``percent``, ``memory_mb``, ``memory_mb_total``, ``power_w``, ``temperature_c``
         and ``throttled`` (0 or 1). A MIG instance has its own memory; power, temperature and clocks
@@ -317,7 +317,7 @@ class Sampler:
 
 
 def _processes() -> tuple[dict[int, psutil.Process], dict[int, list[int]]]:
-    """Return all processes and each one's children, keyed by process id.
+    """Return all processes, and the process ids of their children, keyed by process id.
 
     ``psutil`` returns the same objects on every call, which is necessary for CPU percentages.
     """

@@ -42,7 +42,7 @@ RETRY_SECONDS = 60.0
 """Seconds to wait after a spare failed; doubled with each further failure, up to an hour."""
 
 ENOUGH_MB = 3072
-"""Available memory in MiB required to start a spare, which takes about 600 itself."""
+"""Available memory in MiB required to start a spare, which itself takes about 600 MiB."""
 
 SCARCE_MB = 1536
 """Available memory in MiB below which a spare is ended.
@@ -109,7 +109,7 @@ def _left(group: Path) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Spare:
-    """A spare that is still importing or ready. ``directory`` is its home directory."""
+    """A spare that is importing packages or is ready. ``directory`` is its home directory."""
 
     child: Child
     directory: Path
@@ -159,7 +159,7 @@ class Spares:
         return spare is not None and spare.child.warm.is_set()
 
     def suits(self, job: Job, devices: tuple[str, ...]) -> bool:
-        """Return True if a spare may run the job: a single process that needs what spares import.
+        """Return True if a spare may run the job: one process that needs the spare's imports.
 
         Libraries look for GPUs when they are imported and remember the result. On a machine with
         GPUs, a spare therefore suits only jobs that use GPUs.
@@ -176,7 +176,7 @@ class Spares:
     def begin(
         self, job: Job, devices: tuple[str, ...], begin: Begin, deadline_seconds: float
     ) -> Child | None:
-        """Give the job to the spare and return it, or None if the job needs a new child.
+        """Give the job to the spare and return the spare, or None if the job needs a new child.
 
         A job that has the whole worker to itself needs its own child: its OpenMP threads may wait
         actively, but those of a spare wait passively (``rules.PASSIVE``).
@@ -289,7 +289,7 @@ def from_spare(
     environment: Mapping[str, str],
     deadline_seconds: float,
 ) -> Child | None:
-    """Give the job to this process's spare; return it, or None if the job needs its own child."""
+    """Give the job to this process's spare and return it; None if the job needs a new child."""
     if _spares is None:
         return None
     begin = Begin(job=str(job_file), directory=str(job_file.parent), environment=dict(environment))

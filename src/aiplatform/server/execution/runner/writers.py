@@ -1,4 +1,4 @@
-"""Writers of an attempt: for its transactions, its files, and its log.
+"""Writers for an attempt's transactions, files and log.
 
 The log has a rate limit. Up to the limit, lines become rows. Lines beyond it go into a compressed
 file, a *segment*, which becomes a blob. One row takes their place; downloads and searches read the

@@ -1,4 +1,4 @@
-"""Writes of an attempt: lease renewals, output and the end. Each one checks the fencing number."""
+"""Writes by an attempt: lease renewals, output and outcome. Each one checks the fencing number."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

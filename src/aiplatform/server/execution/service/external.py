@@ -186,7 +186,7 @@ def end(
 
 
 def _note_report(session: Session, context: ProjectContext, task: Task, status: TaskStatus) -> None:
-    """Record that a run that was ended as silent has reported its real end later."""
+    """Record that a run that was given up for its silence has since reported how it ended."""
     add_event(session, task, "reported", status=status.value, before=task.status)
     audit.record(
         session,
@@ -220,7 +220,7 @@ def require_open(session: Session, task: Task) -> ExternalRun:
 
     Raises:
         NotReportedHere: the task is run by a worker.
-        TaskFinished: the run has ended, unless it was ended for its silence.
+        TaskFinished: the run has ended, unless the platform gave it up.
     """
     run = session.get(ExternalRun, task.id, populate_existing=True)
     if run is None:
@@ -231,7 +231,7 @@ def require_open(session: Session, task: Task) -> ExternalRun:
 
 
 CALM_SECONDS = 2.0
-"""Allowance from which lines are stored again, after some were dropped.
+"""Allowance that must be left before lines are stored again after some were dropped.
 
 The unit is seconds of output at the rate limit.
 """
@@ -263,7 +263,7 @@ def write_log(
 
     Raises:
         NotReportedHere: the task is run by a worker.
-        TaskFinished: the run has ended, unless it was ended for its silence.
+        TaskFinished: the run has ended, unless the platform gave it up.
         RecordsMissing: lines of the writer before ``first`` were never sent.
     """
     task = lock(session, task.id)
@@ -286,7 +286,7 @@ def write_log(
 def _keep_within_rate(
     session: Session, task: Task, run: ExternalRun, lines: Sequence[Chunk]
 ) -> list[Chunk]:
-    """Return the lines to store, within the rate limit.
+    """Return the lines to store, so that the log stays within the rate limit.
 
     The first time lines are dropped, this is recorded in the task's timeline.
     """
@@ -418,7 +418,7 @@ def add_artifact(
 
     Raises:
         NotReportedHere: the task is run by a worker, which stores its files.
-        TaskFinished: the run has ended, unless it was ended for its silence.
+        TaskFinished: the run has ended, unless the platform gave it up.
         InvalidFilePath: the path is invalid, is a folder of another file, or lies below one.
         TooManyArtifacts: the run already has ``MAX_ARTIFACTS`` files.
         QuotaExceeded: the project has no storage left for the file.

@@ -1,4 +1,4 @@
-"""Communication of an attempt's nodes through the database; writes check the fencing number."""
+"""Communication between an attempt's nodes in the database; writes check the fencing number."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -163,7 +163,7 @@ def renew(session: Session, claim: Claim) -> None:
 def give_back(
     session: Session, claim: Claim, gathered: int, seconds: float, *, wait: float
 ) -> None:
-    """Requeue the task to gather again in ``wait`` seconds. This does not count as a failure.
+    """Requeue the task, to gather again after ``wait`` seconds. This does not count as a failure.
 
     Raises:
         LostLease: see :func:`hold`.

@@ -70,8 +70,8 @@ class Reaper:
     def run_round(self) -> list[int]:
         """Run one round; return the ids of the tasks whose leases were ended.
 
-        If one lease can't be ended, the others still are. The failed one is tried again once
-        another full lease duration has passed without renewal.
+        If one lease can't be ended, the others still are. That lease is tried again after another
+        full lease duration without renewal.
 
         Between two rounds, at most a tenth of the lease duration counts as time without renewal.
         Workers that could not renew while this process was suspended or the database was
@@ -122,7 +122,7 @@ class Reaper:
         ]
 
     def _silent_nodes(self, session: Session, passed: float) -> list[tuple[tuple[int, int], int]]:
-        """Return nodes (except node 0) with expired leases: task id and node, and fencing number.
+        """Return ((task id, node), fencing number) of each expired node lease, except node 0's.
 
         A node that has reported its failure no longer renews its lease and is left out.
         """
@@ -203,8 +203,8 @@ def _carry_over(
 def wake_idle_workers() -> None:
     """Send wake-ups for waiting tasks while workers have free resources, in case some were lost.
 
-    Only queues that an active worker reads get wake-ups; in other queues, nobody would ever receive
-    them.
+    Only queues that an active worker reads get wake-ups; no worker would receive them in other
+    queues.
     """
     free: dict[str, float] = {}
     with transaction() as session:

@@ -100,7 +100,7 @@ class Capacity:
 
 
 def capacity(settings: Settings) -> Capacity:
-    """Return the resources that this worker offers: the settings', or else the machine's."""
+    """Return the resources that this worker offers, from the settings or else from the machine."""
     devices = tuple(settings_devices(settings) or machine_devices())
     if settings.worker_gpus is not None:
         few = devices[: settings.worker_gpus]
@@ -230,7 +230,7 @@ def heartbeat(session: Session, worker_id: int, load: dict[str, Any] | None = No
 
 
 def sign_off(session: Session, worker_id: int) -> None:
-    """Record that the worker shut down in an orderly way."""
+    """Record that the worker shut down cleanly."""
     name = session.scalar(
         update(Worker)
         .where(Worker.id == worker_id)

@@ -1,4 +1,4 @@
-"""The HTTP endpoints of experiments, runs and estimates of trainings."""
+"""HTTP routes for experiments, runs and training estimates."""
 
 from fastapi import APIRouter
 

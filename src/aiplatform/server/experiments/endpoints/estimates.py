@@ -1,4 +1,4 @@
-"""Endpoints for estimates of trainings."""
+"""Routes for training estimates."""
 
 from typing import Annotated, Any
 from uuid import UUID

@@ -125,10 +125,10 @@ def conditions(subject: Subject, node: Node | None) -> search.Conditions:
 def require_known_figures(
     session: Session, subject: Subject, context: ProjectContext, node: Node | None
 ) -> None:
-    """Reject a filter on fields that no row in the project has. Call this for an empty result.
+    """Reject a filter on fields that no row in the project has. Call this if nothing was found.
 
     Raises:
-        FilterInvalid: the message names the field, and existing ones with a similar name.
+        FilterInvalid: the message names the field, and existing fields with a similar name.
     """
     asked = list(comparisons(node)) if node is not None else []
     figures = [one for one in asked if one.field.root in ROOTS and "." in one.field.path]
@@ -286,7 +286,7 @@ def update_experiment(
     response: Response,
     if_match: IfMatch = None,
 ) -> ExperimentOut:
-    """Change an experiment's description or config. Runs that are already queued keep theirs."""
+    """Change the given fields of an experiment. A changed config affects only later runs."""
     found = queries.lock_experiment(session, context, experiment)
     require_match(if_match, found.updated_at, "experiment")
     changes = {field: getattr(body, field) for field in body.model_fields_set}
@@ -365,7 +365,7 @@ def clone_experiment(
     body: CloneIn,
     response: Response,
 ) -> ExperimentOut:
-    """Copy an experiment with its description, note, tags and config, except for `changes`."""
+    """Copy an experiment (description, note, tags and config), with `changes` to its config."""
     original = queries.get_experiment(session, context, experiment)
     made = service.clone_experiment(
         session, context, original, name=body.name, changes=body.changes
@@ -502,7 +502,7 @@ def compare(
     experiment: Annotated[list[UUID] | None, Query(max_length=MAX_COMPARED)] = None,
     run: Annotated[list[UUID] | None, Query(max_length=MAX_COMPARED)] = None,
 ) -> ComparisonOut:
-    """Compare configs and metrics: common values, and differing ones side by side."""
+    """Compare configs and metrics; return common values, and differing values side by side."""
     found = service.compare(session, context, experiments=experiment or (), runs=run or ())
     return ComparisonOut(
         items=[ComparedOut.model_validate(asdict(item)) for item in found.items],

@@ -101,7 +101,7 @@ def _select_experiments() -> Select[Any]:
 
 @cache
 def experiments_by_key() -> Compiled:
-    """Return the statement for experiments with their displayed columns, by their keys.
+    """Return the statement that selects the displayed columns of the experiments with given keys.
 
     Its parameters are ``project`` and ``keys``.
     """
@@ -144,7 +144,7 @@ def get_experiment(session: Session, context: ProjectContext, uuid: UUID) -> Exp
 
 
 def lock_experiment(session: Session, context: ProjectContext, uuid: UUID) -> Experiment:
-    """Lock one of the project's experiments and return its current state, to change it.
+    """Lock one of the project's experiments for a change, and return its current state.
 
     Raises:
         NotFound: the project has no such experiment.
@@ -301,7 +301,7 @@ def _select_runs() -> Select[Any]:
 
 @cache
 def runs_by_key() -> Compiled:
-    """Return the statement for runs with their displayed columns, by their keys.
+    """Return the statement that selects the displayed columns of the runs with given keys.
 
     Its parameters are ``project`` and ``keys``.
     """
@@ -377,7 +377,7 @@ def get_estimate_row(session: Session, context: ProjectContext, uuid: UUID) -> R
 
 
 HISTORY = 100
-"""Number of newest trainings of a model that tell the pace of the next one."""
+"""Number of a model's newest trainings from which the pace of the next one is estimated."""
 
 
 def completed_trainings(session: Session, base_model_id: int) -> Sequence[Row[Any]]:
@@ -403,7 +403,7 @@ def completed_trainings(session: Session, base_model_id: int) -> Sequence[Row[An
 def estimate_of(
     session: Session, run: Task, config: Mapping[str, Any], unrelated: Sequence[str]
 ) -> Row[Any] | None:
-    """Return the newest completed estimate before a run whose spec is ``config``.
+    """Return the newest completed estimate of ``config`` that was requested before a run.
 
     Args:
         session: the database session.

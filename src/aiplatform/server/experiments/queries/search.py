@@ -1,8 +1,8 @@
-"""Search of experiments and runs: pages that match a filter, sorted as the user chooses.
+"""Search for experiments and runs that match a filter, page by page, in a chosen order.
 
 A page is found in two steps. The first selects only keys, using indexes and no more tables than the
 filter needs. The second selects the displayed columns for these keys. The statements are cached as
-text, those of the first step separately for each shape of a filter (:class:`Conditions`).
+text; for the first step, there is one for each filter shape (:class:`Conditions`).
 """
 
 import math
@@ -80,7 +80,7 @@ class Subject:
     tables: Any
     """Tables with the key, project and attributes.
 
-    They are outer joins by unique keys, so the planner omits tables that a statement does not use.
+    They are outer-joined on unique keys, so the planner omits tables that a statement does not use.
     """
     around: Callable[[Any, Any], Any]
     """Function that joins the other tables to the table with the key."""
@@ -592,8 +592,8 @@ def _by_number(
     subject: Subject, conditions: Conditions, *, descending: bool, later: bool
 ) -> Compiled:
     """Compile a search for a page's keys, sorted by a numeric field, the column ``number``."""
-    # The facts contain their owner's key and project, so no other table is read unless the filter
-    # needs an attribute.
+    # The ``facts`` table contains the owner's key and project, so no other table is read unless the
+    # filter needs an attribute.
     facts = aliased(subject.facts, name="sorted")
     table = outerjoin(facts, subject.key.class_, subject.key == facts.owner_id)
     sorted_ = replace(

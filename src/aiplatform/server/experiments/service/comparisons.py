@@ -102,7 +102,7 @@ def _run(session: Session, task: Task) -> Compared:
 def record(session: Session, task: Task) -> dict[str, Any]:
     """Return a run's record, which contains everything needed to repeat it.
 
-    See ``rules.records``.
+    See ``rules.record_of``.
     """
     details = queries.run_details(session, task.id)
     told = {} if details is None else details.record

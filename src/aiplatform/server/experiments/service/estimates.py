@@ -1,4 +1,4 @@
-"""Estimates of trainings: their submission, and the history of trainings that they use."""
+"""Training estimates: their submission, and the past trainings that they are based on."""
 
 from collections.abc import Iterable, Mapping
 from statistics import median, quantiles
@@ -22,16 +22,16 @@ from aiplatform.server.queue.service import require_readable, submit
 from aiplatform.server.queue.service.kinds import Prepared
 
 PRIORITY = 8
-"""Priority of an estimate, because somebody waits for it; less if the project allows less."""
+"""Priority of an estimate, for which a user waits; lower if the project's limit is lower."""
 
 FEW = 4
-"""Number of trainings below which their spread says too little, so that a margin is used."""
+"""Number of trainings below which :data:`MARGIN` is used, because their spread says too little."""
 
 MARGIN = 0.25
-"""Relative width of the range to both sides if there are few trainings."""
+"""Relative distance of the range's ends from the median pace if there are few trainings."""
 
 SLOWEST = 1e6
-"""Seconds per token that a pace can have at most."""
+"""Maximum pace in seconds per token."""
 
 UNRELATED = (
     *("checkpoint_steps", "labels", "logging_steps", "max_attempts", "output_name"),
@@ -84,7 +84,7 @@ def prepare(session: Session, context: ProjectContext, spec: EstimateSpec) -> Pr
     pace = pace_of(training, (Run(row.config, row.result) for row in completed))
     resources = ReportResources()
     if pace is None and training.resources.gpus:
-        # Steps are measured, which is only useful on such a device as the training will have.
+        # Steps are measured, which is only useful on the kind of device that the training will use.
         resources = ReportResources(gpus=1, gpu_memory_mb=training.resources.gpu_memory_mb)
     return Prepared(
         spec=EstimateSpec(
@@ -99,7 +99,7 @@ def prepare(session: Session, context: ProjectContext, spec: EstimateSpec) -> Pr
 
 
 def pace_of(training: TrainingSpec, runs: Iterable[Run]) -> Pace | None:
-    """Return the pace of the trainings that compute like this one, or None if there are none."""
+    """Return the pace of past trainings with the same kind of computation, or None without any."""
     wanted = _kind_of(training)
     paces, overheads = [], []
     for config, result in runs:
@@ -125,7 +125,7 @@ def pace_of(training: TrainingSpec, runs: Iterable[Run]) -> Pace | None:
 
 
 def _kind_of(spec: TrainingSpec) -> tuple[Any, ...]:
-    """Return what the speed of a training depends on, besides its model and its tokens."""
+    """Return the settings, besides model and tokens, that determine the speed of a training."""
     return (
         spec.method,
         getattr(spec, "tuning", "lora"),

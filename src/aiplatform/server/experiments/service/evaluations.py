@@ -57,7 +57,7 @@ def prepare(session: Session, context: ProjectContext, spec: EvaluationSpec) -> 
 
 
 def pin_produced_model(session: Session, task: Task, training: Task) -> None:
-    """Set the model produced by a training task as input of an evaluation that waited for it.
+    """Set the model produced by a training task as the input of an evaluation waiting for it.
 
     Raises:
         ModelMissing: see ``registry.service.pin_produced_model``.

@@ -29,8 +29,8 @@ OnDelete = Callable[[Session, Experiment], Mapping[str, Any]]
 """Callback for the deletion of an experiment.
 
 It is called in the transaction with the locked experiment, before rows are deleted. It returns
-details, for the audit entry, about what it deletes itself, or raises :class:`ExperimentBusy` to
-prevent the deletion.
+details of its own deletions for the audit entry, or raises :class:`ExperimentBusy` to prevent the
+deletion.
 """
 
 _on_delete: list[OnDelete] = []
@@ -128,7 +128,7 @@ def clone_experiment(
 def changed_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> AnyTraining:
     """Return the config with ``changes``, see ``rules.merge_changes``.
 
-    If they change the method, fields that only the former method has are left out.
+    If ``changes`` set another method, fields that only the previous method has are left out.
 
     Raises:
         ConfigInvalid: the message says which value is wrong, and why.
@@ -136,7 +136,8 @@ def changed_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> Any
     merged = merge_changes(config, changes)
     method = str(merged.get("method"))
     if method != config.get("method", TrainingMethod.SFT) and method in SPECS:
-        # The other method's own fields have no meaning here, unless the caller gives them.
+        # Fields of the previous method are dropped. Fields that the caller gives are kept, so that
+        # an unknown field is an error.
         given = {path.partition(".")[0] for path in changes}
         known = SPECS[TrainingMethod(method)].model_fields
         merged = {key: value for key, value in merged.items() if key in known or key in given}
@@ -176,7 +177,8 @@ def update_experiment(
         details.archived_at = func.clock_timestamp() if archive else None
         action = AuditAction.EXPERIMENT_ARCHIVED if archive else AuditAction.EXPERIMENT_UNARCHIVED
     if not changes.keys().isdisjoint({"description", "note", "tags", "archived"}):
-        # These values are in other tables, but the experiment's ETag comes from its own time.
+        # These values are in other tables, but the experiment's ETag comes from its own row's
+        # ``updated_at``.
         experiment.updated_at = func.clock_timestamp()
     if "config" in changes:
         config, base = _checked(session, context, changes["config"])
@@ -221,9 +223,9 @@ def _set_tags(session: Session, experiment: Experiment, tags: Iterable[str]) -> 
 def _checked(
     session: Session, context: ProjectContext, config: AnyTraining
 ) -> tuple[AnyTraining, Model]:
-    """Check that the caller may read and use what a config names.
+    """Check that the caller may use the base model and datasets that a config names.
 
-    Return the config with the uuid of the base model in place of its name, and the base model.
+    Return the config, with the base model's name replaced by its uuid, and the base model.
     """
     require_readable(context, config)
     base = registry.usable_model(session, context, config.base_model)

@@ -153,7 +153,7 @@ def prepare(session: Session, context: ProjectContext, spec: AnyTraining) -> Pre
 
 
 def require_usable_rewards(spec: TrainingSpec) -> None:
-    """Check the JSON Schemas of the rewards of a training, which protocol can't check.
+    """Check the JSON Schemas of a training's rewards, which ``protocol`` can't check.
 
     Raises:
         RewardInvalid: one of them is invalid, or refers to another document.
@@ -297,7 +297,7 @@ def _require_same_inputs(before: Iterable[TaskInput], now: Iterable[InputRef]) -
 
 
 def copy_to_retry(session: Session, task: Task, again: Task) -> None:
-    """Copy two facts about a failed run to its retry: the run it repeats and the git state."""
+    """Copy the git state and ``rerun_of`` of a failed run to its retry."""
     before, details = (queries.run_details(session, each.id) for each in (task, again))
     if before is None or details is None:
         return
@@ -336,7 +336,7 @@ def require_trainable(
     """Refuse a training task, or its retry, that must not start.
 
     Raises:
-        GateFailed: the data fails the quality gate, and there is no reason to override it.
+        GateFailed: the data fails the quality gate, and no reason to override it is given.
         QuotaExceeded: the project has no storage left. The result of training is stored even beyond
             the quota, so the task must not start in that case.
     """

@@ -1,8 +1,8 @@
 """Guards for routes outside projects.
 
 A guard authenticates the caller and checks the permission in one SQL statement. A bearer token is
-the access token of a session, or an API key. A key grants what both its scopes and its owner's
-current permissions allow, and only guards that accept keys admit it.
+the access token of a session, or an API key. A key grants only permissions that are in both its
+scopes and its owner's current permissions. Not all guards accept keys.
 
 Every route has exactly one guard: :data:`PUBLIC`, a :class:`PlatformGuard`, or a guard of
 :mod:`aiplatform.server.projects.access`. A test fails for a route without one.

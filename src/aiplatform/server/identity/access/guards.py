@@ -256,7 +256,7 @@ class PlatformGuard(Guard[Principal]):
 
     @property
     def statement(self) -> Compiled:
-        """The query for token or key, user and global role."""
+        """The query for the token or API key, its user, and the user's global role."""
         return _principals()
 
     def evidence(self, principal: Principal, row: Any) -> Principal:  # noqa: ARG002

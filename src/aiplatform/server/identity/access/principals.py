@@ -66,7 +66,7 @@ class KeyLimits:
 class Principal:
     """A user whose token was valid when the request was checked.
 
-    ``permissions`` are those outside projects. ``session_id`` is 0 for an API key.
+    ``permissions`` apply outside projects. ``session_id`` is 0 for an API key.
     """
 
     user_id: int
@@ -125,12 +125,14 @@ class Principal:
 
 
 def actor_of(request: Request) -> Actor:
-    """Return the address and program behind a request whose user is not known."""
+    """Return the client address and program of a request from an unknown user."""
     return Actor(ip_address=client_address(request), user_agent=request.headers.get("user-agent"))
 
 
 def principal_statement() -> Select[*tuple[Any, ...]]:
-    """Select token or API key, user and global role. Guards also join the tables that they need.
+    """Select the token or API key, its user, and the user's global role.
+
+    Guards also join the tables that they need.
 
     The statement's parameter is ``token_hash``; see :func:`hash_token`.
     """

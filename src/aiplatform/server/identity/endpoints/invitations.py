@@ -105,7 +105,7 @@ def create_invitation(
 ) -> NewInvitationOut:
     """Create a link that creates one account.
 
-    The link is shown only once, and sent to the address if email is configured.
+    The link is shown only once, and sent to the address if e-mail is configured.
     """
     invitation, link, sent = service.invite(
         session,

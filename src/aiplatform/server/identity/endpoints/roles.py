@@ -85,8 +85,8 @@ def list_roles(
 ) -> Page[RoleOut]:
     """List the roles, system roles first. Everyone may see which roles can be assigned.
 
-    System roles are described in English or Chinese, depending on `Accept-Language`; your own roles
-    as they were written.
+    System roles are described in English or Chinese, depending on `Accept-Language`; all other
+    roles are described as they were written.
     """
     language = language_of(request)
     rows, following = page_by_id(
@@ -106,7 +106,7 @@ def read_role(
 ) -> RoleOut:
     """Return a role. Its ETag is needed to change it.
 
-    A system role is described as in the list.
+    The description of a system role depends on `Accept-Language`, as in the list.
     """
     found = queries.find_role(session, role)
     response.headers["ETag"] = service.role_tag(found)
@@ -140,7 +140,7 @@ def update_role(
     response: Response,
     if_match: IfMatch = None,
 ) -> RoleOut:
-    """Change the given fields. The change applies from the next request of the role's holders.
+    """Change the given fields. The change takes effect with the role holders' next requests.
 
     Nobody can add or remove permissions that they lack. Only holders of `*` can change a role that
     they hold themselves. System roles never change.

@@ -41,13 +41,13 @@ TAKEN: dict[int | str, dict[str, Any]] = {
 def raise_if_refused(session: Session, outcome: T | Problem) -> T:
     """Return the outcome; if it is a refusal, commit its audit entry and raise it."""
     if isinstance(outcome, Problem):
-        commit(session)  # the failure must stay recorded before the error rolls back the rest
+        commit(session)  # the error raised next would roll back the record of the failure
         raise outcome
     return outcome
 
 
 def render_tokens(signed_in: service.SignedIn, response: Response) -> TokenOut:
-    """Return the response body for new tokens, and forbid caches to store the response."""
+    """Return the response body for new tokens, and forbid caching of the response."""
     response.headers["Cache-Control"] = "no-store"
     return TokenOut(
         access_token=signed_in.access_token,
@@ -83,7 +83,7 @@ def refresh(
 ) -> TokenOut:
     """Exchange a refresh token for a new pair of tokens.
 
-    The refresh token is used up. Using it twice ends the session.
+    This invalidates the refresh token. Using it a second time ends the session.
     """
     outcome = service.refresh(session, get_settings(), body.refresh_token, actor_of(request))
     return render_tokens(raise_if_refused(session, outcome), response)
@@ -101,8 +101,8 @@ def forgot_password(
 ) -> None:
     """Send a link that sets a new password, if there is an account with this address.
 
-    The response is always the same and is sent before the account is looked up. Nothing is mailed
-    if email is not configured; an administrator can then issue a link.
+    The response is always the same and is sent before the account is looked up. Nothing is sent if
+    e-mail is not configured; an administrator can then issue a link.
     """
     background.add_task(_send_reset, body.email, actor_of(request), language_of(request))
 
@@ -146,7 +146,7 @@ def register(request: Request, body: RegisterIn, session: SessionDep, _: Public)
     responses=TAKEN,
 )
 def accept_invitation(request: Request, body: AcceptIn, session: SessionDep, _: Public) -> UserOut:
-    """Create the account for an invitation. The link works once."""
+    """Create the account for an invitation. The link can be used once."""
     user = service.accept(
         session,
         body.token,

@@ -1,4 +1,4 @@
-"""Routes for single sign-on: to the provider, back from it, and from the code to tokens."""
+"""Routes for single sign-on: redirect to the provider, its callback, and the code exchange."""
 
 from typing import Annotated, Any
 from urllib.parse import urlencode, urlsplit
@@ -59,7 +59,7 @@ def _with_parameters(redirect_uri: str, **parameters: str) -> str:
 
 @router.get("", summary="Is there single sign-on?")
 def read_sso(_: Public) -> SsoOut:
-    """Return whether people can sign in through a provider, and the URL where that starts."""
+    """Return whether users can sign in through a provider, and the URL at which they start."""
     settings = get_settings()
     provider = provider_of(settings)
     if provider is None:
@@ -84,9 +84,9 @@ def begin_sso(
 ) -> RedirectResponse:
     """Start single sign-on in a browser.
 
-    It ends at `redirect_uri` with a `code`, which can be exchanged once, or with an `error`.
-    `redirect_uri` must be below this platform's own address, or be `http://127.0.0.1:PORT/…` of a
-    program on the same machine.
+    The sign-in ends at `redirect_uri` with a `code`, which can be exchanged once, or with an
+    `error`. `redirect_uri` must be below this platform's own address, or be the address
+    `http://127.0.0.1:PORT/…` of a program on the same machine.
     """
     settings = get_settings()
     provider = _provider(settings)
@@ -174,7 +174,7 @@ def finish_sso(
 def exchange_sso_code(
     request: Request, response: Response, body: SsoCodeIn, session: SessionDep, _: Public
 ) -> TokenOut:
-    """Exchange the code that the browser brought back for tokens.
+    """Exchange the browser's code for tokens.
 
     A code can be exchanged once, within a minute.
     """

@@ -41,7 +41,8 @@ OWNER: dict[int | str, dict[str, Any]] = {
 NameOrUuid = Annotated[str, Path(max_length=100, description="user name or uuid")]
 UsersRead = Annotated[Principal, Depends(PlatformGuard(Permission.USERS_READ))]
 UsersWrite = Annotated[Principal, Depends(PlatformGuard(Permission.USERS_WRITE))]
-# Only people may change how somebody signs in: an API key that could do so would open any account.
+# Only signed-in users may change how an account signs in: an API key that could do so would give
+# access to any account.
 SignInsWrite = Annotated[
     Principal, Depends(PlatformGuard(Permission.USERS_WRITE, accepts_keys=False))
 ]
@@ -108,7 +109,7 @@ def update_user(
     response: Response,
     if_match: IfMatch = None,
 ) -> UserDetails:
-    """Change the user name, email address or global role.
+    """Change the user name, e-mail address or global role.
 
     Nobody can change their own role, assign a role with permissions that they lack, or change an
     account that holds permissions that they lack. API keys can't change an address, because
@@ -125,7 +126,7 @@ def update_user(
 def deactivate_user(
     user: NameOrUuid, principal: UsersWrite, session: SessionDep, response: Response
 ) -> UserDetails:
-    """Deactivate an account. Its requests are refused now; its streams end within a second."""
+    """Deactivate an account. Requests are refused immediately; streams end within a second."""
     found = service.set_active(session, principal, user, active=False)
     session.refresh(found)
     return _details(session, found, response)
@@ -136,7 +137,7 @@ def deactivate_user(
 def activate_user(
     user: NameOrUuid, principal: UsersWrite, session: SessionDep, response: Response
 ) -> UserDetails:
-    """Let an account sign in again. Its former sessions remain ended."""
+    """Let an account sign in again. Its previous sessions remain ended."""
     found = service.set_active(session, principal, user, active=True)
     session.refresh(found)
     return _details(session, found, response)
@@ -156,7 +157,7 @@ def delete_user(
         str | None, Query(max_length=100, description="who gets its projects; name or uuid")
     ] = None,
 ) -> None:
-    """Delete an account permanently. The things it created remain, without an author.
+    """Delete an account permanently. Everything it created remains, without an author.
 
     An account that owns projects is not deleted; the response lists them. With `transfer_to`, they
     get a new owner: a member of each of these projects, or anyone if administrators may add members
@@ -173,7 +174,7 @@ def delete_user(
 def issue_password_reset(
     user: NameOrUuid, principal: SignInsWrite, session: SessionDep, response: Response
 ) -> LinkOut:
-    """Create a link that sets a new password once. It is shown only now; deliver it yourself."""
+    """Create a single-use password reset link. It is shown only once; deliver it yourself."""
     found = service.lock_manageable_user(session, principal, user, own=False)
     link = service.issue_reset(session, principal, get_settings(), found)
     response.headers["Cache-Control"] = "no-store"
@@ -182,7 +183,7 @@ def issue_password_reset(
 
 @router.delete("/{user}/sessions", summary="End an account's sessions")
 def end_user_sessions(user: NameOrUuid, principal: UsersWrite, session: SessionDep) -> EndedOut:
-    """End all sessions of an account. It can sign in again."""
+    """End all sessions of an account. The account can sign in again."""
     return EndedOut(ended=service.end_all_sessions(session, principal, user))
 
 
@@ -192,5 +193,5 @@ def end_user_sessions(user: NameOrUuid, principal: UsersWrite, session: SessionD
     status_code=status.HTTP_204_NO_CONTENT,
 )
 def reset_user_totp(user: NameOrUuid, principal: SignInsWrite, session: SessionDep) -> None:
-    """Remove the second factor of someone who lost both the app and the recovery codes."""
+    """Remove the second factor of a user who lost both the app and the recovery codes."""
     service.reset_second_factor(session, principal, user)

@@ -31,7 +31,7 @@ MAX_GLOBAL_ROLE = 20
 
 
 def lock_accounts(session: Session) -> None:
-    """Lock all accounts and roles, even for other processes, until the transaction ends.
+    """Lock all accounts and roles against other transactions until this transaction ends.
 
     Otherwise two transactions could take the same name, or two administrators could deactivate each
     other.
@@ -40,7 +40,7 @@ def lock_accounts(session: Session) -> None:
 
 
 def bootstrap(session: Session, settings: Settings) -> User | None:
-    """Create the first administrator, or give the contract's ``admin`` a usable password.
+    """Create the first administrator, or give the schema contract's ``admin`` a usable password.
 
     If an administrator has another name, no account is created: an ``admin`` that was renamed must
     not come back with a known password. Return the account that was created or repaired, or None.
@@ -209,12 +209,12 @@ def lock_and_read_permissions(
 ) -> frozenset[str]:
     """Lock all accounts, and return the current permissions of a principal or of a user id.
 
-    Earlier checks may be outdated: the guard's was before waiting for the lock, and that of an
-    invitation's creator may have been days ago.
+    Earlier checks may be outdated: the guard checked the caller before the wait for the lock, and
+    an invitation's creator may have been checked days ago.
 
     Raises:
         Unauthenticated: when the account was deactivated.
-        PermissionDenied: when it lost ``needed``.
+        PermissionDenied: when the account has lost the permission ``needed``.
     """
     lock_accounts(session)
     user_id = who if isinstance(who, int) else who.user_id

@@ -1,4 +1,4 @@
-"""Changing, deactivating and deleting accounts, as administrators do.
+"""Changing, deactivating and deleting accounts as an administrator.
 
 Nobody can act on an account that holds more permissions than they do, globally or in a project: by
 setting its password or address, they could take it over. All changes that affect who is an
@@ -41,9 +41,9 @@ from aiplatform.server.identity.service.sessions import end_sessions
 
 
 def ensure_administrator_remains(session: Session) -> None:
-    """Check that an active administrator remains after a change of roles or accounts.
+    """Check that an active administrator remains after a role or account change.
 
-    Call it after the change, under the lock of accounts.
+    Call it after the change, while holding the accounts lock.
 
     Raises:
         LastAdministrator: when there is no longer an active user who holds ``*``.
@@ -77,8 +77,8 @@ def lock_manageable_user(
         Unauthenticated: when the caller was deactivated while they waited for the lock.
         PermissionDenied: when the caller has lost the permission, or the account holds global
             permissions that they lack.
-        AccountHoldsMore: when it owns a project, or has permissions in one, and the caller does
-            not.
+        AccountHoldsMore: when the account has permissions in a project, as its owner or a member,
+            that the caller lacks.
     """
     held = lock_and_read_permissions(session, principal, Permission.USERS_WRITE)
     user = queries.find_user(session, name, lock=True, for_deletion=for_deletion)
@@ -101,7 +101,7 @@ def update_user(
     changes: Mapping[str, Any],
     if_match: str | None,
 ) -> User:
-    """Change the user name, email address or global role. Unchanged values are ignored.
+    """Change the user name, e-mail address or global role. Unchanged values are ignored.
 
     Raises:
         PreconditionRequired, PreconditionFailed: see :func:`require_match`.
@@ -135,7 +135,7 @@ def update_user(
     refuse_taken(session, username=changed.get("username"), email=changed.get("email"), but=user.id)
     if "email" in changed:
         # Announce this before the address changes: a warning must reach the old address, in case
-        # somebody else made the change.
+        # the account holder did not make the change.
         hooks.announce_security_event(session, user, "email_changed")
         queries.security_of(session, user.id).email_claimed = False
         withdraw_resets(session, user.id)
@@ -193,9 +193,9 @@ def set_active(session: Session, principal: Principal, name: str, *, active: boo
 def delete_user(
     session: Session, principal: Principal, name: str, *, transfer_to: str | None = None
 ) -> None:
-    """Delete an account. What it created remains without an author; audit entries keep its name.
+    """Delete an account. Everything it created remains; audit entries keep the account's name.
 
-    Administrators who may add people to projects without asking them may name any successor. For
+    Administrators who may add users to projects without asking them may name any successor. For
     everyone else, the successor must be a member of each project.
 
     Raises:
@@ -252,7 +252,7 @@ def end_all_sessions(session: Session, principal: Principal, name: str) -> int:
 
 
 def reset_second_factor(session: Session, principal: Principal, name: str) -> None:
-    """Remove the second factor of a user who lost both authenticator app and recovery codes.
+    """Remove the second factor of a user who lost both the app and the recovery codes.
 
     The errors of :func:`lock_manageable_user` apply.
     """

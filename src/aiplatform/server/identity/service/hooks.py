@@ -88,7 +88,7 @@ def _add(handlers: list[T], handler: T) -> None:
 
 
 def on_user_delete(handler: OnUserDelete) -> None:
-    """Register a handler that prevents a deletion, or handles what the user leaves behind."""
+    """Register a handler that prevents a user's deletion, or transfers the user's projects."""
     _add(_on_user_delete, handler)
 
 
@@ -103,7 +103,7 @@ def on_management(handler: HoldsMore) -> None:
 
 
 def on_invitation(invite: OnInvite, join: OnJoin, describe: DescribeProjects) -> None:
-    """Register the handlers that check, create and describe the membership of an invitation."""
+    """Register the handlers that check, create and describe memberships granted by invitations."""
     _add(_on_invite, invite)
     _add(_on_join, join)
     _add(_describe_projects, describe)

@@ -50,7 +50,7 @@ def invite(
     days: int | None,
     language: Language,
 ) -> tuple[Invitation, Link, bool]:
-    """Create an invitation, and send its link by email if that is configured.
+    """Create an invitation, and send its link by e-mail if that is configured.
 
     Return the invitation, its link, and True if a message is on its way. The link is shown only
     once.

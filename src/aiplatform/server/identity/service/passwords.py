@@ -58,7 +58,7 @@ def verify(password: str, password_hash: str | None) -> tuple[bool, str | None]:
     with _hashing_slots:
         try:
             good = _passwords.verify(shown, known)
-        except (UnknownHashError, ValueError):  # no hash, for example of single sign-on
+        except (UnknownHashError, ValueError):  # no hash, as for single sign-on accounts
             good = False
         if not good or password_hash is None:
             return False, None

@@ -1,4 +1,4 @@
-"""Changes of an account's preferences for the web interface."""
+"""Reading and changing an account's preferences for the web interface."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""Changes of password and address by the account's holder, and password reset links."""
+"""Password and e-mail address changes by the account holder, and password reset links."""
 
 import secrets
 from dataclasses import dataclass
@@ -105,8 +105,8 @@ def change_email(
     if user.email == email:
         return None
     refuse_taken(session, username=None, email=email, but=user.id)
-    # Announce this before the address changes: a warning must reach the old address, in case
-    # somebody else made the change.
+    # Announce this before the address changes: a warning must reach the old address, in case the
+    # account holder did not make the change.
     hooks.announce_security_event(session, user, "email_changed")
     before, user.email = user.email, email
     queries.security_of(session, user.id).email_claimed = True
@@ -158,7 +158,7 @@ def request_reset(
     link, reset = _add_reset(session, settings, user, created_by=None)
     sent = hooks.send_link(session, user.email, "password_reset", link.link, language)
     if not sent:
-        session.delete(reset)  # nobody will ever see it; an administrator can issue another
+        session.delete(reset)  # nobody can receive the link; an administrator can issue another
     audit.record(
         session,
         origin,

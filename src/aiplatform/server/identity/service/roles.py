@@ -3,7 +3,7 @@
 A caller who creates or changes a role must, at that moment, hold all permissions that the role
 contains before and after the change. Only holders of ``*`` can change a role that they have
 themselves, globally or in a project. All changes run under the accounts lock, because accounts and
-roles together decide who may administer.
+roles together decide who is an administrator.
 """
 
 import hashlib
@@ -51,7 +51,7 @@ def create_role(
     """Create a role.
 
     Raises:
-        NameTaken: when the name is reserved, or in use in upper or lower case.
+        NameTaken: when the name is reserved, or in use (ignoring case).
         PermissionDenied: for a permission that the caller lacks.
     """
     held = lock_and_read_permissions(session, principal, Permission.ROLES_WRITE)
@@ -82,7 +82,7 @@ def update_role(
     changes: Mapping[str, Any],
     if_match: str | None,
 ) -> Role:
-    """Change the description or permissions, effective from the next request of the role's holders.
+    """Change a role's description or permissions. The holders' next requests use the new ones.
 
     Raises:
         NotFound: when there is no such role.
@@ -90,7 +90,7 @@ def update_role(
         HeldRole: when the caller has the role and does not hold ``*``.
         PreconditionRequired, PreconditionFailed: see :func:`require_tag`.
         PermissionDenied: for a permission, old or new, that the caller lacks.
-        LastAdministrator: when no active user would hold ``*`` any longer.
+        LastAdministrator: when there would no longer be an active user who holds ``*``.
     """
     role, held = _changeable(session, principal, name)
     require_tag(if_match, role_tag(role), "role")
@@ -128,13 +128,13 @@ def delete_role(
         session: the database session.
         principal: the caller.
         name: name or uuid of the role.
-        sso_roles: the roles that the settings give to groups of single sign-on.
+        sso_roles: the roles that the settings give to single sign-on groups.
 
     Raises:
         NotFound: when there is no such role.
         SystemRole: when it is a system role.
         HeldRole: when the caller has the role and does not hold ``*``.
-        RoleInUse: when an account, member, invitation or group has it.
+        RoleInUse: when an account, member, invitation or group has the role.
         PermissionDenied: for a permission that the caller lacks.
     """
     role, held = _changeable(session, principal, name)

@@ -187,7 +187,7 @@ def remove(session: Session, user_id: int) -> bool:
 
 
 def _locked(session: Session, user_id: int) -> Totp | None:
-    """Return the account's second factor, locked until the transaction ends; None without one."""
+    """Return the account's second factor, locked until the transaction ends, or None."""
     return session.get(Totp, user_id, populate_existing=True, with_for_update=True)
 
 

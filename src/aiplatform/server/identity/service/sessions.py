@@ -39,7 +39,7 @@ DEVICE_LIFETIME = timedelta(days=365)
 
 
 def notify_new_device(session: Session, user: User, origin: Actor) -> None:
-    """Tell the account's holder of a sign-in from a new device, except for the very first one."""
+    """Notify the account holder of a sign-in from a new device, except the very first device."""
     device = device_of(origin)
     seen = session.execute(
         update(UserDevice)
@@ -111,8 +111,8 @@ def sign_in(
     shown = None if user is None else user.password_hash
     good, new_hash = passwords.verify(password, shown)
     if user is not None and good:
-        # A change of the password and a deactivation end all sessions. The lock and the second
-        # check make sure that they end the session of this sign-in, too, or are noticed here.
+        # A password change or a deactivation ends all sessions. The lock and the second check make
+        # sure that it also ends this sign-in's session or is noticed here.
         session.refresh(user, with_for_update={"key_share": True})
         good = user.password_hash == shown
     if user is None or not good or not user.is_active:
@@ -136,7 +136,7 @@ def create_session(
     session.execute(
         update(User)
         .where(User.id == user.id)
-        # A sign-in is not a change of the account, so its ETag must not change.
+        # A sign-in does not change the account, so the account's ETag must stay the same.
         .values(last_login_at=func.clock_timestamp(), updated_at=User.updated_at)
         .execution_options(synchronize_session=False)
     )
@@ -312,7 +312,7 @@ def _issue(
 
 
 def issue_access_token(session: Session, login: AuthSession, lifetime: timedelta) -> str:
-    """Issue an access token for the session that can't be renewed."""
+    """Issue a non-renewable access token for the session."""
     token = _add_token(session, login, "access", lifetime)
     session.flush()
     return token
@@ -369,8 +369,8 @@ def renew_browser_session(
     The refresh token is exchanged as in :func:`refresh`, with two differences:
 
     - A token that was used within :data:`rules.REPLAY_GRACE` was used by another tab, whose
-      response is on its way. The caller gets an access token for this response, and the cookie
-      stays.
+      response is on its way. The caller gets an access token for this response, and the cookie is
+      not changed.
     - A token that was used earlier and whose successor was never used counts as a lost response,
       however long ago that was. Its successor is withdrawn, so a thief who copied the cookie gains
       at most the time until the owner's next renewal, which ends the session.

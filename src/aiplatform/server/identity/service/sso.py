@@ -80,7 +80,7 @@ def start(
     """Start a sign-in that ends at ``redirect_uri``.
 
     Raises:
-        RedirectRefused: for an address that is neither this platform nor a program on this machine.
+        RedirectRefused: the address belongs neither to this platform nor to a local program.
     """
     if not _is_ours(redirect_uri, settings):
         raise RedirectRefused
@@ -263,9 +263,9 @@ def _account(session: Session, settings: Settings, claims: dict[str, Any], origi
 def _give_role(
     session: Session, settings: Settings, user: User, claims: dict[str, Any], origin: Actor
 ) -> None:
-    """Give the user the role of their first group that has one.
+    """Give the user the first role in the settings whose group they belong to.
 
-    The settings decide, so no permission is checked.
+    Without such a role, they get no global role. The settings decide, so no permission is checked.
     """
     groups = claims.get(settings.oidc_groups_claim)
     mine = {groups} if isinstance(groups, str) else set(map(str, groups or ()))

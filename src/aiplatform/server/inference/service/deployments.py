@@ -72,7 +72,8 @@ def create_deployment(
     require_fitting_queue(spec.type, spec.queue)
     require_readable(context, spec)
     if follows is not None:
-        # Before tasks are locked, as when the alias moves, so that the two can't deadlock.
+        # The alias is locked before any task, in the same order as when it moves, to prevent
+        # deadlocks.
         registry.lock_alias(session, context, follows)
     needs = dependencies.lock_required_tasks(
         session, context.project_id, dependencies.required_tasks(spec, after)
@@ -114,8 +115,8 @@ def create_deployment(
 def start(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
     """Start a deployment that was stopped or has crashed.
 
-    Of the tasks that it waited for when it was created, it now waits only for the one that produces
-    its model.
+    If the task that produces its model is unfinished, the deployment waits for it, but no longer
+    for the other tasks named at its creation.
 
     Raises:
         NotFound: when the project has no such deployment.
@@ -209,7 +210,7 @@ def update(
         start_run(session, deployment, context.actor, context.project_uuid)
         return deployment
     if follows is not None and former is model:
-        session.flush()  # It serves the version already, so only its alias changes.
+        session.flush()  # The version is served already, so only the alias changes.
         return deployment
     spec = InferenceSpec.model_validate({**deployment.spec, "model": str(model.uuid)})
     task = queue_server(session, deployment, spec, model, context.actor, context.project_uuid)
@@ -227,7 +228,7 @@ def _next_name(session: Session, deployment: Deployment) -> str:
 
 
 def stop(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
-    """Stop a deployment. Its server has a grace period to complete its answers.
+    """Stop a deployment. Its responses in progress end, and its task is cancelled.
 
     Raises:
         NotFound: when the project has no such deployment.

@@ -1,4 +1,4 @@
-"""Updates of deployments that follow an alias, when the alias moves."""
+"""Updates to deployments that follow an alias, made when the alias moves."""
 
 from sqlalchemy.orm import Session
 
@@ -75,7 +75,7 @@ def _update(
     project = project_uuid(session, deployment)
     deployment.update_error = None
     forget_update(session, deployment)
-    # An update to an earlier target of the alias is not needed any more.
+    # An update to an earlier target of the alias is no longer needed.
     _cancel(session, actor, following)
     if deployment.model_id == target.id:
         return
@@ -90,7 +90,7 @@ def _update(
         follows=move.reference,
     )
     if deployment.status in {S.STOPPED, S.STOPPING}:
-        # A person has stopped it. It serves the version when it is started again.
+        # A user has stopped the deployment. It will serve the version when it is started again.
         set_model(deployment, target)
         session.flush()
         return

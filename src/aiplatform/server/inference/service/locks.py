@@ -30,5 +30,5 @@ def lock_deployment(
             deployment = queries.read_deployment(session, deployment_id, lock=True)
             if (deployment.task_id, deployment.next_task_id) == expected:
                 return deployment, task, following
-            # It got another run in the meantime, whose task must be locked before the deployment.
+            # The deployment got another run in the meantime, whose task must be locked before it.
             attempt.rollback()

@@ -66,11 +66,11 @@ def server_ready(session: Session, task: Task, endpoint: str, token: str) -> Non
     deployment, former = _lock_with_former(session, task)
     if deployment is not None and deployment.next_task_id == task.id:
         if task.status == TaskStatus.CANCELLING:
-            # Somebody cancelled the update while its server was starting. The current server
+            # A user cancelled the update while its server was starting. The current server
             # continues.
             return
         if deployment.status == S.STOPPED:
-            # Somebody has cancelled the task of the current server in the meantime.
+            # A user has cancelled the current server's task in the meantime.
             request_cancel(session, audit.SYSTEM, task)
         else:
             take_over(session, deployment, task, former, endpoint, token)
@@ -117,7 +117,7 @@ def take_over(
     endpoint: str,
     token: str,
 ) -> None:
-    """Route requests to the server of an update, while the former server completes its answers.
+    """Route requests to an update's server, while the previous server finishes its responses.
 
     ``task`` runs the new server and ``former`` the old one.
     """
@@ -131,7 +131,7 @@ def take_over(
                 )
             )
             session.flush()
-        # From here on, the former run no longer belongs to the deployment, so its end changes
+        # From here on, the previous run no longer belongs to the deployment, so its end changes
         # nothing.
         deployment.task_id = task.id
         session.flush()
@@ -213,7 +213,7 @@ def _concerned(deployment: Deployment, task: Task) -> list[int | None]:
 
 
 def drain_seconds(session: Session, task_id: int) -> float | None:
-    """Return for how many seconds a cancelled server may continue its answers, or None."""
+    """Return the seconds for which a cancelled server may finish its responses, or None."""
     return queries.drain_seconds(session, task_id)
 
 
@@ -258,14 +258,15 @@ def server_ended(session: Session, task: Task, outcome: Outcome) -> None:
         return
     deployment.error = outcome.error
     if task.scheduling.attempt == 0:
-        # No worker ever claimed it: a task that it waited for has failed. A restart would not help.
+        # No worker ever claimed the task, because a task that it waited for has failed. A restart
+        # would not help.
         record(
             session, audit.SYSTEM, AuditAction.DEPLOYMENT_STOPPED, deployment, project,
             outcome="failure", task=task.uuid, error=outcome.error,
         )  # fmt: skip
         change_status(session, deployment, S.STOPPED)
         return
-    # Runs from before a person last started the deployment do not count.
+    # Runs from before a user last started the deployment do not count.
     crashes = min(queries.failed_runs(session, deployment, CRASH_WINDOW), deployment.restarts + 1)
     delay = restart_delay(max(crashes, 1))
     # Its queue may have become the script queue after the deployment was created.

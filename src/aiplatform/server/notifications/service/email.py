@@ -1,4 +1,4 @@
-"""Emails: notifications, sent immediately or collected in digests, and links for accounts."""
+"""E-mails: notifications, sent immediately or collected in digests, and account links."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -21,7 +21,7 @@ DIGEST_DELAYS = {EmailMode.HOURLY: timedelta(hours=1), EmailMode.DAILY: timedelt
 """Time from the first notification in a digest until the digest is sent."""
 
 RETRY_DELAY = timedelta(minutes=5)
-"""Time after which an email that could not be encrypted is retried as part of a digest."""
+"""Time after which an e-mail that could not be encrypted is retried as part of a digest."""
 
 MAX_IN_DIGEST = 100
 
@@ -71,7 +71,7 @@ def send_or_defer(
     if recipient.email is EmailMode.OFF or not can_send():
         return
     wait = DIGEST_DELAYS.get(recipient.email)
-    # A user who is losing an account must be notified immediately.
+    # A user who may be losing control of the account must be notified immediately.
     if wait is not None and kind not in rules.MANDATORY:
         _defer(session, recipient, kind, data, wait)
         return
@@ -157,7 +157,7 @@ def postpone_digests(session: Session, users: Sequence[int]) -> None:
 
 
 def send_link(session: Session, email: str, kind: str, link: str, language: Language) -> bool:
-    """Send a link for an invitation or password reset. Return False if email is not configured."""
+    """Send an invitation or password reset link. Return False if e-mail is not configured."""
     words = WORDS[language]
     text = words[f"{kind}_text"]
     # Not an anchor: the link is an argument for the command, not a page to open.

@@ -203,7 +203,8 @@ class Hub:
 
     @contextlib.contextmanager
     def _reset_tail_at_end(self) -> Iterator[None]:
-        # However the task ends, the next watcher starts another one at the position at that time.
+        # However the task ends, the next watcher starts a new task, at the position current by
+        # then.
         try:
             yield
         finally:

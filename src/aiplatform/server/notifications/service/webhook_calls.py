@@ -36,7 +36,7 @@ log = structlog.get_logger(__name__)
 CALL_SECONDS = 15.0
 LEASE = timedelta(seconds=60)
 AT_ONCE = 2
-"""Maximum number of concurrent calls of a webhook.
+"""Maximum number of concurrent calls to a webhook.
 
 Without this limit, a slow receiver would delay the others.
 """
@@ -83,9 +83,9 @@ def next_webhook(session: Session) -> int | None:
 def claim(session: Session, webhook_id: int) -> WebhookCall | None:
     """Claim the delivery of a webhook that has waited longest.
 
-    Return None if other workers claimed all of them, or the limit of concurrent calls is reached.
-    Claims for one webhook wait for each other, and each counts the running calls again, so that
-    never more than :data:`AT_ONCE` calls of the webhook run at the same time.
+    Return None if other workers claimed all deliveries, or the limit of concurrent calls is
+    reached. Claims for one webhook wait for each other, and each counts the running calls again, so
+    that never more than :data:`AT_ONCE` calls to the webhook run at the same time.
     """
     session.execute(
         select(Webhook.id).where(Webhook.id == webhook_id).with_for_update(key_share=True)
@@ -123,7 +123,7 @@ def claim(session: Session, webhook_id: int) -> WebhookCall | None:
 
 
 def running_calls() -> Any:
-    """Return a subquery that counts the running calls of a webhook."""
+    """Return a subquery that counts the running calls to a webhook."""
     other = aliased(WebhookDelivery)
     return (
         select(func.count())
@@ -216,7 +216,7 @@ def _read_beginning(answer: httpx.Response) -> str:
     with contextlib.suppress(httpx.HTTPError):
         for chunk in answer.iter_raw():
             read += chunk
-            if len(read) >= 4 * MAX_KEPT_TEXT:  # bytes for as many characters
+            if len(read) >= 4 * MAX_KEPT_TEXT:  # enough bytes for that many characters
                 break
     try:
         text = read.decode(answer.charset_encoding or "utf-8", "replace")
@@ -329,7 +329,7 @@ def disable(session: Session, webhook: Webhook, reason: str) -> None:
 def deliver_next() -> bool:
     """Send one due delivery. Return False if none was due.
 
-    It also returns True if another worker claimed the delivery first.
+    The result is also True if another worker claimed the delivery first.
     """
     with transaction() as session:
         webhook_id = next_webhook(session)

@@ -94,7 +94,7 @@ def reason_to_end(call: ChatCall, rows: dict[Pair, Any]) -> Problem | None:
     if row is not None and not row.allowed:
         return AccessRevoked()
     # If the token differs, the deployment was restarted, and the previous server, which answers
-    # this call, is stopping. A server replaced by an update completes its answers. If there is no
+    # this call, is stopping. A server replaced by an update finishes its responses. If there is no
     # row, the session or the deployment was deleted.
     answers = row is not None and (
         (row.status == DeploymentStatus.READY and row.endpoint_token == call.target.token)

@@ -43,7 +43,7 @@ class Lookups:
         self._database = database
 
     async def find(self, token: str, model: ModelName) -> Rows:
-        """Return the caller, and the usable deployments that the name of a model can mean.
+        """Return the caller, and the usable deployments that a model name can refer to.
 
         Raises:
             psycopg.Error: when the database does not respond.

@@ -115,14 +115,14 @@ def choose_target(rows: Sequence[Any], model: ModelName) -> Target:
     A name without a project means a deployment of the API key's project or of the caller's own
     projects, never one of another project. The choice never depends on which deployments are ready
     or exist: a request must not reach another project's model because the caller's own is
-    restarting or was deleted. If several deployments of a project serve the version that was named,
-    one that is ready answers, of these the oldest. A deployment that follows the alias answers also
-    while it is updated to the version.
+    restarting or was deleted. If several deployments of a project serve the named version, the
+    oldest ready one answers. A deployment that follows the alias also answers while it is being
+    updated to the version.
 
     Raises:
         ModelNotFound: when no deployment has this name, or it has no base model and ``:base`` was
             requested.
-        ModelOfOtherProject: when the name has no project, and only other people's projects have a
+        ModelOfOtherProject: when the name has no project, and only other users' projects have a
             deployment with this name.
         AmbiguousModel: when several deployments have this name.
         ModelNotReady: when the deployment is not ready.
@@ -143,7 +143,7 @@ def choose_target(rows: Sequence[Any], model: ModelName) -> Target:
     if not found:
         raise ModelNotFound(model=model.text, param="model")
     if model.version is not None and len({row.project_uuid for row in found}) == 1:
-        # The rows are in the order in which they are preferred.
+        # The rows are sorted by preference.
         ready = [row for row in found if row.deployment_status == DeploymentStatus.READY]
         found = (ready or found)[:1]
     if len(found) > 1:

@@ -1,4 +1,4 @@
-"""HTTP routes for projects, their members, quotas, bin, views, webhooks, and for API keys."""
+"""HTTP routes for projects, their members, quotas, bin, views and webhooks, and for API keys."""
 
 from fastapi import APIRouter
 

@@ -82,7 +82,7 @@ def create_my_key(
 ) -> NewKeyOut:
     """Create a key for a program.
 
-    At any time, it has the permissions that you have at that time, within its scopes.
+    The key always has your current permissions, limited to its scopes.
 
     The response contains the key itself, which is shown only once. A key can't create keys.
     """
@@ -97,7 +97,7 @@ def create_my_key(
 def revoke_my_key(key: KeyPath, principal: SignedIn, session: SessionDep) -> None:
     """Revoke one of your keys.
 
-    Requests with it are refused immediately, and streams end within a second.
+    Requests with the key are refused immediately, and streams end within a second.
     """
     service.revoke_key(session, principal, session.get_one(User, principal.user_id), key)
 
@@ -125,5 +125,5 @@ def list_keys_of(
     status_code=status.HTTP_204_NO_CONTENT,
 )
 def revoke_key_of(user: UserName, key: KeyPath, principal: UsersWrite, session: SessionDep) -> None:
-    """Revoke a user's key. Requests with it are refused immediately; its owner is notified."""
+    """Revoke a user's key. Requests with it are refused immediately, and the user is notified."""
     service.revoke_key(session, principal, lock_manageable_user(session, principal, user), key)

@@ -84,8 +84,8 @@ def list_projects(
 ) -> Page[ProjectOut]:
     """List the projects that you may read, newest first.
 
-    An API key for one project sees only that project. Without permission to read it, the key gets
-    only its name, uuid and status.
+    An API key for one project sees only that project. If the key lacks the permission to read it,
+    the response contains only the project's uuid, name, status and times.
     """
     rows, following = page_by_id(
         session,

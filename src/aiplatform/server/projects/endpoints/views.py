@@ -1,4 +1,4 @@
-"""Routes for saved views: the filters, order and columns of lists of the web interface."""
+"""Routes for saved views: the filters, order and columns of lists in the web interface."""
 
 from typing import Annotated, Any
 from uuid import UUID
@@ -24,7 +24,7 @@ from aiplatform.server.projects.service import views as service
 
 router = APIRouter(prefix="/api/v1/projects/{project}/views", tags=["views"])
 Read = Annotated[ProjectContext, Depends(ProjectGuard(Permission.PROJECTS_READ))]
-# Views are a person's own setting. A key with a scope for reading must not change them.
+# Views are a user's personal settings. A key with a scope for reading must not change them.
 Change = Annotated[
     ProjectContext,
     Depends(ProjectGuard(Permission.PROJECTS_READ, writes=True, accepts_keys=False)),
@@ -97,7 +97,7 @@ def create_view(
 def get_view(
     view: ViewPath, context: Read, session: SessionDep, response: Response
 ) -> SavedViewOut:
-    """Return one of your views, or one that is shared, with its ETag."""
+    """Return one of your views or a shared view, with its ETag."""
     found, user = queries.get_view(session, context, view)
     set_etag(response, found.updated_at)
     return _render(context, found, user)
@@ -114,7 +114,7 @@ def update_view(
     response: Response,
     if_match: IfMatch = None,
 ) -> SavedViewOut:
-    """Rename, replace or share a view. Those who may change the project can change shared ones."""
+    """Rename, replace or share a view. Users who may change the project can change shared views."""
     found, user = _find_changeable(session, context, view, request)
     require_match(if_match, found.updated_at, "saved view")
     service.update_view(session, context, found, body.model_dump(exclude_unset=True))
@@ -124,6 +124,6 @@ def update_view(
 
 @router.delete("/{view}", status_code=status.HTTP_204_NO_CONTENT, summary="Delete a saved view")
 def delete_view(view: ViewPath, context: Change, session: SessionDep, request: Request) -> None:
-    """Delete a view. Those who may change the project can delete shared ones, too."""
+    """Delete a view. Users who may change the project can also delete shared views."""
     found, _ = _find_changeable(session, context, view, request)
     service.delete_view(session, context, found)

@@ -137,7 +137,7 @@ def delete_webhook(webhook: UUID, context: Change, session: SessionDep) -> None:
 def rotate_webhook(
     webhook: UUID, context: Change, session: SessionDep, body: RotateIn | None = None
 ) -> NewWebhookOut:
-    """Give a webhook a new secret, shown only once. For some hours, the old one signs as well."""
+    """Give a webhook a new secret, shown only once. The old one also signs for some hours."""
     hours = (body or RotateIn()).overlap_hours
     row, secret = service.rotate_secret(session, context, webhook, timedelta(hours=hours))
     return render_new_webhook(row, secret)

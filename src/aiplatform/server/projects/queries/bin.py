@@ -109,10 +109,10 @@ def list_binned_projects(principal: Principal) -> Select[*tuple[Any, ...]]:
 
 
 def lock_bin_entry(session: Session, project_id: int, uuid: UUID) -> BinEntry:
-    """Lock an entry in the project's bin; restoring and purging begin with this.
+    """Lock and return an entry in the project's bin, before it is restored or purged.
 
     Raises:
-        NotFound: when the entry is not, or no longer, there.
+        NotFound: when the entry is not, or no longer, in the bin.
     """
     entry = session.scalar(
         select(BinEntry)
@@ -136,7 +136,7 @@ def lock_bin_items(session: Session, project_id: int) -> Sequence[BinEntry]:
 
 
 def overdue_entries(session: Session, limit: int, *, after: int = 0) -> Sequence[int]:
-    """Return the ids, above ``after`` and in ascending order, of entries to purge now."""
+    """Return the ids of entries to purge now: those above ``after``, in ascending order."""
     return session.scalars(
         select(BinEntry.id)
         .where(BinEntry.purge_after <= func.clock_timestamp(), BinEntry.id > after)

@@ -134,7 +134,7 @@ def reachable_project(session: Session, principal: Principal, uuid: UUID) -> int
 def lock_project(session: Session, project_id: int) -> Project:
     """Lock a project against other changes, but not against new rows that refer to it.
 
-    A transaction that ends the tasks of a project holds this lock while workers that finish them
+    A transaction that ends a project's tasks holds this lock while workers that finish those tasks
     write such rows. A stronger lock would cause a deadlock.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Statements for what a project stores and runs."""
+"""Statements for a project's stored bytes and running tasks."""
 
 from dataclasses import dataclass
 from typing import Any

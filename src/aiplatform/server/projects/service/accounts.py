@@ -57,10 +57,10 @@ def transfer_projects_of(
 
     Raises:
         OwnsProjects: without a successor, if the account owns projects.
-        NewOwnerNotAMember: with ``needs_consent``, when one of the projects does not have the
-            successor as a member.
+        NewOwnerNotAMember: with ``needs_consent``, when the successor is not a member of one of the
+            projects.
         NameTaken: when the successor owns a project with the same name.
-        DeploymentNamesShared: with ``needs_consent``, when the successor owns deployments of the
+        DeploymentNamesShared: with ``needs_consent``, when the successor owns deployments with the
             same names.
     """
     owned = session.scalars(
@@ -124,7 +124,7 @@ def transfer_projects_of(
 
 
 def has_more_permissions(session: Session, principal: Principal, user: User) -> bool:
-    """Return True if the user owns a project or holds permissions in one that the principal lacks.
+    """Return True if the user owns a project or holds a project permission the principal lacks.
 
     The role of an open invitation counts, too, because anyone who controls the account can accept
     it. So does a project in the bin, because its owner can restore it. The principal must not hold
@@ -169,8 +169,8 @@ def check_invitation(
 
     Raises:
         NotFound: for a project that the inviter can't see, or a role that does not exist.
-        PermissionDenied: without ``members:write`` there, or for a role that grants more than the
-            inviter has.
+        PermissionDenied: when the inviter lacks ``members:write`` in the project, or the role
+            grants more than the inviter has.
     """
     project = session.scalar(select(Project).where(Project.uuid == project_uuid, not_in_bin))
     if project is None:

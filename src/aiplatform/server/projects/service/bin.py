@@ -115,12 +115,12 @@ def restore_under_free_name(
     Args:
         session: the caller's session.
         former: the name before the deletion.
-        name: the name that the caller asked for; None for the former one or a similar one.
+        name: the name that the caller asked for; None for the old name or a similar one.
         take: callback that moves the resource back under a name.
         taken: the error to raise if the name is in use.
 
     Raises:
-        NameTaken: when ``name`` is in use, or too many names similar to the former one are.
+        NameTaken: when ``name`` is in use, or too many similar names are.
     """
     for attempt in range(1 if name is not None else MAX_NAME_ATTEMPTS):
         wanted = name or (restored_name(former, attempt) if attempt else former)
@@ -137,7 +137,7 @@ def restore_under_free_name(
 def restore_item(
     session: Session, context: ProjectContext, uuid: UUID, name: str | None
 ) -> tuple[BinEntry, str]:
-    """Restore a dataset or model to its project; return its former entry and its new name.
+    """Restore a dataset or model to its project; return its bin entry and its new name.
 
     Raises:
         NotFound: when it is not in the project's bin.

@@ -20,7 +20,7 @@ from aiplatform.server.projects.rules import DELETED
 def context_on_behalf_of(
     session: Session, user_id: int | None, project_id: int, *, key_id: int | None = None
 ) -> ProjectContext:
-    """Return the evidence that a guard would now return for the user, without a request.
+    """Return the project context that a guard would now return for the user, without a request.
 
     The project's row is locked against archiving and deletion.
 

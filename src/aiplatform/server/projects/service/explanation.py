@@ -41,8 +41,8 @@ def explain(session: Session, context: ProjectContext, user_name: str) -> Explan
     A deactivated user holds no permissions, but the sources are listed.
 
     Raises:
-        NotFound: when there is no such user, or one without permissions here whom the caller may
-            not see: the response must not reveal which accounts exist.
+        NotFound: when there is no such user, or the user has no permissions here and the caller may
+            not see the account: the response must not reveal which accounts exist.
     """
     user = find_user(session, user_name)
     project, _ = queries.get_project(session, context)

@@ -172,7 +172,7 @@ def _missing_scopes(
 
 
 def _project_scopes(scopes: list[str], project_id: int | None) -> set[str]:
-    """Return the scopes that apply in projects; in a key for one project, ``*`` is among them."""
+    """Return the scopes that apply in projects, including ``*`` in a key limited to one project."""
     return {
         scope
         for scope in scopes

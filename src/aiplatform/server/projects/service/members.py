@@ -287,10 +287,10 @@ def transfer(
         NewOwnerNotAMember: for users who are not members, and for unknown names.
         NewOwnerInactive: for a deactivated user.
         NameTaken: when the new owner has a project with that name.
-        DeploymentNamesShared: when the new owner has deployments of the same names; not raised for
-            administrators who may skip consent.
+        DeploymentNamesShared: when the new owner has deployments with the same names; not raised
+            for administrators who may skip consent.
         PermissionDenied: when the caller is no longer the owner and holds no global ``*``.
-        Unauthenticated: when the caller was deactivated meanwhile.
+        Unauthenticated: when the caller has since been deactivated.
     """
     user = _find_user(session, user_name, lock=True)
     if user is None:
@@ -358,7 +358,7 @@ def _find_user(session: Session, name: str, *, lock: bool = False) -> User | Non
 
 
 def _lock_members(session: Session, context: ProjectContext, user: User | None) -> ProjectContext:
-    """Lock the project's members, and return the caller's evidence as read under the lock.
+    """Lock the project's members, and return the caller's context, read again under the lock.
 
     The project's row is locked, so that grants, transfers and the deletion of the project happen
     one after another. A caller who lost the permission while waiting can't grant roles.

@@ -158,7 +158,7 @@ def set_archived(session: Session, context: ProjectContext, archived: bool) -> P
 
 
 def _lock(session: Session, context: ProjectContext) -> tuple[Project, ProjectContext]:
-    """Lock the project against other changes; return it and the evidence read under the lock."""
+    """Lock the project against other changes; return it and the context, reread under the lock."""
     project = queries.lock_project(session, context.project_id)
     return project, confirm(session, context, Permission.PROJECTS_WRITE, writes=False)
 
@@ -200,7 +200,7 @@ def _change_status(
 def delete_project(session: Session, context: ProjectContext) -> BinEntry:
     """Put the project with all its content into the bin, and stop its tasks.
 
-    Its row is locked first: an upload that is just ending waits for the lock and then finds the
+    Its row is locked first: an upload that is about to finish waits for the lock and then finds the
     project gone.
 
     Raises:

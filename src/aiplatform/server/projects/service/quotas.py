@@ -62,7 +62,7 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """A project's limits with its present usage."""
+    """A project's limits and current usage."""
 
     quota: Quota
     stored: queries.StoredBytes
@@ -142,7 +142,7 @@ def charge_storage(session: Session, project_id: int | None, asked: int) -> None
 
 @contextmanager
 def charge_added_storage(session: Session, project_id: int, *, at_least: int = 0) -> Iterator[None]:
-    """Charge for references to blobs that are added in the block, whose size is not known before.
+    """Charge for blob references that the ``with`` block adds, if their size isn't known before.
 
     Raises:
         QuotaExceeded: when the added bytes exceed the quota. It is raised before the block if

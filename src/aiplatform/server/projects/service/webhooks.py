@@ -127,7 +127,7 @@ def update_webhook(
 def rotate_secret(
     session: Session, context: ProjectContext, uuid: UUID, overlap: timedelta
 ) -> tuple[Webhook, str]:
-    """Give a webhook a new secret, shown only once; the old one signs as well for ``overlap``.
+    """Give a webhook a new secret, shown only once; the old one also signs for ``overlap``.
 
     Raises:
         NotFound: when the project has no such webhook.

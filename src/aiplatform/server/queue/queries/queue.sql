@@ -1,16 +1,16 @@
--- The queue in SQL: its order, the first task that a worker may start, its start, and places.
+-- The queue in SQL: its order, its first task for a worker, starting that task, and positions.
 --
 -- Waiting tasks are sorted, ascending, by (-level, usage, since, id); rules/order.py explains why.
 -- task_level() and usage_share() are functions of the database, and a test compares the order with
--- rules.order_key(). A row of task_scheduling is `s`, of project_usage `u`.
+-- rules.order_key(). The alias of task_scheduling is `s`, that of project_usage `u`.
 --
 -- In the index, the tasks of one queue, priority and project form a line, in the order in which
 -- they are started, so the queue is a merge of these lines.
 
 -- name: pick
 -- A loose index scan finds the head of each line, the heads are sorted, and only the first :lines
--- lines are read, each :depth tasks deep. At first only lines that can contain a task of the top
--- level are considered: no task of a priority has a higher level than its oldest task.
+-- lines are read, each :depth tasks deep. At first only lines that can contain a task at the top
+-- level are considered. At each priority, the oldest task has the highest level.
 WITH RECURSIVE
     now AS (SELECT COALESCE(CAST(:now AS timestamptz), now()) AS at),
     oldest AS (
@@ -55,8 +55,8 @@ WITH RECURSIVE
               AND COALESCE(COALESCE(u.running, 0) < q.tasks, true)
         ) AS x
     ),
-    -- The head of a line orders before everything of the line, so what orders before the first line
-    -- that is not read is final; what does not is left to a second look at all lines.
+    -- The head of a line sorts before the rest of the line. Tasks that sort before the head of the
+    -- first unread line are therefore final; the others are left to a second search of all lines.
     bound AS (
         SELECT first, usage, since, task_id FROM ranked WHERE place = :lines + 1
         UNION ALL SELECT 1 - level, -1, '-infinity', 0 FROM top
@@ -108,7 +108,7 @@ WITH RECURSIVE
         FOR UPDATE OF t SKIP LOCKED
     )
 -- The setting aiplatform.starts has the id of a task that `start` may start in the same round trip:
--- one that needs no devices, of a project without a quota.
+-- a task that needs no devices and whose project has no quota.
 SELECT (SELECT task_id FROM blocked), (SELECT count(*) FROM final) >= :depth,
        EXISTS (SELECT FROM bound), picked.*,
        set_config('aiplatform.starts',
@@ -116,7 +116,7 @@ SELECT (SELECT task_id FROM blocked), (SELECT count(*) FROM final) >= :depth,
 FROM (SELECT) one LEFT JOIN picked ON true
 
 -- name: ahead
--- How many tasks of its queue come before a task.
+-- The number of tasks ahead of a task in its queue.
 WITH now AS (SELECT COALESCE(CAST(:now AS timestamptz), CURRENT_TIMESTAMP) AS at),
     mine AS (
         SELECT s.queue, -task_level(s.priority, s.since, now.at) AS first,
@@ -135,7 +135,7 @@ WHERE (-task_level(s.priority, s.since, now.at),
     < (mine.first, mine.usage, mine.since, mine.task_id)
 
 -- name: places
--- The places of several tasks in their queues; 1 is next.
+-- The positions of several tasks in their queues; 1 is next.
 WITH now AS (SELECT CURRENT_TIMESTAMP AS at)
 SELECT task_id, place FROM (
     SELECT s.task_id, s.queue, row_number() OVER (
@@ -149,12 +149,12 @@ SELECT task_id, place FROM (
 WHERE task_id = ANY(CAST(:task_ids AS integer[]))
 
 -- name: start
--- Everything that a start writes beside the status, in one statement: claims are the busiest path
--- of the queue. Without a :task_id, it starts the task that `pick` has found in the same round
--- trip, if that task needs no further check. A reservation that another claim has locked is left to
--- that claim, which may wait for rows that this one has locked. The order in others_wait is that of
--- the index: without it, the planner might search a million tasks that have ended for one that
--- waits.
+-- Starting a task: all writes except the status are in one statement, because claims are the
+-- busiest path of the queue. Without a :task_id, this starts the task that `pick` has found in the
+-- same round trip, if that task needs no further check. A reservation that another claim has locked
+-- is left to that claim, which may be waiting for rows that this claim has locked. others_wait
+-- sorts in the order of the index; otherwise the planner might search a million ended tasks for a
+-- waiting one.
 WITH picked AS MATERIALIZED (
         SELECT COALESCE(CAST(:task_id AS int),
             CAST(NULLIF(current_setting('aiplatform.starts', true), '') AS int)) AS id

@@ -208,7 +208,7 @@ SHOWN_REFERENCES = tuple(
 
 
 def _select_references() -> Select[*tuple[Any, ...]]:
-    """Select task ids and, in order, the fields of `TaskReferences`, of all tasks."""
+    """Select each task's id and the fields of `TaskReferences`, in the same order."""
     return (
         select(
             Task.id,
@@ -263,7 +263,7 @@ class TaskParts:
 def _as_json(
     order: InstrumentedAttribute[Any], **columns: InstrumentedAttribute[Any]
 ) -> Select[*tuple[Any, ...]]:
-    """Select the rows as one JSON array of objects with these columns; empty without rows."""
+    """Select the rows as a JSON array of objects with these columns, empty if there are no rows."""
     pairs = [part for name, column in columns.items() for part in (literal(name, Text), column)]
     rows = func.jsonb_agg(aggregate_order_by(func.jsonb_build_object(*pairs), order))
     return select(func.coalesce(rows, cast(literal("[]", Text), JSONB)))
@@ -383,7 +383,7 @@ def inputs_of(session: Session, task_id: int) -> Sequence[TaskInput]:
 
 
 STOPPABLE = {status for status in TaskStatus if not status.is_final} - {TaskStatus.CANCELLING}
-"""Statuses of tasks that have not ended and that nobody has asked to cancel."""
+"""Statuses of tasks that have not ended and are not being cancelled."""
 
 
 def unfinished_in_inactive_projects(session: Session) -> Sequence[int]:
@@ -420,7 +420,7 @@ def blocking_tasks(session: Session, task_ids: Sequence[int]) -> dict[int, list[
 
 
 def waiting_by_queue(session: Session) -> dict[str, int]:
-    """Return the number of waiting tasks in each queue that may start now."""
+    """Return, for each queue, the number of waiting tasks that may start now."""
     rows = session.execute(
         text(
             "SELECT queue, count(*) FROM task_scheduling WHERE waiting "
@@ -431,7 +431,7 @@ def waiting_by_queue(session: Session) -> dict[str, int]:
 
 
 def count_waiting(session: Session, queues: Sequence[str], most: int) -> dict[str, int]:
-    """Return the number of waiting tasks in each queue that may start now, up to ``most``."""
+    """Return, for each queue, the number of waiting tasks that may start now, up to ``most``."""
     rows = session.execute(
         text(
             "SELECT q.queue, count(*) FROM unnest(CAST(:queues AS text[])) AS q(queue) "

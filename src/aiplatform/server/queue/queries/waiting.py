@@ -121,7 +121,7 @@ def _amounts(prefix: str, room: Room) -> dict[str, object]:
 
 
 def tasks_ahead(session: Session, task_id: int, now: datetime | None = None) -> int | None:
-    """Return how many tasks in its queue come before a task, or None if it is not waiting."""
+    """Return the number of tasks ahead of a task in its queue, or None if it is not waiting."""
     found = STATEMENTS["ahead"].one(session, task_id=task_id, now=now)
     return int(found.ahead) if found.waits else None
 

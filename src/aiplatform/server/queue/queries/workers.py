@@ -214,7 +214,7 @@ FROM held_leases GROUP BY worker_id
 
 @dataclass(frozen=True, slots=True)
 class WorkerOffers:
-    """The resources that workers offer, and the worker that is reserved for each task."""
+    """The resources that workers offer, and the name of the worker reserved for each task."""
 
     offers: list[Offer]
     reserved: dict[int, str]
@@ -355,7 +355,7 @@ def others_with_room(session: Session, worker_id: int, queue: str) -> int:
 
 
 def missing_nodes(session: Session) -> dict[str, int]:
-    """Return the number of missing nodes, by queue, for tasks that are gathering their nodes."""
+    """Return, for each queue, the number of nodes missing from tasks that are gathering nodes."""
     rows = session.execute(
         text(
             "SELECT s.queue, sum(g.nodes - 1 - (SELECT count(*) FROM task_nodes n "

@@ -5,13 +5,13 @@ Waiting tasks are sorted, ascending, by::
     (-level, usage of the project, since, id)
 
     level = priority + whole periods of AGING since ``since``
-    usage = what the project used lately: each second of a task counts its rate, and usage
-            from HALF_LIFE ago counts half; running tasks count LOOKAHEAD more, so that
-            projects take turns even when many tasks start in one moment
+    usage = the project's recent usage: each second of a task adds the task's rate, and usage
+            from HALF_LIFE ago counts half; running tasks count as if they had already run
+            for LOOKAHEAD longer, so that projects take turns even when many tasks start at once
 
 Tasks with a higher priority go first; at equal priority, tasks of the project with the lowest
 recent usage; within a project, the oldest task. A task that waits long enough rises above every
-priority, so no task starves. ``since`` is the time of submission unless somebody moved the task to
+priority, so no task starves. ``since`` is the time of submission unless a user moved the task to
 another position within its project.
 
 ``queries/queue.sql`` has the same formula in SQL; a test checks that the two agree.
@@ -66,7 +66,7 @@ def usage_rate(cpus: float, memory_mb: int, gpus: int) -> float:
 
 
 def decayed_usage(usage: float, running_rate: float, passed: timedelta) -> float:
-    """Return a project's usage after ``passed``, in core-seconds, with tasks of ``running_rate``.
+    """Return a project's usage in core-seconds after ``passed``, if tasks add ``running_rate``.
 
     This solves ``du/dt = running_rate - u * ln 2 / HALF_LIFE``, so the usage can be brought up to
     date at any time from the last values alone.

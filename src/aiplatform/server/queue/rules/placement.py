@@ -1,4 +1,4 @@
-"""Placement rules: what a task needs, what a worker has free, and which tasks to interrupt.
+"""Placement rules: the demand of a task, the free room on a worker, and the tasks to interrupt.
 
 These functions read no database. ``queries/queue.sql`` has :meth:`Room.holds` in SQL.
 """
@@ -218,7 +218,7 @@ def shortfalls(demand: Demand, offers: Iterable[Offer], nodes: int = 1) -> list[
 class Reservation:
     """Resources of a worker that are kept free for the first task that does not fit yet.
 
-    ``promised`` is what that task needs. ``since_then`` is held by tasks that started on the worker
+    ``promised`` is that task's demand. ``since_then`` is held by tasks that started on the worker
     after the reservation was made. A task that starts now must leave room for both. The first task
     therefore starts, at the latest, when all tasks that were running at the time of the reservation
     have ended.

@@ -29,7 +29,7 @@ KINDS: dict[str, tuple[str, str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class WaitingFacts:
-    """The facts about a waiting task. ``quota`` is set if its project's quota is used up."""
+    """The details that explain why a task waits. ``quota`` is set if the quota is used up."""
 
     demand: Demand
     ahead: int | None
@@ -68,7 +68,7 @@ def explain(known: WaitingFacts, missing: Sequence[Shortfall] | None = None) -> 
 
 
 def missing_now(demand: Demand, offers: Sequence[Offer]) -> list[Shortfall]:
-    """Return the resources that no worker has free for the task; empty if one could start it."""
+    """Return the resources that no worker has free for a task; empty if a worker could start it."""
     running = [offer for offer in offers if offer.open]
     if not running:
         return [Shortfall("no worker is running", "没有正在运行的 worker")]
@@ -132,7 +132,7 @@ def missing_now(demand: Demand, offers: Sequence[Offer]) -> list[Shortfall]:
 
 
 def suited_offers(demand: Demand, offers: Sequence[Offer]) -> list[Offer]:
-    """Return the workers that accept tasks now and could run this one if they were empty."""
+    """Return the workers that accept tasks now and could run the task if they were empty."""
     return [offer for offer in offers if offer.open and offer.suits(demand)]
 
 
@@ -163,7 +163,7 @@ class Holders:
 def with_holders(
     missing: Sequence[Shortfall], demand: Demand, offers: Sequence[Offer], holders: Holders
 ) -> list[Shortfall]:
-    """Return the shortfalls, each with the tasks that hold what is missing."""
+    """Return the shortfalls, each with the tasks that hold the missing resource."""
     workers = {offer.name for offer in suited_offers(demand, offers)}
     return [
         shortfall

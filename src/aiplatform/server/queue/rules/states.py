@@ -29,11 +29,11 @@ MOVABLE = frozenset({S.PENDING, S.PAUSED})
 """States in which a task's priority and queue position may be changed."""
 
 LOG_TAIL_CHARACTERS = 64_000
-"""Number of characters of the log's end in ``tasks.logs``; the whole log is in ``log_chunks``."""
+"""Number of characters from the end of a log in ``tasks.logs``; ``log_chunks`` has the full log."""
 
 
 def may_become(current: TaskStatus, wanted: TaskStatus, *, given_up: bool = False) -> bool:
-    """Return True if this change of status is allowed.
+    """Return True if this status change is allowed.
 
     If the task is an external run that was ``given_up``, :data:`CORRECTIONS` are allowed, too.
     """

@@ -387,7 +387,7 @@ def free_after_reservations(
 def held_as_demand(worker: WorkerRow, lease: HeldLease) -> Demand:
     """Return a lease's resources as a demand.
 
-    Its memory per GPU is that of the lease's smallest device.
+    The memory per GPU is that of the lease's smallest device.
     """
     devices = queries.devices_of(worker)
     memories = [devices[place].memory_mb for place in lease.gpu_indices if place < len(devices)]

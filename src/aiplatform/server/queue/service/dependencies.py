@@ -32,7 +32,7 @@ class Dependency:
 
 
 def required_tasks(spec: TaskSpec, after: Sequence[After] = ()) -> list[After]:
-    """Return the tasks that a task must wait for: the named ones, and the maker of its model."""
+    """Return the tasks to wait for: the named ones, and the task that makes the model."""
     maker = source_training(spec)
     return [*after] if maker is None else [*after, After(task=maker)]
 
@@ -132,7 +132,8 @@ def store(session: Session, task: Task, needs: Sequence[Dependency]) -> None:
 class Dependents:
     """The dependents of an ended task that need further action.
 
-    ``failing`` must fail because the task did not succeed; ``readers`` read the model that it made.
+    ``failing`` must fail because the task did not succeed; ``readers`` read the model that the task
+    made.
     """
 
     failing: Sequence[Task] = ()

@@ -73,7 +73,7 @@ ORDER BY place
 )
 """Statement that inserts tasks and their rows in other tables.
 
-The caller chooses the uuids of the tasks; they join each task with its other rows.
+The caller chooses the tasks' uuids, which link each task to its rows in the other tables.
 """
 
 TASK = ("project_id", "experiment_id", "model_id", "name", "type", "status", "priority", "config")

@@ -75,7 +75,7 @@ class Outcome:
 
 
 Write = Callable[[Callable[[Session], Any]], Any]
-"""A function that runs another one in a transaction of the attempt and returns its result.
+"""A function that runs another function in a transaction of the attempt, returning its result.
 
 While the database is unreachable, it waits and retries.
 """
@@ -101,8 +101,7 @@ class TaskKind:
     downloads: ClassVar[bool] = False
     """True if the runtime downloads models or data.
 
-    Only then does it get the proxy settings, and only then are its hub libraries not in offline
-    mode.
+    If False, it gets no proxy settings, and its hub libraries run in offline mode.
     """
 
     runs_isolated: ClassVar[bool] = False
@@ -114,7 +113,7 @@ class TaskKind:
     looks_at_others: ClassVar[bool] = True
     """True if :meth:`prepare` reads other tasks.
 
-    If so, this task and those before it in a batch are inserted before the next one is prepared.
+    If so, this task and those before it in a batch are inserted before the next task is prepared.
     """
 
     @property

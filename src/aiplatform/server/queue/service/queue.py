@@ -1,4 +1,4 @@
-"""Submission, cancellation and end of tasks, and all changes of their status."""
+"""Submission, cancellation and completion of tasks, and all changes to their status."""
 
 import contextlib
 from collections import deque
@@ -81,7 +81,7 @@ def submit(
     after: Sequence[After] = (),
     by_platform: bool = False,
 ) -> Task:
-    """Queue a task whose references exist and are pinned. A worker is woken after the commit.
+    """Queue a task whose references are checked and pinned. A worker is woken after the commit.
 
     Args:
         session: the database session.
@@ -286,7 +286,7 @@ def change_status(
     ended_at: datetime | None = None,
     given_up: bool = False,
 ) -> None:
-    """Change the status as the transition table allows. All changes of status go through here.
+    """Change the status if the transition table allows it. All status changes use this function.
 
     ``ended_at`` is the reported end; it is limited to the time between the start and now.
 
@@ -435,7 +435,7 @@ def request_cancel(
 def stop_author_tasks(session: Session, actor: Actor, author: User) -> dict[str, int]:
     """Cancel a user's queued and running tasks in every project.
 
-    Returns the number of tasks under ``tasks_stopped``.
+    The result has their number under the key ``tasks_stopped``.
     """
     unfinished = [
         status.value

@@ -1,4 +1,4 @@
-"""Submission of tasks by requests. The response for each ``Idempotency-Key`` is kept for a day."""
+"""Task submission through the API. The response for each ``Idempotency-Key`` is kept for a day."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -123,7 +123,7 @@ def store_answers(session: Session, answers: Mapping[Key, Any]) -> None:
 def submit_all(
     session: Session, context: ProjectContext, asked: Sequence[Submission], render: Render
 ) -> list[Submitted]:
-    """Queue all tasks or none. A task that had been queued with the same key is only returned.
+    """Queue all tasks or none. A task already queued with the same key is returned instead.
 
     Raises:
         KeyReused: a key was used for a different request before.

@@ -1,7 +1,7 @@
 """Aliases: set, move, undo and delete names that point to one version of a model.
 
-All changes of the aliases of a model name are serialised by the lock of that name, which the
-registration of versions takes too. A model is locked after the name, in the same order as there.
+A lock on the model name serialises all changes to its aliases. The registration of versions takes
+the same lock. Both lock the name first and then the model.
 """
 
 from collections.abc import Callable
@@ -35,7 +35,7 @@ from aiplatform.server.registry.service.registration import lock_name
 
 @dataclass(frozen=True, slots=True)
 class AliasMove:
-    """A move of an alias, as told to other domains. Without ``project_id``, it is a shared one."""
+    """A move of an alias, as reported to other domains. Shared aliases have no ``project_id``."""
 
     project_id: int | None
     reference: str
@@ -53,7 +53,7 @@ def on_alias_move(handler: AliasMoveHandler) -> None:
 
 
 def lock_alias(session: Session, context: ProjectContext, reference: str) -> None:
-    """Keep an alias of the project where it is until the transaction ends.
+    """Prevent an alias that the project can use from moving until the transaction ends.
 
     Args:
         session: the caller's session.
@@ -61,7 +61,7 @@ def lock_alias(session: Session, context: ProjectContext, reference: str) -> Non
         reference: ``name@alias``.
 
     Raises:
-        NotAnAlias: there is no such alias, neither of the project nor a shared one.
+        NotAnAlias: neither the project nor the shared models have such an alias.
     """
     name, _, alias = reference.partition("@")
     places = (context.project_id, None)
@@ -85,20 +85,21 @@ class _Place:
 def set_alias(
     session: Session, context: ModelContext, alias: str, *, expected: UUID | None, reason: str
 ) -> None:
-    """Let an alias point to the model of ``context``. The alias is created if it does not exist.
+    """Point an alias to the model of ``context``, and create the alias if it does not exist.
 
-    Nothing is recorded if it points there already.
+    Nothing is changed or recorded if the alias points to this model already.
 
     Args:
         session: the caller's session; not committed here.
         context: the right to change the model.
         alias: the name of the alias.
-        expected: uuid of the version that it points to now; None if it does not exist.
-        reason: why it moves.
+        expected: uuid of the version that the alias points to now; None if the alias does not
+            exist.
+        reason: reason for the move.
 
     Raises:
         NotFound: the model has since been deleted.
-        AliasMoved: the alias points to another version than ``expected``.
+        AliasMoved: the alias does not point to ``expected``.
         ModelNotReady: the model's files are not complete.
         AliasIsVersion: a version of the model has this name.
         TooManyAliases: the model name has too many aliases.
@@ -128,20 +129,20 @@ def undo(
     expected: UUID | None,
     reason: str | None,
 ) -> None:
-    """Take back the last move or deletion of an alias that was not taken back yet.
+    """Undo the last move or deletion of an alias that has not been undone yet.
 
     Args:
         session: the caller's session; not committed here.
         context: the right to change a version of the model.
         alias: the name of the alias.
-        expected: uuid of the version that it points to now; None if it was deleted.
-        reason: why, if there is something to say.
+        expected: uuid of the version that the alias points to now; None if the alias was deleted.
+        reason: reason for the change, if given.
 
     Raises:
         NotFound: there has never been such an alias, or the model has since been deleted.
-        AliasMoved: the alias points to another version than ``expected``.
+        AliasMoved: the alias does not point to ``expected``.
         NothingToUndo: the last move created the alias.
-        FormerVersionGone: the former version was deleted.
+        FormerVersionGone: the previous version was deleted.
         AliasIsVersion: since the alias was deleted, a version with this name was created.
     """
     place = _lock_place(session, context, alias)
@@ -166,7 +167,7 @@ def undo(
 
 
 def delete_alias(session: Session, context: ModelContext, alias: str, reason: str | None) -> None:
-    """Delete an alias. Its history is kept, and :func:`undo` brings it back.
+    """Delete an alias. Its history is kept, and :func:`undo` can restore it.
 
     Raises:
         NotFound: there is no such alias, or the model has since been deleted.
@@ -192,10 +193,10 @@ def _lock_place(session: Session, context: ModelContext, alias: str) -> _Place:
 
 
 def _check_expected(session: Session, place: _Place, expected: UUID | None) -> None:
-    """Refuse a change that was requested with an outdated alias in view.
+    """Refuse a change if the alias has moved since the caller read it.
 
     Raises:
-        AliasMoved: the alias points to another version than ``expected``.
+        AliasMoved: the alias does not point to ``expected``.
     """
     current = place.current
     if (None if current is None else current.uuid) == expected:
@@ -235,7 +236,7 @@ def _move(
     reason: str | None,
     undoes: ModelAliasMove | None = None,
 ) -> None:
-    """Let the alias point to ``target``, or delete it, and record the move."""
+    """Point the alias to ``target``, or delete the alias, and record the move."""
     reason = None if reason is None else clean_text(reason)
     user_id = context.principal.user_id
     current = place.current

@@ -1,4 +1,4 @@
-"""Deletion of models, and their way into the bin and back."""
+"""Deletion of models: move them to the bin, restore them and purge them."""
 
 from contextlib import suppress
 from uuid import UUID
@@ -104,9 +104,10 @@ def delete_model(
 ) -> BinEntry | None:
     """Put a model into the bin. Return the bin entry, which contains the time of the purge.
 
-    The model's own import is cancelled. Other unfinished readers, models that were tuned from it,
-    and aliases prevent the deletion. A shared model goes into the bin of the project in which it
-    was created; if that was deleted, the model is deleted permanently and the result is None.
+    The model's own import is cancelled. Other unfinished tasks that read the model, models tuned
+    from it, and its aliases prevent the deletion. A shared model goes into the bin of the project
+    in which it was created; if that was deleted, the model is deleted permanently and the result is
+    None.
 
     Raises:
         NotFound: the model is already deleted.

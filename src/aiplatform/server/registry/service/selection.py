@@ -42,9 +42,8 @@ BASE_MODEL = "base_model"
 def usable_model(session: Session, context: ProjectContext, meant: UUID | str) -> Model:
     """Return a ready model that tasks of the project may read: its own or a shared one.
 
-    It is named by uuid, or as ``name@version`` or ``name@alias``. All references to models that
-    requests contain are resolved here. The model is locked against deletion until the transaction
-    ends.
+    It is named by uuid, or as ``name@version`` or ``name@alias``. This function resolves all model
+    references in requests. The model is locked against deletion until the transaction ends.
 
     Raises:
         NotFound: the model does not exist, or belongs to another project.
@@ -74,7 +73,7 @@ def language_model(session: Session, context: ProjectContext, meant: UUID | str)
 
     Raises:
         NotFound, ModelNotReady: see :func:`usable_model`.
-        ModelWritesNoText: it is an encoder, or its head gives scores.
+        ModelWritesNoText: the model is an encoder, or its head outputs scores.
     """
     model = usable_model(session, context, meant)
     require_text(session, model)
@@ -85,7 +84,7 @@ def require_text(session: Session, model: Model) -> None:
     """Refuse a model that writes no text.
 
     Raises:
-        ModelWritesNoText: it is an encoder, or its head gives scores.
+        ModelWritesNoText: the model is an encoder, or its head outputs scores.
     """
     _require_text(f"{model.name}@{model.version}", _kind_of(session, model))
 

@@ -1,4 +1,4 @@
-"""Creation and cancellation of sweeps, what advances them, and registration of the best model."""
+"""Creating and cancelling sweeps, triggering their next steps, and registering the best model."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any

@@ -439,7 +439,7 @@ class Feeds:
                 else:
                     data = watcher.take()
                 if session_ended.is_set() or watcher.gone is not None:
-                    continue  # what is still queued is not sent after the loss of permission
+                    continue  # data that is still queued is not sent once permission is lost
                 if data:
                     yield data
                     continue

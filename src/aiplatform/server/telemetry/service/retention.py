@@ -53,7 +53,7 @@ class Freed:
 
 
 def policy_of(config: Mapping[str, Any] | None, settings: Settings) -> Policy:
-    """Return the project's retention periods, with the platform's for those it does not set."""
+    """Return the project's retention periods; the platform's apply where the project sets none."""
     own = stored_retention(config)
     return Policy(
         own.get("log_days", settings.retention_log_days),
@@ -75,7 +75,7 @@ DELETE FROM task_checkpoints WHERE task_id = :task AND id NOT IN (
                     ORDER BY step DESC, attempt DESC LIMIT :last) AS last
     UNION ALL SELECT id FROM ({BEST}) AS best
 )
-"""  # noqa: S608  (nothing of it is anybody's input)
+"""  # noqa: S608  (no part of it is user input)
 
 
 def prune_checkpoints(session: Session, task: Task) -> None:
@@ -124,7 +124,10 @@ def preview(session: Session, project: Project) -> Freed:
 
 
 def apply(session: Session, project: Project) -> Freed:
-    """Delete overdue data of at most :data:`TASKS_AT_ONCE` tasks per table, and audit this."""
+    """Delete overdue data of at most :data:`TASKS_AT_ONCE` tasks per table.
+
+    The deletion is recorded in the audit trail.
+    """
     freed = _apply_policy(session, project, limit=TASKS_AT_ONCE, delete=True)
     if freed:
         audit.record(

@@ -25,7 +25,7 @@ SLICE = 200_000
 
 MAX_COUNTED = 10_000
 FEW = 5_000
-"""Largest number of points with which a task needs no levels for charts."""
+"""Largest number of points for which a task needs no levels for its charts."""
 
 _LOCK_TASK = text("SELECT id FROM tasks WHERE id = :task_id FOR NO KEY UPDATE")
 _SEEN = text("SELECT up_to FROM metric_rollups WHERE task_id = :task_id")

@@ -26,7 +26,7 @@ from aiplatform.server.telemetry.rules import TEXTS, Alert
 
 BLOCK_SAMPLES = 60
 GAP_STEPS = 2.5
-"""Deviation, in steps, from which a sample starts a new block.
+"""Deviation from the expected time, in steps, from which a sample starts a new block.
 
 In a block, samples are one step apart.
 """
@@ -176,7 +176,7 @@ def cost_of(
 
 
 def close_attempt(session: Session, claim: Claim, held: Any) -> None:
-    """Store what an attempt used while it held its lease, and update the task's totals.
+    """Store the resource usage of an attempt when its lease ends, and update the task's totals.
 
     Args:
         session: the transaction that ends the lease.

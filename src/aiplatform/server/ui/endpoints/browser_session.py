@@ -88,7 +88,7 @@ def begin_browser_session(
 def begin_browser_session_by_sso(
     request: Request, response: Response, body: SsoCodeIn, session: SessionDep, _: Public
 ) -> BrowserSessionOut:
-    """Exchange the single sign-on code for a session, as with user name and password.
+    """Exchange a single sign-on code for a session. The response sets the session cookie.
 
     A code can be exchanged once, within a minute.
     """
@@ -102,8 +102,8 @@ def read_browser_session(
 ) -> BrowserSessionOut:
     """Return the user whom the cookie signs in, and renew the session when that is due.
 
-    A page reads this when it opens, after `renew_in` seconds, and when another request gets a 401,
-    which the page then repeats.
+    A page reads this when it opens, after `renew_in` seconds, and when another request gets a 401.
+    The page then repeats that request.
     """
     renewed: CookieTokens | None = getattr(request.state, "renewed_cookie", None)
     if renewed is not None:

@@ -1,4 +1,4 @@
-"""The route for the licences of the software that the platform consists of."""
+"""The route for the licences of the software in the platform."""
 
 from fastapi import APIRouter
 
@@ -11,7 +11,7 @@ router = APIRouter(prefix="/api/v1", tags=["health"])
 
 @router.get("/licences", summary="List the licences")
 def list_licences(_: SignedInOrKey) -> LicencesOut:
-    """List name, version and licence of each package that this installation consists of."""
+    """List the name, version and licence of each package in this installation."""
     return LicencesOut(
         python=[LicenceOut(**package) for package in service.python_packages()],
         page=[LicenceOut(**package) for package in service.page_packages()],

@@ -14,7 +14,7 @@ from aiplatform.server.identity.schemas import Password
 
 
 class BrowserSignInIn(Strict):
-    """User name and password. ``code`` is a second-factor code or a recovery code."""
+    """The user name and password. ``code`` is a second-factor code or a recovery code."""
 
     username: Annotated[str, Field(min_length=1, max_length=200)]
     password: Password

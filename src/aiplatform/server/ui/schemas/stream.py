@@ -102,7 +102,7 @@ class ReadyData(BaseModel):
 
 
 class NoData(BaseModel):
-    """An event whose name says everything."""
+    """The empty data of an event whose name says everything."""
 
 
 class EventBase(BaseModel):
@@ -155,7 +155,7 @@ class LogEvent(EventBase):
 
 
 class EndEvent(EventBase):
-    """The task has ended, and nothing more of this topic will follow."""
+    """The task has ended, and no more events of this topic will follow."""
 
     event: Literal["end"]
     data: TaskStatusData

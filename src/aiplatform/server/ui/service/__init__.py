@@ -1,1 +1,1 @@
-"""The live stream of a browser: several topics over one connection."""
+"""Use cases for the web interface: a browser's live stream and lists, and the licences."""

@@ -1,4 +1,4 @@
-"""Licences of the software that the platform consists of: Python packages and the page's."""
+"""Licences of the software in the platform: its Python packages and the packages of the page."""
 
 import json
 from collections.abc import Iterator
@@ -17,15 +17,15 @@ EXTRAS = ("server", "llm", "otel", "deepspeed", "llama", "vllm")
 
 UNKNOWN = "unknown"
 MAX_LICENCE = 100
-"""Longest name of a licence. Some packages write the whole text into the field of the name."""
+"""Maximum length of a licence name. Some packages put the whole text into the name field."""
 
 PACKAGES_OF_PAGE = STATIC / "licences.json"
-"""File that the build of the page writes, see ``ui/licences.ts``."""
+"""File that the page's build writes; see ``ui/licences.ts``."""
 
 
 @cache
 def python_packages() -> list[dict[str, Any]]:
-    """Return name, version and licence of the installed packages that the platform needs."""
+    """Return the name, version and licence of each installed package that the platform needs."""
     found: dict[str, Distribution] = {}
     waiting = [(OWN_NAME, frozenset(EXTRAS))]
     seen = set(waiting)
@@ -78,7 +78,7 @@ def licence_of(metadata: Any) -> str:
 
 @cache
 def page_packages() -> list[dict[str, Any]]:
-    """Return name, version and licence of the page's packages; empty if the page is not built."""
+    """Return the name, version and licence of each page package; empty if the page is not built."""
     try:
         found: list[dict[str, Any]] = json.loads(PACKAGES_OF_PAGE.read_text("utf-8"))
     except FileNotFoundError:
