@@ -27,7 +27,7 @@ NewName = Annotated[str | None, typer.Option("--name", help="Restore it under th
 def ls(
     project: Project = None, projects: Projects = False, limit: Limit = 100, json: Json = False
 ) -> None:
-    """List what can be restored, and until when."""
+    """List the resources that can be restored, and until when."""
     client = connect(project)
     items = client.bin.projects() if projects else client.bin.list()
     print_table(

@@ -219,7 +219,7 @@ def update(
     start, the current one continues. To go back, update to the previous model.
 
     With --follow, MODEL is NAME@ALIAS, and each move of the alias updates the deployment again.
-    Without it, the deployment follows no alias any more.
+    Without it, the deployment stops following an alias.
     """
     found = connect(project).deployments.update(deployment, model, follow=follow)
     if wait:

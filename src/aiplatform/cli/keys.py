@@ -69,7 +69,7 @@ def create(
 ) -> None:
     """Create an API key and print it; it is shown only once.
 
-    The key may do what you may do, within its scopes.
+    The key grants your own permissions, as far as its scopes allow.
     """
     made = connect().keys.create(name, scope, project=project, days=days)
     if json:

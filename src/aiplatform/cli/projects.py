@@ -118,7 +118,7 @@ def use(
     client = connect()
     if project is None:
         CredentialStore().use_project(client.url, None)
-        _done(client.url, tr("No project is chosen any more."), json=json)
+        _done(client.url, tr("No project is chosen now."), json=json)
         return
     found = client.projects.get(project)
     CredentialStore().use_project(client.url, (str(found.uuid), found.name))
@@ -333,7 +333,7 @@ def revoke(
 ) -> None:
     """Remove a user's role in a project, or withdraw an invitation."""
     connect().projects.remove_member(project, user)
-    _done(user, tr("{user} is not in {project} any more.", user=user, project=project), json=json)
+    _done(user, tr("{user} is no longer in {project}.", user=user, project=project), json=json)
 
 
 def _print_usage(usage: "Usage", *, json: bool) -> None:

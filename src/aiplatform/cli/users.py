@@ -95,7 +95,7 @@ def invite(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Invite somebody: create a link that lets them create an account. It works once."""
+    """Invite a person: create a link with which they can create an account, once."""
     if (project is None) != (project_role is None):
         raise typer.BadParameter(tr("--project and --project-role go together"))
     invitation = connect().invitations.create(
@@ -147,7 +147,7 @@ def rm(
     yes: Yes = False,
     json: Json = False,
 ) -> None:
-    """Delete an account. What it created is kept."""
+    """Delete an account. Everything it created is kept."""
     client = connect()
     found = client.users.get(user)
     confirm(tr("Delete the account {username}?", username=found.username), yes=yes)
@@ -187,7 +187,7 @@ def reset_totp(user: Name, yes: Yes = False, json: Json = False) -> None:
     confirm(tr("Let {username} log in with only the password?", username=found.username), yes=yes)
     client.users.reset_second_factor(found)
     _done(
-        found, tr("{username} has no second factor any more.", username=found.username), json=json
+        found, tr("{username} no longer has a second factor.", username=found.username), json=json
     )
 
 

@@ -416,7 +416,7 @@ def list_model_files(
     ANY_PATH,
     summary="Upload a model's file",
     openapi_extra=describe_body("the file's bytes"),
-    responses=describe_errors("file", s409="The model takes no files (any more)"),
+    responses=describe_errors("file", s409="The model accepts no files, or no further ones"),
 )
 async def put_model_file(
     path: FilePath,

@@ -95,7 +95,7 @@ def list_invitations(
     return render_page(rows, following, render)
 
 
-@router.post("", summary="Invite somebody", status_code=status.HTTP_201_CREATED, responses=TAKEN)
+@router.post("", summary="Invite a person", status_code=status.HTTP_201_CREATED, responses=TAKEN)
 def create_invitation(
     request: Request,
     body: InvitationIn,

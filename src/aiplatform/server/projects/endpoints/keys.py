@@ -102,7 +102,7 @@ def revoke_my_key(key: KeyPath, principal: SignedIn, session: SessionDep) -> Non
     service.revoke_key(session, principal, session.get_one(User, principal.user_id), key)
 
 
-@router.get("/{user}/keys", summary="List somebody's API keys")
+@router.get("/{user}/keys", summary="List a user's API keys")
 def list_keys_of(
     user: UserName,
     _: UsersRead,
@@ -121,7 +121,7 @@ def list_keys_of(
 
 @router.delete(
     "/{user}/keys/{key}",
-    summary="Revoke somebody's API key",
+    summary="Revoke a user's API key",
     status_code=status.HTTP_204_NO_CONTENT,
 )
 def revoke_key_of(user: UserName, key: KeyPath, principal: UsersWrite, session: SessionDep) -> None:

@@ -161,7 +161,7 @@ def transfer_project(body: TransferIn, context: Transfer, session: SessionDep) -
     return render(*service.transfer(session, context, body.user, body.keep_role))
 
 
-@router.get("/{project}/access", summary="Explain somebody's access")
+@router.get("/{project}/access", summary="Explain a user's access")
 def explain_access(
     context: ReadMembers,
     session: SessionDep,
