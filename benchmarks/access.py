@@ -3,15 +3,15 @@
 A member of a project reads the project, ``GET /api/v1/projects/{project}``, over 64 open
 connections to one API process. Client, API and database share the machine.
 
-The share of authentication and permission checks is measured by leaving them out. Two processes
-serve the same application from the same database. In one of them, this route's guard is replaced by
-a constant (``common/api_process.py``). The two take turns. The main comparison is of CPU time per
+To measure the cost of authentication and permission checks, two API processes serve the same
+application from the same database. In one of them, this route's guard is replaced by a constant
+(``common/api_process.py``). The two are measured in turns. The main comparison is of CPU time per
 request in the API and the database, which other work on the machine doesn't affect; requests per
 second are compared, too.
 
-The guard takes the token from the header and hashes it, reads the session or key, the account, the
-global role, the project and the membership in one statement, and computes the permissions. The
-measurement includes the thread that the guard needs.
+The real guard hashes the token from the header. It reads the session or key, the account, the
+global role, the project and the membership in one statement, and computes the permissions from
+them. The measurement includes the cost of the thread in which the guard runs.
 """
 
 import asyncio
@@ -55,7 +55,7 @@ class ApiProcess:
 
     @property
     def cpu(self) -> float:
-        """The CPU seconds per request in the API and the database, each from its median turn."""
+        """The median CPU seconds per request in the API, plus the median in the database."""
         return statistics.median(self.api_cpu) + statistics.median(self.database_cpu)
 
 
@@ -85,7 +85,7 @@ async def send_requests(url: str, path: str, token: str, until: float) -> list[f
 
 
 def load(url: str, path: str, token: str, seconds: float) -> list[float]:
-    """Run :func:`send_requests` for some seconds in a process of its own."""
+    """Run :func:`send_requests` for ``seconds``; called in a process of its own."""
     return uvloop.run(send_requests(url, path, token, time.monotonic() + seconds))
 
 
@@ -93,14 +93,14 @@ def cpu_seconds(pids: list[int]) -> float:
     """Return the CPU seconds that the processes have used so far."""
     used = 0.0
     for pid in pids:
-        with suppress(FileNotFoundError):  # ended since it was listed
+        with suppress(FileNotFoundError):  # exited since it was listed
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            used += sum(map(int, fields[11:15])) / TICK  # includes children that have ended
+            used += sum(map(int, fields[11:15])) / TICK  # includes exited child processes
     return used
 
 
 def measure(api: ApiProcess, database: int, path: str, token: str) -> None:
-    """Measure one turn."""
+    """Send requests to one API process for a turn, and record its speed and CPU time."""
     before = cpu_seconds([api.pid]), cpu_seconds([database, *descendants(database)])
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         taken = pool.apply(load, (api.url, path, token, TURN_SECONDS))
@@ -113,7 +113,7 @@ def measure(api: ApiProcess, database: int, path: str, token: str) -> None:
 
 @contextmanager
 def running_api(kind: str, started: Started) -> Iterator[ApiProcess]:
-    """Start an additional API process of the platform and end it afterwards."""
+    """Start an additional API process of the platform and stop it afterwards."""
     state = started.state
     port = claim_port("127.0.0.1", 0)
     environment = os.environ | {
@@ -158,7 +158,7 @@ def create_reader(client: Client, url: str, project: str) -> str:
 
 
 def main() -> int:
-    """Measure both processes in turns."""
+    """Measure the real and the constant guard in turns."""
     with running_platform() as (client, started):
         project = client.projects.create("small")
         token = create_reader(client, started.url, "small")

@@ -1,12 +1,12 @@
 """Common requests from eight clients, compared with MLflow 3.17 on the same machine.
 
 Both servers have two processes, no rate limits, and a database in the same PostgreSQL server. They
-take turns of a few seconds, so that other work on the machine slows down both. The clients are a
-single process that sends bytes over eight open connections; its cost is included.
+are measured in turns of a few seconds, so that other work on the machine slows down both. The
+clients are a single process that sends bytes over eight open connections; its cost is included.
 
 MLflow checks no permissions, whereas the platform authenticates each request and writes audit
 entries. MLflow is installed into its own directory; if that is not possible, there is no
-comparison. ``--quick`` measures one short turn of each.
+comparison. ``--quick`` measures one short turn of each server.
 """
 
 import argparse
@@ -43,7 +43,7 @@ PEER = ("mlflow==3.17.*", "psycopg2-binary")
 
 @dataclass(frozen=True)
 class Call:
-    """A request that is sent repeatedly. If there are several bodies, each client has its own.
+    """A request that is sent repeatedly. If it has several bodies, each client sends its own.
 
     ``units`` is the number of items that one call stores or reads.
     """
@@ -69,7 +69,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Pair:
-    """A figure: the platform's call, MLflow's call, and the target for the speed ratio."""
+    """A comparison: the platform's call, MLflow's call if there is one, and the target."""
 
     name: str
     ours: Call
@@ -103,7 +103,7 @@ async def send_repeatedly(call: Call, until: float) -> list[float]:
 
 
 def load(call: Call, seconds: float) -> list[float]:
-    """Run :func:`send_repeatedly` for some seconds in a process of its own."""
+    """Run :func:`send_repeatedly` for ``seconds``; called in a process of its own."""
     return uvloop.run(send_repeatedly(call, time.monotonic() + seconds))
 
 
@@ -188,7 +188,7 @@ def wait_for(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
 
 
 def our_calls(client: Client, started: Started) -> dict[str, Call]:
-    """Create a project with sixty runs and a small dataset for each client; return the calls."""
+    """Return the platform's calls, after creating a project, sixty runs and small datasets."""
     project = client.projects.create("requests")
     datasets = [
         client.datasets.upload(
@@ -226,7 +226,7 @@ def our_calls(client: Client, started: Started) -> dict[str, Call]:
 
 
 def peer_calls(url: str) -> dict[str, Call]:
-    """Create runs in MLflow; return its calls."""
+    """Create runs in MLflow; return MLflow's calls."""
     api = "/api/2.0/mlflow"
     body = {"experiment_id": "0", "run_name": "run", "start_time": int(time.time() * 1000)}
 

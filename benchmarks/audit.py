@@ -137,7 +137,7 @@ def measure_page_requests(
 
 
 def fill(connection: "psycopg.Connection[Any]") -> dict[str, Any]:
-    """Create the rows and then the indexes; return values of the rows to filter by."""
+    """Create the rows and then the indexes; return values to filter by."""
     actions = [action.value for action in AuditAction][:40]
     connection.execute("SET session_replication_role = replica")
     connection.execute("SET maintenance_work_mem = '1GB'")
@@ -204,7 +204,7 @@ def written() -> float:
 
 
 def seal(connection: "psycopg.Connection[Any]") -> None:
-    """Measure the sealing of some rows. The platform's worker may seal some of them, too."""
+    """Measure how fast rows are sealed. The platform's worker may seal some of them, too."""
     connection.execute(
         "INSERT INTO audit_unsealed SELECT id FROM audit_logs ORDER BY id DESC LIMIT %s"
         " ON CONFLICT DO NOTHING",
@@ -220,7 +220,7 @@ def seal(connection: "psycopg.Connection[Any]") -> None:
 
 
 def questions(facts: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return the parameters of each filter by name; callables return a new value each time."""
+    """Return the query parameters of each filter; callables are called for each request."""
     dice = random.Random(7)
 
     def moment() -> datetime:

@@ -1,8 +1,8 @@
 """Overhead that the API adds to a chat: time to the first token, and tokens per second.
 
 Each figure compares the same requests sent directly to the model server's Unix socket and sent to
-the API, which authenticates, finds the deployment, relays the answer and audits it. The two take
-turns, so that a change in the machine's speed affects both.
+the API, which authenticates the client, finds the deployment, relays the answer and writes an audit
+entry. The two are measured in turns, so that a change in the machine's speed affects both.
 
 The first part uses a fake model server, which answers immediately or at a fixed pace, so that only
 the API's share is visible. The second part uses SmolLM2-135M on the same CPU cores as the API. It
@@ -47,7 +47,7 @@ QUESTION = "Write a long story about a lighthouse keeper and the sea."
 
 @dataclass(frozen=True)
 class Endpoint:
-    """The address, token and model name of one of the two routes to a model."""
+    """The address, token and name for reaching a model, either directly or through the API."""
 
     address: str
     token: str
@@ -194,7 +194,7 @@ async def compare_throughput(
 
 
 def main() -> int:
-    """Measure both parts on one platform."""
+    """Measure the fake and the real model on one platform."""
     with fresh_home() as home, tempfile.TemporaryDirectory(prefix="aip-bench-") as directory:
         started = home.up()
         token = access_token(home, started)
@@ -274,7 +274,7 @@ def add_deployment(started: Started, project: str, name: str, engine: Endpoint) 
 
 
 def deploy_real(client: Client, started: Started, project: str) -> Endpoint:
-    """Import and deploy the package's model; return the address of its model server."""
+    """Import and deploy the model in ``PACKAGE``; return the endpoint of its model server."""
     progress(f"importing {PACKAGE} and deploying it")
     model = client.models.import_package(PACKAGE, project=project).wait_ready(600)
     client.deployments.create("real", model, project=project).wait_ready(300)
@@ -288,7 +288,7 @@ def deploy_real(client: Client, started: Started, project: str) -> Endpoint:
 
 @contextmanager
 def fake_engine(socket: Path) -> Iterator[Endpoint]:
-    """Start a fake model server in its own process and end it afterwards."""
+    """Start a fake model server in its own process and stop it afterwards."""
     process = Popen([sys.executable, __file__, "--engine", str(socket)])
     try:
         deadline = time.monotonic() + 30

@@ -1,4 +1,4 @@
-"""Effect of the method grpo: a small model learns to add from rewards for its own answers.
+"""Effect of the training method ``grpo``: a small model learns to add numbers from rewards.
 
 SmolLM2-135M answers questions such as "What is 3 + 4?". Its reward is 1 if the last number of its
 answer is the sum. The model is never shown a good answer. The mean reward of the answers sampled

@@ -1,8 +1,8 @@
 """Time from the end of a training step until its metrics arrive in an open event stream.
 
 Meanwhile a real model is fine-tuned on all cores, so API, worker and database share the machine
-with the training process. Both times come from the same clock: the step's time is in the metric
-itself, and the other is taken when the client receives the event.
+with the training process. Both times come from the same clock: the metric contains the time at
+which the step ended, and the client records the time at which the event arrives.
 
 There is no baseline: clients of similar systems poll, so their delay is the polling interval.
 """

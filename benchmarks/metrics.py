@@ -2,8 +2,8 @@
 
 Eight clients send points to eight runs over open connections, in calls of 1,000 points, 10 points
 and one point. Client, API and database share the machine. Then charts of a series of ten million
-points are read, whole and in parts, as well as a history of 100,000 points and a comparison of
-twenty runs.
+points are read (the whole series, and parts of it), as well as a history of 100,000 points and a
+comparison of twenty runs.
 
 The baselines were not measured in this run, but on the same kind of machine (2 cores, loopback, 8
 clients, client included):
@@ -146,7 +146,8 @@ def read(client: Client, started: Started, project: str, large: int) -> None:
             last = min(first + 999_999, large)
             values = {"task": ids[task], "key": "loss", "first": first, "last": last}
             connection.execute(FILL, values)
-            # Reading updates the levels, as an ingest does every 50,000 points.
+            # Reading a series updates its precomputed summaries, as writing it does every 50,000
+            # points.
             client.transport.get(f"tasks/{task}/metrics", key="loss", points=1000)
         for other in others:
             values = {"task": ids[other], "key": "loss", "first": 1, "last": 100_000}

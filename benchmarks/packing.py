@@ -1,8 +1,8 @@
 """Speed of supervised fine-tuning with packed rows, compared with one row per sequence.
 
-The rows are like those of an assistant: most are short, and one in twelve is long. Both trainings
-run on the platform, one after the other. They learn the same rows, with about as many in each step.
-Speed is counted in tokens that are not padding.
+The rows resemble an assistant's conversations: most are short, and one in twelve is long. The two
+training runs use the platform one after the other. They learn the same rows, with about the same
+number of rows in each step. Speed is measured in tokens per second, not counting padding.
 """
 
 import random

@@ -5,7 +5,7 @@
 With ``--lean``, the loss (and only the loss) is computed as on the platform. The platform's loss is
 faster than TRL's, which would hide the cost of the rest of the platform.
 
-Prints a JSON object on stdout with the time and loss of each step.
+The program prints a JSON object on stdout with the duration and loss of each step.
 """
 
 import json

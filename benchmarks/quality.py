@@ -36,7 +36,7 @@ MAX_LENGTH = 450
 
 
 def found_rows(path: Path, weights: Path, references: tuple[Reference, ...]) -> dict[str, set[int]]:
-    """Return the rows of each finding, keyed by its code."""
+    """Return the rows of each finding, keyed by the finding's code."""
     context = Context(DataShape.CHAT, pq.read_schema(path), canonical.row_count(path), references)
     run = CheckRun(context, CHECKS, weights, MAX_LENGTH)
     run.execute(path, lambda _: None)

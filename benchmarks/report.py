@@ -1,9 +1,10 @@
 """Time and memory of a quality report, with and without exact token counts.
 
 The conversations are those of ``quality``. Each report is made in its own process. Its memory is
-the sum of the peaks of this process and its children, even if they occurred at different times.
-With token counts, the baseline is the tokenizer alone on the same texts in batches, in the same
-process. ``tokens_add`` is the time that counting adds to a report, as a multiple of this baseline.
+the sum of the peaks of this process and its child processes, even if the peaks occurred at
+different times. With token counts, the baseline is the time that the tokenizer alone takes for the
+same texts, in batches and in the same process. ``tokens_add`` is the time that counting adds to a
+report, as a multiple of this baseline.
 
 ``--large`` adds a report on a million rows. ``--short N`` adds one on N million rows of twelve
 words, some of them copies, which shows that memory doesn't grow with the number of rows.
@@ -102,7 +103,7 @@ def write_short(path: Path, rows: int) -> None:
 
 
 def short_texts() -> Iterator[str]:
-    """Yield the texts of :func:`write_short` without end."""
+    """Yield an endless sequence of texts for :func:`write_short`."""
     rng = random.Random(7)
     known = words()
     kept = [rng.choices(known, k=12) for _ in range(1000)]
@@ -162,7 +163,7 @@ class MemoryMonitor:
             try:
                 memory = memory_of(pid)
             except OSError:
-                continue  # it has ended in the meantime
+                continue  # it has exited in the meantime
             # The peak so far. The peak reported by `getrusage` would start from the parent's
             # memory.
             self._peaks[pid] = memory.get("VmHWM", self._peaks.get(pid, 0.0))
@@ -170,7 +171,7 @@ class MemoryMonitor:
         self._peak_own = max(self._peak_own, own)
 
     def stop(self) -> dict[str, float]:
-        """Stop; return, in MiB, the sum of all peaks and the peak without mapped files."""
+        """Stop sampling; return the sum of all peaks, and the peak without mapped files, in MiB."""
         self._stopped.set()
         self._thread.join()
         self._sample()
@@ -178,7 +179,7 @@ class MemoryMonitor:
 
 
 def memory_of(pid: int) -> dict[str, float]:
-    """Return a process's memory figures in MiB, from /proc; empty if it has ended."""
+    """Return a process's memory figures in MiB, from /proc; empty for a zombie process."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     memory = (line.split() for line in lines if line.endswith(" kB"))
     return {name.rstrip(":"): int(value) / 1024 for name, value, _ in memory}

@@ -81,7 +81,7 @@ def main() -> int:
 
 def run(name: str, path: Path, figures: list[dict[str, Any]]) -> bool:
     """Run one benchmark and add its figures; return False if it fails or takes too long."""
-    # It gets its own session, so that the processes it starts can be ended with it.
+    # It gets its own session, so that the processes it starts can be stopped with it.
     with subprocess.Popen(
         [sys.executable, str(path)], stdout=subprocess.PIPE, text=True, start_new_session=True
     ) as process:
@@ -104,7 +104,7 @@ def run(name: str, path: Path, figures: list[dict[str, Any]]) -> bool:
 
 
 def _end(process: "subprocess.Popen[str]") -> str:
-    """End a benchmark and return its output. SIGINT lets it stop its platform first."""
+    """Stop a benchmark and return its output. A SIGINT lets it stop its platform first."""
     for number, seconds in ((signal.SIGINT, 60), (signal.SIGKILL, 10)):
         os.killpg(process.pid, number)
         try:

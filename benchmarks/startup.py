@@ -1,7 +1,8 @@
 """Time until `aiplatform up` is ready, and memory of an API process.
 
-Ready means that the command has returned: the database is migrated, the broker works, and a worker
-has sent a heartbeat. The time includes the start of the interpreter. The API's memory is measured
+The platform is ready when the command returns, which it does after the database has been migrated,
+the broker responds, and a worker has sent a heartbeat. The time includes the start of the
+interpreter. The API's memory is measured
 after it has done some work.
 """
 

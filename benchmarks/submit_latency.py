@@ -1,16 +1,18 @@
-"""Time from the submission of a task to the child's first message, with an idle worker.
+"""Time from the submission of a task to its child process's first message, with an idle worker.
 
-The clock starts before the HTTP request and stops when the child's first message is in the task's
-timeline as the event ``started``. This includes the request, the row, the wake-up through the
-broker, the claim, the start of an interpreter and the writing of the event. The time until the
-event ``claimed`` is a separate figure. Both times come from the same machine. The first tasks have
-their own figures, because PostgreSQL plans each statement again on each new connection.
+The clock starts before the HTTP request and stops when the child process's first message is in the
+task's timeline as the event ``started``. This includes the request, the insertion of the task, the
+wake-up through the broker, the claim, the start of an interpreter and the writing of the event. The
+time until the event ``claimed`` is a separate figure. Both times come from the same machine. The
+first tasks have their own figures, because PostgreSQL plans each statement again on each new
+connection.
 
-Baseline: a no-op Celery task, from `delay()` to its first line, on the same Valkey. It has no row,
-no claim and no process of its own.
+The baseline is a no-op Celery task on the same Valkey, timed from `delay()` to its first line.
+Celery inserts no row, claims nothing and starts no process for the task.
 
-For training, the time until the first step is measured on a model of two layers, so that the model
-itself takes little of the time: with a spare and, as the baseline, without one.
+For training, the time until the first step is measured with a spare (a process that has already
+imported torch) and, as the baseline, without one. The model has only two layers, so that the
+computation takes little of the time.
 """
 
 import importlib

@@ -2,13 +2,13 @@
 
 Claims: 50 workers, each a process with its own connection, claim a task every second from a queue
 with 20 projects and 10 priorities. The time of a claim is that of its whole transaction including
-the commit. Tasks claimed twice are counted from the results of the claims. Then the same 50 workers
-claim without pauses, which shows this machine's maximum. Both start after the audit entries of the
-submissions have been sealed.
+the commit. The results of the claims show whether a task was claimed twice. Then the same 50
+workers claim without pauses, which shows this machine's maximum. Both measurements start after the
+audit entries of the submissions have been sealed.
 
 Submissions: eight clients in this process submit quality report tasks, each on its own small
 dataset, first one per request and then 50 per request. The platform has two API processes, no rate
-limits, and no spare, which would import torch in the meantime.
+limits, and no spare, because a spare would import torch in the meantime.
 
 Lists: pages of 50 tasks in a project with 100,000 of 1,000,000 tasks, filtered by status and type,
 as measured by a client.
@@ -88,7 +88,7 @@ def main() -> int:
 def fill(
     connection: psycopg.Connection, projects: list[int], rows: int, status: str, queue: str
 ) -> None:
-    """Insert tasks as submissions would."""
+    """Insert tasks into the database, as if they had been submitted."""
     began = time.perf_counter()
     values = {
         "projects": projects,
@@ -104,7 +104,7 @@ def fill(
 
 
 def settle(connection: psycopg.Connection) -> None:
-    """Wait until all audit entries of the submissions are sealed, which is not part of claiming."""
+    """Wait until all audit entries are sealed, so that sealing doesn't slow down the claims."""
     began = time.perf_counter()
     while connection.execute("SELECT FROM audit_unsealed LIMIT 1").fetchone() is not None:
         if time.perf_counter() - began > SETTLE_SECONDS:
@@ -223,7 +223,7 @@ def submissions(client: Client, started: Started, seconds: float) -> None:
 def _posted(
     client: Client, started: Started, path: str, bodies: list[dict[str, Any]], seconds: float
 ) -> list[float]:
-    """Make one client per body send it repeatedly; return the seconds of each request."""
+    """Send each body repeatedly from its own client; return the seconds of each request."""
     headers = {
         "Authorization": f"Bearer {client.transport.tokens.current()}",
         "Content-Type": "application/json",

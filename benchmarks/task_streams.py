@@ -1,9 +1,9 @@
 """Five hundred users watching one task, and a task that prints 10 MB a second.
 
 The watched task reports like a training run: progress, three metrics and a log line twice a second.
-The CPU time is that of the API process alone; all watchers are in another process. For the second
-task, the CPU time of API, worker and database is measured, and the benchmark checks that no line is
-lost.
+The CPU time is that of the API process alone; all watchers are in another process. For the task
+that prints, the CPU time of API, worker and database is measured, and the benchmark checks that no
+line is lost.
 """
 
 import asyncio
@@ -157,7 +157,7 @@ def flood() -> None:
                 raise RuntimeError("the task did not start")
             time.sleep(0.05)
         pids = {name: started.pids(name) for name in ("api", "worker", "postgres")}
-        # Children of PostgreSQL and the worker may start and end; only those that exist now count.
+        # PostgreSQL and the worker may start child processes; only those that exist now count.
         before = {name: cpu_seconds(known) for name, known in pids.items()}
         began = time.monotonic()
         times = poll_task(client, task, began + FLOOD_SECONDS - 3)

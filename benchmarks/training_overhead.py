@@ -2,8 +2,8 @@
 
 The platform is complete: API, database, broker, worker, launcher, metrics after each step, and
 checkpoints in the blob store. The plain program has none of these. The two run one after the other,
-each alone on the machine. Medians of the steps are compared, so that the first steps, a checkpoint
-or a short disturbance of the machine don't matter.
+each alone on the machine. The median step times are compared, so that the first steps, a checkpoint
+or a short load on the machine don't matter.
 
 The platform's loss is faster than TRL's. To keep this from hiding the platform's cost, the program
 runs twice: with TRL's loss and with the platform's.

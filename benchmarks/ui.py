@@ -1,7 +1,8 @@
 """The web interface in real Chromium: loading, navigation, live pages, large data and size.
 
-Browser, API, worker and database share the machine. A cold page is loaded by a new window without a
-cache; it counts as loaded when its content is visible, not only its frame.
+Browser, API, worker and database share the machine. A cold page is one that is loaded in a new
+window without a cache. A page counts as loaded when its content is visible, not only the layout
+around it.
 """
 
 import gzip
@@ -200,9 +201,9 @@ def measure_loading(site: Site) -> None:
 def measure_live_pages(site: Site) -> None:
     """Measure what many open pages of a running task cost the server.
 
-    One page is open in the browser. The others consist only of their task streams, since a browser
-    that draws fifty curves would leave the server no processor. Their inbox streams are left out,
-    because one user may have only a few.
+    One page is open in the browser. The others are simulated by their task streams alone, because a
+    browser that draws fifty curves would leave no CPU time for the server. Their inbox streams are
+    left out, because one user may only have a few.
     """
     pids = site.started.pids("api")
     alone = used_cores(pids, LIVE_SECONDS / 2)
@@ -246,7 +247,7 @@ def measure_live_pages(site: Site) -> None:
 
 
 def used_cores(pids: list[int], seconds: float) -> float:
-    """Return the CPU time per second that processes use over a while."""
+    """Return how many cores the processes use, on average over ``seconds``."""
     processes = [psutil.Process(pid) for pid in pids]
     before = [process.cpu_times() for process in processes]
     began = time.perf_counter()
@@ -316,7 +317,7 @@ def measure_curves(site: Site) -> None:
             page.goto(address)
             page.wait_for_selector("main figure canvas")
             paints.append(time.perf_counter() - began)
-    # The database still tidies up after two million points when the first window opens.
+    # The database is still cleaning up after two million points when the first window opens.
     figure("ui.curves.first_paint", percentile(paints, 0.5), "s", target="<= 1")
     figure("ui.curves.first_paint.slowest", max(paints), "s")
     with site.window() as page:

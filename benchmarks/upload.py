@@ -1,8 +1,8 @@
-"""Throughput of a large upload until it has become a version, and the API's peak memory.
+"""Throughput of a large upload, including the creation of its version, and the API's peak memory.
 
-The time starts with the first byte and ends when the version exists: the file has been received and
-hashed, and all rows have been parsed, checked, written as canonical Parquet and stored. Baseline:
-reading and hashing the file, which any content-addressed store has to do.
+The time starts with the first byte and ends when the version exists. By then, the file has been
+received and hashed, and all rows have been parsed, checked, written as canonical Parquet and
+stored. The baseline is reading and hashing the file, which any content-addressed store has to do.
 """
 
 import hashlib
@@ -78,7 +78,7 @@ def write_rows(path: Path) -> int:
 
 
 def hash_seconds(path: Path) -> float:
-    """Return the seconds to read and hash the file; like the upload, from the page cache."""
+    """Return the seconds to read and hash the file from the page cache, as in the upload."""
     began = time.perf_counter()
     with path.open("rb") as file:
         hashlib.file_digest(file, "sha256")
@@ -126,7 +126,7 @@ class Memory:
                 try:
                     self.children = max(self.children, peak_bytes(pid))
                 except (OSError, NotMeasurable):
-                    continue  # it has just ended
+                    continue  # it has just exited
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ PAGES = 60
 
 
 def main() -> int:
-    """Measure everything in a directory that is deleted at the end."""
+    """Measure everything in a temporary directory."""
     with fresh_home() as home:
         directory = home.directory.parent / "rows"
         directory.mkdir(parents=True)
@@ -63,7 +63,7 @@ def seconds_of(work: Callable[[], Any]) -> float:
 def compare_with_floor(
     name: str, ours: list[float], floor: list[float], most: float, what: str
 ) -> None:
-    """Print a figure with a target of ``most`` times its baseline, as the median of all turns."""
+    """Print a median duration with its baseline; the target is ``most`` times the baseline."""
     ratio = statistics.median(a / b for a, b in zip(ours, floor, strict=True))
     seconds = statistics.median(floor)
     figure(
@@ -77,7 +77,7 @@ def compare_with_floor(
 
 
 def measure_reading(directory: Path, before: Path, after: Path) -> None:
-    """Measure how fast a file is hashed and converted to canonical Parquet in its own process."""
+    """Measure how fast a separate process hashes a file and converts it to canonical Parquet."""
     files = [
         ("100k_chats", directory / "chats.jsonl", chats(100_000), 3),
         ("1m_chats", directory / "many.jsonl", chats(MILLION), 2),
@@ -120,7 +120,7 @@ def ingest(path: Path) -> None:
 def run_other_program(
     package: str, program: str, directory: Path, versions: list[Path]
 ) -> dict[str, Any] | None:
-    """Measure how another program commits the second version: seconds and share of disk space."""
+    """Return the time and disk space that another program needs to commit the second version."""
     directory.mkdir()
     found = other_programs.run_program(
         package, program, directory, *map(str, versions), str(directory)
@@ -133,7 +133,7 @@ def run_other_program(
 
 
 def measure_commits(directory: Path, before: Path, after: Path, results: dict[str, Any]) -> None:
-    """Measure splitting and packing the second version, and storing and syncing its new parts."""
+    """Measure how long it takes to split the second version into parts and store the new ones."""
     seconds, shares = [], []
     for turn in range(3):
         store = LocalBlobStore(directory / f"store{turn}")
@@ -165,7 +165,7 @@ def measure_commits(directory: Path, before: Path, after: Path, results: dict[st
 def commit(
     path: Path, store: LocalBlobStore, known: tuple[Part, ...] | list[Part]
 ) -> tuple[Packed, int]:
-    """Store a file in parts; return them and the number of new bytes in the store."""
+    """Store a file in parts; return the parts and the number of new bytes in the store."""
     ends = row_group_ends(row_group_starts(path), path.stat().st_size)
     prefix = path.with_suffix(".pack")
     packed = pack(path, ends, prefix, known=known, read=blob_reader(store))

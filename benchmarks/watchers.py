@@ -1,8 +1,8 @@
 """Two thousand open inboxes on one API process: memory per inbox, and delays.
 
-A hundred users have twenty open inboxes each. Then the role of each user in a project is changed,
-one after the other. The delay is measured from before the request until each of the user's twenty
-inboxes has received the event, so it includes the request, its commit and the wake-up. Client, API,
+A hundred users have twenty open inboxes each. Then each user's role in a project is changed, one
+user after another. The delay of an event is the time from just before the request until the inbox
+has received the event, so it includes the request, its commit and the wake-up. Client, API,
 worker and database share the machine.
 """
 

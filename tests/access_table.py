@@ -1,6 +1,6 @@
 """The access table: every route of the API, and who may call it.
 
-It repeats by hand what the guards in the code say, so that a reviewer can check it line by line.
+It repeats by hand what the guards in the code require, so that a reviewer can check each line.
 ``test_routes.py`` and ``matrix/`` send requests to the application and compare the responses
 with this table. A route that is missing here fails the build.
 
@@ -12,7 +12,7 @@ The users of the tests:
 - *outsider* is signed in, but has no role in the project.
 
 Outside the project, only admin has permissions beyond those of every user. Only admin may access
-other projects; to everybody else, another project does not exist (404).
+other projects; for everyone else, other projects do not exist (404).
 """
 
 from dataclasses import dataclass, field
@@ -30,7 +30,7 @@ class Access:
     Attributes:
         method: HTTP method.
         short_path: path below ``/api/v1``, or the whole path if it begins with a slash.
-        kind: who may call the route: ``public``: everyone. ``not_found``: everyone, and the
+        kind: who may call the route. ``public``: everyone. ``not_found``: everyone, and the
             response is always 404. ``signed in``: everyone with a valid token. ``inbox``: the same,
             for their own objects; other users' objects are 404, even for admin. ``platform``:
             users with ``permission`` globally; of the test users, only admin. ``project``: owner
@@ -76,7 +76,7 @@ class Access:
 
     @property
     def removes_object(self) -> bool:
-        """True if a successful request removes the object from this path."""
+        """True if the object is no longer at this path after a successful request."""
         return self.method == "DELETE" or self.path.endswith("/restore")
 
     @property

@@ -38,7 +38,7 @@ class Collector:
     spans: list[Collected] = field(default_factory=list)
 
     def take(self, body: bytes) -> None:
-        """Read the spans in one export request."""
+        """Add the spans in the body of an export request."""
         request = ExportTraceServiceRequest.FromString(body)
         for resource in request.resource_spans:
             service = _plain(resource.resource.attributes)["service.name"]

@@ -43,7 +43,7 @@ NO_LIMITS = {
 Tests of the rate limits set their own.
 """
 
-# No deadlines: how long an example takes depends on how busy the machine is.
+# There is no deadline, because the time for an example depends on how busy the machine is.
 hypothesis.settings.register_profile(
     "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
@@ -63,7 +63,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_collection_finish() -> None:
-    """Exclude modules and collected tests from garbage collection, and turn it on.
+    """Turn garbage collection on, but exclude modules and collected tests from it.
 
     Without the exclusion, each full collection during the tests would examine a million objects.
     With Python's usual thresholds, collections would still take a fifth of the tests' time in this
@@ -279,8 +279,8 @@ def home() -> Iterator[Path]:
 def scratch_database(server: "PostgresServer", template: str, home: Path) -> Iterator[str]:
     """Create a migrated database and point the settings to it inside the ``with`` block.
 
-    The URL is for the runtime role. The handlers that connect the domains are registered, as in a
-    running program.
+    The database's URL, which is yielded, is for the runtime role. The handlers that connect the
+    domains are registered, as in a running program.
     """
     from aiplatform.server.composition import compose
 
@@ -320,14 +320,17 @@ def owner_url(database_url: str) -> str:
 
 @pytest.fixture
 def fresh_database(postgres: "PostgresServer", template_database: str, home: Path) -> Iterator[str]:
-    """Create a migrated database for one test, replacing the module's."""
+    """Create a migrated database for one test, and use it instead of the module's."""
     with scratch_database(postgres, template_database, home) as url:
         yield url
 
 
 @pytest.fixture(scope="module")
 def broker(database_url: str, broker_url: str) -> Iterator[str]:
-    """Make this process use the real, emptied broker; list it before ``app`` or ``client``."""
+    """Empty the real broker and make this process use it.
+
+    List this fixture before ``app`` or ``client``.
+    """
     import redis
 
     path = broker_url.removeprefix("redis+socket://").partition("?")[0]
@@ -366,7 +369,7 @@ def client(app: "FastAPI") -> "Iterator[CheckedClient]":
 
 
 class Api:
-    """An API client that sends one user's token, or no token if it is None."""
+    """An API client that sends one user's token, or no token if ``token`` is None."""
 
     def __init__(self, client: "CheckedClient", token: str | None, prefix: str = "/api/v1") -> None:
         self.client = client

@@ -52,7 +52,7 @@ class FakeRemoteServer(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
     def range_starts(self) -> list[int]:
-        """Return, for each request, the offset of the first byte that it requested."""
+        """Return the offset of the first requested byte of each request."""
         found = []
         for _, headers in self.requests:
             span = re.match(r"bytes=(\d+)-", headers.get("range", ""))

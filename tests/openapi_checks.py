@@ -50,7 +50,7 @@ COMMON_HEADERS = frozenset({
 
 
 class AnswerDiffers(AssertionError):
-    """The response differs from what the OpenAPI document declares for its route."""
+    """A difference between a response and its declaration in the OpenAPI document."""
 
     def __init__(self, about: str, faults: list[str]) -> None:
         super().__init__("\n  ".join([f"{about} is not as described:", *faults]))
@@ -74,7 +74,7 @@ class Partial(dict[str, Any]):
 
 @dataclass(frozen=True)
 class Operation:
-    """An operation in the document: a method and a path template, with their declaration."""
+    """An operation in an OpenAPI document: its method, path template and declaration."""
 
     method: str
     template: str
@@ -84,9 +84,9 @@ class Operation:
         return f"{self.method} {self.template}"
 
     def response(self, status: int) -> dict[str, Any] | None:
-        """Return the declaration of a status: its own, the one for its range, or the default.
+        """Return the declaration for a status, else the one for its range, else the default.
 
-        The result is None if there is none.
+        The result is None if the operation declares none of these.
         """
         responses: dict[str, Any] = self.declared["responses"]
         for key in (str(status), f"{status // 100}XX", "default"):
@@ -379,7 +379,7 @@ _descriptions: dict[tuple[Any, ...], Description] = {}
 
 
 def describe(app: FastAPI) -> Description:
-    """Return an application's description; applications with the same routes share one."""
+    """Return the :class:`Description` of an application, shared by all with the same routes."""
     # Each application serves the document through its own function, which is not an APIRoute.
     key = tuple((r.path, r.endpoint) for r in app.routes if isinstance(r, APIRoute))
     if key not in _descriptions:
@@ -401,7 +401,7 @@ def platform() -> Description:
 
 
 def checked_answer(request: httpx.Request, response: httpx.Response) -> httpx.Response:
-    """Return a fake platform's response, completed and checked.
+    """Complete and check a response of a fake platform, and return it.
 
     Raises:
         AnswerDiffers: the platform never sends such a response. The error is also recorded and

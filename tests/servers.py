@@ -23,7 +23,7 @@ from aiplatform.embedded.data_directory import server_account
 from aiplatform.embedded.process import Account, spawn
 
 TEST_DATABASE_URL = "AIPLATFORM_TEST_DATABASE_URL"
-"""Variable with the URL of a PostgreSQL whose role may create databases and roles.
+"""Environment variable: the URL of a PostgreSQL whose role may create databases and roles.
 
 If it is not set, a private server is started.
 """
@@ -93,9 +93,9 @@ class PostgresServer:
                 connection.execute(sql.SQL(statement).format(database=sql.Identifier(name)))
 
     def drop_database(self, name: str) -> None:
-        """Drop a database, ending the connections to it.
+        """Drop a database, closing all connections to it.
 
-        This uses the superuser if possible, because only a superuser may end an autovacuum in it.
+        This uses the superuser if possible, because only a superuser may stop its autovacuum.
         """
         url = self.superuser_url or self.url
         with psycopg.connect(url, autocommit=True) as connection:

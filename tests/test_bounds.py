@@ -30,7 +30,7 @@ def unbounded(schema: Any, place: str, known: dict[str, Any]) -> Iterator[str]:
     Args:
         schema: a JSON schema, or a list of them.
         place: path to the schema, for the messages.
-        known: the schemas that references name; each is checked once and then removed.
+        known: schemas by the names used in references; each is checked once, then removed.
     """
     if isinstance(schema, list):
         for part in schema:

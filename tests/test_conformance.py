@@ -227,7 +227,7 @@ SERVERS = {f"system-{found.major}": found for found in debian()}
 
 @pytest.fixture(scope="module", params=[*SERVERS, "bare"])
 def server(request: pytest.FixtureRequest) -> Iterator[PostgresServer]:
-    """Start each installed PostgreSQL server and the bundled one without bundled extensions."""
+    """Start each installed server and the bundled one in turn, without bundled extensions."""
     name = request.param
     binaries = find_postgres() if name == "bare" else SERVERS[name]
     with private_postgres(binaries, extensions=False) as server:

@@ -319,7 +319,7 @@ class Loads(HTMLParser):
         self.found: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Collect sources, and links other than the canonical address."""
+        """Collect the addresses in a tag, except the page's canonical address."""
         values = dict(attrs)
         if tag in {"script", "img", "iframe", "source"} and values.get("src"):
             self.found.append(str(values["src"]))

@@ -1,4 +1,4 @@
-"""Tests of the checks of responses against the OpenAPI document, and that all tests use them."""
+"""Tests that responses are checked against the OpenAPI document, and that all tests do so."""
 
 import re
 from collections.abc import Callable
@@ -117,7 +117,7 @@ COUNTS: dict[str, Any] = {"accepted": 1, "dropped_bytes": 0, "taken": 1, "status
 
 @pytest.fixture
 def ask() -> Callable[[httpx.Response], httpx.Response]:
-    """Return a function that sends metrics to a fake server, which responds with its argument."""
+    """Return a function that makes a fake server send the given response, and returns it."""
 
     def ask(given: httpx.Response) -> httpx.Response:
         server = FakeServer().on(f"POST tasks/{PROJECT}/metrics", given)

@@ -41,7 +41,7 @@ def guards(dependant: Any) -> Iterator[Any]:
 
 
 def comparable(key: str) -> str:
-    """Return the key as in the access table: /v1 calls a deployment ``model``."""
+    """Return the key as in the access table, with ``deployment`` instead of ``model`` in /v1."""
     return re.sub(r" /v1/models/{model(:path)?}", " /v1/models/{deployment}", key)
 
 
@@ -112,7 +112,7 @@ def worlds(client: CheckedClient, session: Session, home: Path) -> WorldFactory:
 def test_route_lets_in_exactly_the_people_of_the_table(
     client: CheckedClient, worlds: WorldFactory, access: Access
 ) -> None:
-    """Let each user request an object of their own or their project, and one of another project."""
+    """Request, as each user, an object of the user's own project and one of another project."""
     if access.method in READING:
         own, foreign = worlds.share("own"), worlds.share("foreign")
     else:

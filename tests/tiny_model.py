@@ -86,7 +86,7 @@ def make_tiny_model(
                 bos_token_id=fast.bos_token_id,
                 eos_token_id=fast.eos_token_id,
                 pad_token_id=fast.pad_token_id,
-                # As wide as in a trained model, so that greedy decoding has no ties.
+                # Weights as large as in a trained model, so that greedy decoding has no ties.
                 initializer_range=0.2,
             )
         )
@@ -111,7 +111,7 @@ def make_tiny_encoder(directory: Path, *, seed: int = 0) -> Path:
     weights.mkdir(parents=True, exist_ok=True)
     specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
     letters = "abcdefghijklmnopqrstuvwxyz0123456789.,?"
-    # Not trained on texts, because tokenizers orders a trained vocabulary at random.
+    # The vocabulary is fixed, because training one with tokenizers would order it at random.
     entries = [*specials, *letters, *(f"##{letter}" for letter in letters), *WORDS]
     vocabulary = {entry: place for place, entry in enumerate(entries)}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))

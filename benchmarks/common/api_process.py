@@ -26,8 +26,8 @@ cached_context: list[ProjectContext] = []
 async def cached_project_context(request: Request) -> ProjectContext:
     """Return the first request's context, without a check and without parsing the token.
 
-    It is asynchronous, so that it needs no thread: the cost of the real guard's thread is part of
-    the measurement.
+    This function is asynchronous, so that it needs no thread. The real guard needs a thread, whose
+    cost is part of the measurement.
     """
     if not cached_context:
         token = request.headers["authorization"].removeprefix("Bearer ")
@@ -48,7 +48,7 @@ def read(
 
 
 def replace_guard(app: FastAPI) -> FastAPI:
-    """Replace the route with one that has no guard, and return the application."""
+    """Replace the measured route with one that has no guard, and return the application."""
     routes = app.router.routes
     for index, route in enumerate(routes):
         if isinstance(route, APIRoute) and route.endpoint is read_project:

@@ -37,7 +37,7 @@ def noop(key: str) -> None:
 
 
 def noop_latencies(broker_url: str, count: int) -> list[float]:
-    """Return the seconds from `delay()` to the first line of the task, one task at a time."""
+    """Return the seconds from `delay()` to the first line of each task, run one at a time."""
     environment = os.environ | {BROKER: broker_url}
     worker = subprocess.Popen(
         [sys.executable, "-m", "celery", "-A", "common.celery_noop", "worker", "-c", "1",

@@ -1,8 +1,8 @@
-"""Generated conversations with planted faults.
+"""Generation of conversations with planted faults.
 
-They consist of real sentences: the English, German, French, Spanish and Chinese parts of
-chatterbot-corpus, shuffled with a seed. Each kind of fault is planted into its own rows at a known
-rate.
+The conversations consist of real sentences: the English, German, French, Spanish and Chinese parts
+of chatterbot-corpus, shuffled with a seed. Each kind of fault is planted into its own rows at a
+known rate.
 """
 
 import random
@@ -17,7 +17,7 @@ Row = list[dict[str, str]]
 
 
 def sentences(language: str) -> list[str]:
-    """Return the corpus's sentences in a language, without very short and very long texts."""
+    """Return the corpus's sentences in a language, except very short and very long ones."""
     found: set[str] = set()
     for file in files("chatterbot-corpus") or []:
         if f"/{language}/" in str(file) and file.suffix == ".yml":
@@ -44,12 +44,12 @@ class ConversationGenerator:
         self.sentences["english"] = sorted(english[600:])
 
     def text(self, least: int, most: int, language: str = "english") -> str:
-        """Return a text of ``least`` to ``most`` sentences."""
+        """Return text of ``least`` to ``most`` sentences."""
         chosen = self.rng.sample(self.sentences[language], self.rng.randint(least, most))
         return ("" if language == "chinese" else " ").join(chosen)
 
     def row(self, language: str = "english") -> Row:
-        """Return a question and an answer."""
+        """Return a conversation with one question and one answer."""
         return [
             {"role": "user", "content": self.text(1, 3, language)},
             {"role": "assistant", "content": self.text(6, 14, language)},
@@ -74,7 +74,7 @@ class ConversationGenerator:
         return row
 
     def insert_text(self, row: Row, what: str) -> Row:
-        """Return the row with a text inserted between two words of its answer."""
+        """Return the row with text inserted between two words of its answer."""
         words = row[-1]["content"].split(" ")
         words.insert(self.rng.randrange(len(words) + 1), what)
         return [*row[:-1], {**row[-1], "content": " ".join(words)}]
@@ -228,7 +228,7 @@ FAULTS: dict[str, Callable[[ConversationGenerator, Row], Row]] = {
 
 
 def with_faults(w: ConversationGenerator, rows: int) -> tuple[list[Row], dict[str, set[int]]]:
-    """Return conversations, and for each fault the rows that have it."""
+    """Return conversations, and the indices of the rows with each fault."""
     conversations = [w.row() for _ in range(rows)]
     each = int(rows * RATE)
     # The first half stays clean. It contains the originals of the copies, which are later rows.
@@ -251,7 +251,7 @@ def with_faults(w: ConversationGenerator, rows: int) -> tuple[list[Row], dict[st
 def add_overlaps(
     w: ConversationGenerator, conversations: list[Row], truth: dict[str, set[int]]
 ) -> tuple[list[Row], list[Row]]:
-    """Return evaluation data and a benchmark; parts of both are planted into the rows."""
+    """Return evaluation data and benchmark data, after planting parts of both into the rows."""
     each = int(len(conversations) * RATE)
     taken = set().union(*truth.values())
     positions = iter(
@@ -274,7 +274,7 @@ def add_overlaps(
         conversations[index] = [next(sources)[0], conversations[index][1]]
     for index in truth["leakage_near"]:
         source = w.edit(next(sources), w.rng.uniform(0.02, 0.10))
-        # The question gets an extra word, or the row would be found by its identical question.
+        # The question gets an extra word, so that the row isn't found by an identical question.
         conversations[index] = [{**source[0], "content": f"So: {source[0]['content']}"}, source[1]]
     for index in truth["contamination"]:
         words = w.rng.choice(passages)[0]["content"].split(" ")

@@ -11,7 +11,7 @@ from common.conversation_generator import ConversationGenerator, Row
 
 
 def tokenizer(directory: Path, w: ConversationGenerator) -> Path:
-    """Create a model directory with a byte-level tokenizer trained on the sentences."""
+    """Create a model directory with a byte-level tokenizer trained on the corpus."""
     from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
     directory.mkdir()

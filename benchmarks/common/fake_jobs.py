@@ -1,6 +1,6 @@
-"""A platform whose quality reports run a program of the benchmark instead.
+"""A platform that runs a benchmark's code instead of quality reports.
 
-The launcher, pipes, runner and database are real, but the child does only the measured work.
+The launcher, pipes, runner and database are real, but the child process only runs that code.
 """
 
 import tempfile
@@ -25,10 +25,10 @@ if "aiplatform.runtime" in sys.orig_argv:
 
 @contextmanager
 def fake_job_variables(script: str) -> Iterator[dict[str, str]]:
-    """Yield environment variables that make a platform's children run the code ``script``.
+    """Yield environment variables that make a platform's child processes run the code ``script``.
 
-    The code has the variables ``job`` and ``report``. This works because Python automatically
-    imports a module ``sitecustomize`` from the path.
+    The code can use the variables ``job`` and ``report``. This works because Python automatically
+    imports a module named ``sitecustomize`` from its search path.
     """
     with tempfile.TemporaryDirectory(prefix="aip-script-") as directory:
         customize = Path(directory, "sitecustomize.py")

@@ -37,7 +37,7 @@ def figure(
 
 
 def progress(text: str) -> None:
-    """Print a line about the progress."""
+    """Print a progress message to stderr."""
     print(f"  {text}", file=sys.stderr, flush=True)
 
 

@@ -37,7 +37,7 @@ def install(package: str, *requirements: str) -> Path | None:
 
 
 def run_program(package: str, program: str, directory: Path, *arguments: str) -> Any:
-    """Run a program that may import the package; return the JSON of its last line, or None."""
+    """Run a program that may import the package; return its last line, parsed as JSON, or None."""
     installation = install(package)
     if installation is None:
         return None

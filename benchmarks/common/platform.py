@@ -1,4 +1,4 @@
-"""A platform for a benchmark: a new home in a temporary directory, started by the CLI."""
+"""Platforms for benchmarks, each with a new home directory and started by the CLI."""
 
 import json
 import os
@@ -39,7 +39,7 @@ class Started:
 
     @property
     def owner_url(self) -> str:
-        """The database URL of the owner, who may run VACUUM on new rows like autovacuum."""
+        """The database URL for the owner of the tables, who may run VACUUM."""
         return str(self.state["migration_database_url"])
 
     @property
@@ -48,7 +48,7 @@ class Started:
         return str(self.state["broker_url"])
 
     def pids(self, service: str) -> list[int]:
-        """Return the process ids of a service: the started process and its descendants."""
+        """Return the process ids of a service: its main process and all descendants."""
         first = next(
             record["pid"] for record in self.state["services"] if record["name"] == service
         )
@@ -64,7 +64,7 @@ class Home:
         self.password = secrets.token_urlsafe(16)
 
     def environment(self) -> dict[str, str]:
-        """Return the environment, independent of the caller's settings and logins."""
+        """Return the platform's environment variables, without the caller's settings and logins."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("AIPLATFORM_")}
         for name in ("AIPLATFORM_POSTGRES_BIN", "AIPLATFORM_VALKEY_BIN"):
             if name in os.environ:

@@ -14,7 +14,7 @@ SEED = 4
 
 @cache
 def sentences() -> list[str]:
-    """Return real English sentences, from chatterbot-corpus."""
+    """Return English sentences from chatterbot-corpus, except very short and very long ones."""
     found: set[str] = set()
     for file in files("chatterbot-corpus") or []:
         if "/english/" in str(file) and file.suffix == ".yml":
@@ -58,7 +58,7 @@ def texts(count: int, changed: float = 0.0) -> Iterator[bytes]:
 
     Args:
         count: Number of rows.
-        changed: Share of rows, at random positions, that get another text.
+        changed: Share of rows, at random positions, whose text is replaced.
     """
     rng = random.Random(SEED)
     edits = random.Random(SEED + 1)

@@ -1,5 +1,5 @@
-"""Tests of attacks; ``docs/security.md`` lists them.
+"""Tests that simulate attacks on the platform; ``docs/security.md`` lists the attacks.
 
-``tests/matrix`` tests access to objects of other projects, including through ids in bodies, filters
-and cursors.
+Access to objects of other projects, including through ids in bodies, filters and cursors, is tested
+in ``tests/matrix``.
 """

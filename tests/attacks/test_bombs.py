@@ -24,10 +24,10 @@ PROGRAM = [sys.executable, "-P", "-m", "aiplatform.data.ingest"]
 
 MANY = 100_000
 LONG = "x" * 200_000
-"""A text of 200 kB; :data:`MANY` rows of it are 20 GB."""
+"""Text of 200 kB; :data:`MANY` rows of it take 20 GB."""
 
 MOST_MEMORY_MB = 1200
-"""Limit of the reader's memory in MiB; most bombs here would take 10 GB or more."""
+"""Memory limit of the upload parser in MiB; most of the bombs would take 10 GB or more."""
 
 Bomb = Callable[[Path], None]
 
@@ -55,7 +55,7 @@ def parquet_dictionary(path: Path) -> None:
 
 
 def parquet_dictionary_without_its_type(path: Path) -> None:
-    """Write a dictionary without Arrow's schema: Arrow itself would expand it to plain text."""
+    """Write a dictionary without Arrow's schema, so that Arrow reads it as plain, expanded text."""
     parquet({"text": repeated(pa.array([LONG]))}, path, store_schema=False)
 
 
@@ -71,7 +71,7 @@ def parquet_dictionary_in_lists(path: Path) -> None:
 
 
 def parquet_prefixes(path: Path) -> None:
-    """Write texts that are encoded as repetitions of the preceding text."""
+    """Write rows of text, each encoded as a repetition of the previous row."""
     table = pa.table({"text": pa.array(["x" * 500_000] * 100)})
     with pq.ParquetWriter(
         path, table.schema, compression="zstd", use_dictionary=False, write_statistics=False,
@@ -92,7 +92,7 @@ def parquet_nulls(path: Path) -> None:
 
 
 def parquet_zeros_in_gzip(path: Path) -> None:
-    """Write a bomb with padding.
+    """Write a bomb whose unpacked file is padded with zeros.
 
     The padding makes the unpacked file large, so that its rows look small in comparison.
     """
@@ -197,11 +197,11 @@ print(json.dumps({"answer": json.loads(done.stdout), "peak": peak // 1024}))
 
 
 def refused(path: Path, name: str, *options: str) -> tuple[dict[str, Any], int]:
-    """Return the program's answer and its peak memory in MiB.
+    """Run the program that parses uploads; return its answer and its peak memory in MiB.
 
-    A small intermediate process starts the program: on Linux, the peak memory of a child includes
-    the memory that its parent had when it started the child. The process that runs the tests may
-    have more than the limit.
+    A small intermediate process starts the program because, on Linux, the peak memory of a child
+    process includes the memory that its parent had at the start. The process that runs the tests
+    may itself use more than the limit.
     """
     command = [
         *PROGRAM, f"--input={path}", f"--output={path.with_name('rows.parquet')}",
@@ -238,7 +238,7 @@ def test_list_with_too_many_values_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_rows_with_missing_columns_take_little_memory(tmp_path: Path) -> None:
-    """Write two-byte rows that each lack 1999 columns."""
+    """Check rows of two bytes that lack all 1999 columns of the first row."""
     path = tmp_path / "upload"
     wide = json.dumps({f"c{n}": "x" for n in range(1999)}).encode()
     path.write_bytes(wide + b"\n" + b"{}\n" * 120_000)

@@ -52,7 +52,7 @@ def sparse(**more: str) -> dict[str, str]:
     ids=str,
 )
 def test_bundle_with_forged_header_is_read_or_refused(pack: Pack, headers: dict[str, str]) -> None:
-    """Expect :class:`BundleError` for a fault; no other exception may be raised."""
+    """Check that the only exception that can be raised is :class:`BundleError`."""
     path = pack(**headers)
     with suppress(BundleError):
         assert inspect(path).files == 1

@@ -1,8 +1,8 @@
 """Attack: a clock jumps by hours, forwards or back.
 
 The database's clock decides what expires. To simulate a jump, the tests move the stored times in
-the other direction, which has the same effect on every comparison. The clock of an API process or a
-worker never affects stored data; the last test checks this.
+the other direction, which has the same effect on every comparison. The last test checks that this
+file lists every module that reads its machine's clock, with the reason why a jump does no harm.
 """
 
 from __future__ import annotations
@@ -129,7 +129,7 @@ def test_totp_code_is_accepted_once_and_only_at_its_time(
     client: CheckedClient, session: Session, api: Callable[..., Api],
     monkeypatch: pytest.MonkeyPatch, hours: float,
 ) -> None:  # fmt: skip
-    """Check that a used code is still refused after the API's clock was set back."""
+    """Check that a code is refused while the API's clock is wrong, and then accepted once."""
     now = [1_800_000_000.0]
     monkeypatch.setattr(second_factor.time, "time", lambda: now[0])
     user = make_user(session)

@@ -110,7 +110,7 @@ class TestLogs:
     def test_request_with_line_ends_forges_no_log_line(
         self, client: CheckedClient, log: io.StringIO
     ) -> None:
-        """Check that line breaks in logged values are escaped, as JSON and as plain text."""
+        """Check that line breaks in logged values are escaped in both log formats."""
         line = "2030-01-01 [info] request path=/forged status=200"
         for end in ("\n", "\r", "\r\n", "\x0b", "\x85", "\u2028"):
             forged = f"x{end}{line}"

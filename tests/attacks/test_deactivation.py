@@ -1,4 +1,4 @@
-"""Attack: a deactivated user keeps using the platform through work left running."""
+"""Attack: a deactivated user keeps using the platform through tasks, sweeps and schedules."""
 
 import time
 from collections.abc import Iterator
@@ -114,7 +114,7 @@ def queue_one(session: Session, project: Project, author: User) -> Task:
 def test_task_submitted_before_deactivation_is_cancelled(
     stopping: None, admin: Api, session: Session, project: Project, author: User
 ) -> None:
-    """Start the submission first and commit it during the deactivation."""
+    """Check a submission that starts first and is committed during the deactivation."""
     place = f"users/{author.uuid}/deactivate"
     with ThreadPoolExecutor(1) as pool, transaction() as submitting:
         task = queue_one(submitting, project, author).uuid
@@ -129,7 +129,7 @@ def test_task_submitted_before_deactivation_is_cancelled(
 def test_task_submitted_after_deactivation_is_refused(
     stopping: None, admin: Api, session: Session, project: Project, author: User
 ) -> None:
-    """Start the deactivation first and commit it during the submission."""
+    """Check a deactivation that starts first and is committed during the submission."""
 
     def submit() -> None:
         with transaction() as submitting:
@@ -204,10 +204,10 @@ def test_deactivation_that_cannot_stop_the_work_changes_nothing(
 def test_task_that_ends_during_deactivation_does_not_deadlock(
     session: Session, author: User
 ) -> None:
-    """Check that the ending task can lock its author's account, which is already locked.
+    """Check that the end of a task can lock its author's account while a deactivation locks it.
 
-    If the two locks conflicted, the task would wait for the account and the deactivation for the
-    task.
+    If the two locks conflicted, the end of the task would wait for the account, and the
+    deactivation would wait for the task.
     """
     with transaction() as deactivating, transaction() as ending:
         identity_queries.find_user(deactivating, str(author.uuid), lock=True)

@@ -50,7 +50,7 @@ def array(kind: int, count: int, content: bytes = b"") -> bytes:
 
 
 def nested(depth: int) -> bytes:
-    """Return nested arrays of one element each; the format has no real cycles."""
+    """Return arrays of one element nested to ``depth``; GGUF can't express a real cycle."""
     return entry(b"x", ARRAY, struct.pack("<IQ", ARRAY, 1) * depth + struct.pack("<IQ", 0, 0))
 
 
@@ -140,7 +140,7 @@ def test_file_cut_at_any_byte_is_refused(good: Path, tmp_path: Path) -> None:
 
 
 def test_file_with_any_flipped_byte_is_refused_or_read(good: Path, tmp_path: Path) -> None:
-    """Accept only two outcomes: the file is read, or it is refused with :class:`JobError`."""
+    """Check that the file is either read or refused with :class:`JobError`."""
     content = good.read_bytes()
     flipped = tmp_path / "flipped.gguf"
     for at in range(0, 480, 3):

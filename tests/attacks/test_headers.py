@@ -94,7 +94,7 @@ class TestOtherClaims:
 
 
 class TestForeignPages:
-    """Requests that a foreign web page can make a browser send: cookies and forms."""
+    """Tests of requests that another web site can make a browser send, with cookies and forms."""
 
     def test_cookie_with_token_does_not_authenticate(
         self, client: CheckedClient, session: Session

@@ -1,7 +1,8 @@
 """Attack: a stranger tries wrong passwords from many addresses to lock out an account's owner.
 
 A few failures from each of many addresses exceed the account's limit, which counts all addresses.
-After that, even the right password gets a 429.
+After that, even the right password gets a 429, except from a network from which the owner has
+signed in before.
 """
 
 from datetime import timedelta
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.usefixtures("client")
 
 @pytest.fixture(autouse=True)
 def limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Lower the limit on attempts, and make waits longer than the test."""
+    """Lower the account's limit on failed sign-ins, and make the wait longer than any test."""
     monkeypatch.setattr(rules, "FREE_FAILURES_ANYWHERE", 12)
     monkeypatch.setattr(
         rules, "wait_after", lambda failures, free: timedelta(hours=failures >= free)
@@ -42,7 +43,7 @@ def at(app: Any, address: str) -> CheckedClient:
 
 
 def attack(app: Any, username: str, network: str = "198.51.100") -> list[int]:
-    """Try two wrong passwords from each of many addresses; return the statuses."""
+    """Try two wrong passwords from each of many addresses; return the status codes."""
     statuses = []
     for part in range(ADDRESSES):
         client = at(app, f"{network}.{part}")

@@ -1,6 +1,6 @@
-"""Attack: a user is added to someone else's project without consenting.
+"""Attack: a user is added to an attacker's project without consent.
 
-Their requests could then reach the deployments of that project.
+The user's requests could then reach the attacker's deployments.
 """
 
 from collections.abc import Callable
@@ -211,7 +211,7 @@ class TestConsent:
     def test_transfer_with_deployment_names_of_the_receiver_is_refused(
         self, session: Session, api: Act, way: str, binned: bool
     ) -> None:
-        """Check that the victim's requests for a bare name can't be diverted to the attacker."""
+        """Check that the victim's requests for ``faq`` can't be diverted to another deployment."""
         attacker = make_user(session, role=make_role(session, "users:*").name)
         victim, project = make_user(session), make_project(session, attacker)
         make_member(session, project, "viewer", victim)

@@ -1,6 +1,6 @@
 """Attack: a model's config.json has absurd sizes, to exhaust the machine that loads it.
 
-Such a model must not become ready. The import's error names the wrong field.
+Such a model must not become ready, and the import's error must name the wrong field.
 """
 
 import json

@@ -100,7 +100,7 @@ def kept(owner: Api, model: str) -> list[str]:
 
 @pytest.mark.parametrize("what", REFUSED)
 def test_hostile_name_is_refused(what: str) -> None:
-    """Check the rule for all uploads; its error text must not contain the unusual characters."""
+    """Check that the name breaks the rule for file names, and that the error text is printable."""
     fault = path_error(REFUSED[what])
     assert fault is not None
     assert (fault.en + fault.zh).isprintable()
@@ -109,7 +109,7 @@ def test_hostile_name_is_refused(what: str) -> None:
 def test_upload_with_hostile_name_is_refused(
     owner: Api, world: World, model: str, server_url: str
 ) -> None:
-    """Send the names percent-encoded: HTTP clients would normalise or refuse many of them."""
+    """Send the names percent-encoded, because HTTP clients normalise or refuse many of them."""
     answers = {}
     for what, name in REFUSED.items():
         connection = HTTPConnection(urlsplit(server_url).netloc, timeout=60)

@@ -24,7 +24,7 @@ ADDRESSES = {"url", "endpoint"}
 """Names of request fields that contain a URL. Add new ones here."""
 
 INTERNAL_URLS = (
-    *(url for url in ODD if "localhost" not in url),  # host names are resolved only at the call
+    *(url for url in ODD if "localhost" not in url),  # host names are resolved only during the call
     "http://10.1.2.3/", "http://192.168.0.1/", "http://169.254.169.254/latest/meta-data",
     "http://[fd00:ec2::254]/", "http://[::ffff:169.254.169.254]/", "http://100.100.100.200/",
     "http://somebody:secret@127.0.0.1/", "http://127.0.0.1:6379/", "https://127.0.0.1:22/",
@@ -99,7 +99,7 @@ class TestServerSideRequests:
     def test_webhook_whose_name_becomes_internal_is_not_called(
         self, owner: Api, world: World, inside: Inside, names: dict[str, list[list[str]]]
     ) -> None:
-        """Give the host name a public address while the webhook is created."""
+        """Change the host name to an internal address after the webhook was created."""
         name = "rebind.test"
         from tests.server.notifications.deliveries import drain
 

@@ -73,7 +73,7 @@ class TestTraversal:
     def test_hostile_path_as_upload_name_opens_no_file(
         self, owner: Api, world: World, home: Path, path: str
     ) -> None:
-        """Check that an upload's name is only stored and used to choose a format."""
+        """Check that the name of an uploaded file is only stored and used to choose a format."""
         answer = owner.post(
             f"projects/{world.params['project']}/datasets",
             params={"name": f"d{abs(hash(path))}", "filename": f"{path}.jsonl"},

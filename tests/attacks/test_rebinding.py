@@ -31,7 +31,7 @@ PRIVATE = [
 
 @pytest.fixture(autouse=True)
 def closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Allow no internal network in ``AIPLATFORM_OUTGOING_NETWORKS``, and shorten waits."""
+    """Allow no internal network, and shorten the wait before a repeated download."""
     monkeypatch.setattr(downloader_module, "FIRST_WAIT_SECONDS", 0.001)
     with environment(AIPLATFORM_OUTGOING_NETWORKS=""):
         yield
@@ -39,7 +39,7 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def connected(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Record the addresses that would be connected to, and make all connections fail."""
+    """Make all connections fail, and return the list of the addresses that were tried."""
     tried: list[str] = []
 
     def connect(self: Any, host: str, *_: Any, **__: Any) -> Any:
@@ -66,7 +66,7 @@ def import_file(url: str, tmp_path: Path) -> None:
 def test_webhook_sso_and_import_refuse_name_that_became_private(
     names: Names, connected: list[str], tmp_path: Path, address: str
 ) -> None:
-    """Check the host name while it is public, and make it private before the calls."""
+    """Make the host name private after it was checked and before it is called."""
     url = "http://rebind.test/x"
     require_open_url(url)
     names["rebind.test"] = [[address]]

@@ -54,7 +54,7 @@ def owner(session: Session, project: Project) -> User:
 
 @pytest.fixture
 def key(client: CheckedClient, session: Session, owner: User) -> Callable[..., Api]:
-    """Return a function that creates an owner's key with scopes and returns its client."""
+    """Return a function that creates a key of the owner and returns a client that uses it."""
 
     def show(*scopes: str) -> Api:
         token = f"aip_key_{uuid4().hex}"
@@ -91,7 +91,7 @@ def bundle(api: Callable[[User], Api], owner: User, project: Project) -> Iterato
 
 
 def specs(dataset: str, model: str, bundle: str) -> dict[str, tuple[dict[str, Any], set[str]]]:
-    """Return each kind of task that ``POST …/tasks`` accepts, with the scopes for its inputs."""
+    """Return a spec for each kind of task over HTTP, with the scopes needed to read its inputs."""
     ref = {"dataset": dataset}
     script = {"type": "script", "bundle": bundle, "command": ["true"]}
     return {
@@ -130,7 +130,7 @@ def test_task_with_input_needs_the_scope_to_read_it(
             assert (answer.status_code, answer.json()["code"]) == (403, "auth.permission_denied")
             assert missing in answer.json()["detail"]
         answer = key(*WORK, *needed).post(place, json=body)
-        # No worker here offers the environment for scripts; it is checked after the inputs.
+        # No worker here offers the environment for scripts, which is checked after the inputs.
         allowed = (
             answer.status_code in {201, 202} or answer.json()["code"] == "task.no_worker_can_run"
         )
@@ -185,7 +185,7 @@ def test_retry_needs_the_scope_of_the_inputs(
 def test_schedule_keeps_the_limits_of_the_key_that_created_it(
     key: Callable[..., Api], project: Project, session: Session, dataset: str, model: str
 ) -> None:
-    """Change the experiment later, as a user with more permissions than the key."""
+    """Check the schedule's permissions, and that it starts nothing once its key is revoked."""
     config = {"type": "training", "base_model": model, "dataset": {"dataset": dataset}}
     experiment = make_experiment(session, project, config=config)
     reader = key(*WORK, "datasets:read", "models:read")

@@ -41,7 +41,7 @@ def tasks(session: Session, project: Project) -> list[Task]:
 
 
 def stopped(session: Session, project: Project) -> Deployment:
-    """Create a stopped deployment in the queue, as if it predated the script queue setting."""
+    """Create a stopped deployment in a queue that was later reserved for scripts."""
     model = make_model(session, project)
     spec = {"type": "inference", "model": str(model.uuid), "queue": QUEUE}
     return make_deployment(session, project, model, spec=spec)
@@ -101,7 +101,7 @@ def test_task_queued_before_is_failed_by_the_worker(
 def test_crashed_model_server_in_script_queue_is_not_restarted(
     session: Session, admin: Api, project: Project
 ) -> None:
-    """Check also that ending the deployment's task does not fail."""
+    """Check also that ending the deployment's task raises no error."""
     worker = ManualWorker(f"queue{number()}")
     body = {"name": "faq", "model": str(make_model(session, project).uuid), "queue": worker.queue}
     place = f"projects/{project.uuid}/deployments"

@@ -26,7 +26,7 @@ Change = Callable[[dict[str, Any]], object]
 
 
 def forge_seal(change: Change) -> Callable[[list[str]], None]:
-    """Return a function that changes the first seal in the lines of a file."""
+    """Return a function that applies ``change`` to the first seal in the lines of a file."""
 
     def apply(found: list[str]) -> None:
         at = next(i for i, line in enumerate(found) if line.startswith('{"seal"'))
@@ -166,7 +166,7 @@ def test_file_cut_at_any_byte_is_reported(tmp_path: Path) -> None:
 
 
 def test_seal_of_another_trail_is_reported(tmp_path: Path) -> None:
-    """Insert a seal that is valid by itself but does not follow a seal of this trail."""
+    """Replace a seal with one that is valid in itself but does not follow the seal before it."""
     write(4)
     seal(max_rows=2)
     path = write_seals(tmp_path / "f", 1, 2)

@@ -1,7 +1,8 @@
 """Attack: a worker writes after losing its lease, and clients exploit delays between replicas.
 
-Of the two workers, the first is considered lost but still runs the task, which the second has
-claimed in the meantime. The two API processes share one database and broker.
+In the tests with two workers, the first worker is considered lost but still runs its task, which
+the second worker has claimed in the meantime. In the tests with two replicas, two API processes
+share one database and broker.
 """
 
 from __future__ import annotations
@@ -78,7 +79,7 @@ WRITES: dict[str, Write] = {
     "end of a node": nodes.leave,
     "renewal of a node": nodes.renew,
 }
-"""Writes of a worker about a task that it has leased, by name."""
+"""Everything that a worker writes for a task that it has leased, keyed by name."""
 
 
 def traces(session: Session, task: Task) -> dict[str, Any]:
@@ -159,7 +160,7 @@ def test_rate_limit_counts_requests_at_all_replicas(
     replicas: tuple[CheckedClient, CheckedClient], session: Session
 ) -> None:
     headers = {"Authorization": f"Bearer {make_token(session, make_user(session))}"}
-    for replica in replicas:  # the first request at each replica counts against the address
+    for replica in replicas:  # a token's first request at each replica counts against the address
         replica.get("/api/v1/users/me", headers=headers)
     turns = cycle(replicas)
     statuses = [next(turns).get("/api/v1/users/me", headers=headers).status_code for _ in range(8)]

@@ -1,4 +1,4 @@
-"""Attack: references and secrets used as values of a sweep, a quality gate or a fix."""
+"""Attack: references to other projects, and secrets, as values in sweeps, gates and fixes."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ def test_fix_of_dataset_of_another_project_gets_404(
 def test_fix_with_further_reference_is_refused(
     owner_api: Api, dataset: Any, foreign: dict[str, str], more: dict[str, str]
 ) -> None:
-    """Check that a fix uses the report's comparison data: a request can't choose other data."""
+    """Check that a request can't choose the comparison data of a fix; the report names them."""
     ((field, kind),) = more.items()
     value: Any = foreign[kind]
     if field == "against":

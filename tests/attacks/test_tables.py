@@ -30,7 +30,7 @@ def cells(text: str) -> list[str]:
 
 
 def is_formula(cell: str) -> bool:
-    """Return True if a spreadsheet would run the cell as a formula; some ignore leading spaces."""
+    """Return True if any spreadsheet would run the cell; some of them ignore leading spaces."""
     return cell.lstrip(" ").startswith(FORMULA_STARTS) and not is_number(cell)
 
 
@@ -66,6 +66,6 @@ class TestFormulas:
         admin = Api(client, world.tokens["admin"])
         params = {"format": "csv", "action": "auth:login_failed"}
         found = admin.get("audit/export", params=params)
-        if formula.isascii():  # headers are ASCII
+        if formula.isascii():  # a header contains only ASCII
             assert formula.strip()[:4] in found.text.replace("'", "")
         assert [cell for cell in cells(found.text.removeprefix("\ufeff")) if is_formula(cell)] == []

@@ -1,8 +1,8 @@
 """Attack: an account manager takes over an account with more permissions.
 
-With a password reset link, a changed email address or a removed second factor, they could sign in
-as the account's owner. By ending its sessions or deactivating it, they could lock out users who
-have more permissions than they do.
+With a password reset link, a changed email address or a removed second factor, the manager could
+sign in as the account's owner. By ending the owner's sessions or deactivating the account, the
+manager could lock the owner out.
 """
 
 from collections.abc import Callable
@@ -203,7 +203,7 @@ def test_administrator_can_manage_any_account(admin: Api, session: Session, acti
 def test_key_of_administrator_cannot_manage_account_beyond_its_scopes(
     client: Any, session: Session, admin_user: User
 ) -> None:
-    """Use a key whose scopes include no project permissions, so that any member has more."""
+    """Use a key without project permissions, so that any project member has more permissions."""
     token = f"aip_key_{number()}-of-accounts"
     make_key(session, admin_user, "users:write", "users:read", token=token)
     project: Project = make_project(session)

@@ -1,4 +1,4 @@
-"""Attack: markup in every text field of every route; the OpenAPI document names the fields."""
+"""Attack: markup in each text field that the OpenAPI document lists, for every route."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from tests.openapi_checks import CheckedClient
 
 WITH_BODIES = [a for a in TABLE if a.method in {"POST", "PUT", "PATCH"} and a.kind != "not_found"]
 WITHOUT_USER_TEXT = {"GET /metrics"}
-"""Routes whose plain text contains only methods, routes and numbers, but no user text."""
+"""Routes that return plain text without user input: only methods, routes and numbers."""
 
 READ_ROUTES = [
     a
@@ -52,7 +52,7 @@ def world(worlds: WorldFactory) -> World:
 def test_markup_in_request_body_is_answered_as_inert_text(
     client: CheckedClient, app: FastAPI, world: World, access: Access
 ) -> None:
-    """Allow the markup to be stored or refused, but never to run in a browser."""
+    """Check that a browser would not run the markup, whether it was stored or refused."""
     person = "owner" if admits(access, "owner") else "admin"
     bodies = bodies_of(app, access, world.params)
     if not bodies:
@@ -76,7 +76,7 @@ def test_markup_in_request_body_is_answered_as_inert_text(
 def test_stored_markup_is_read_as_inert_text(
     client: CheckedClient, world: World, access: Access
 ) -> None:
-    """Read the values stored by the previous test's requests."""
+    """Check the values that the requests of the previous test have stored."""
     person = "owner" if admits(access, "owner") else "admin"
     answer = send_declared(client, access, world.tokens[person], world.params)
     if answer.is_redirect or not answer.content:

@@ -123,7 +123,7 @@ class TestReplay:
 
 class TestFixation:
     def test_sign_in_creates_new_session(self, client: CheckedClient, session: Session) -> None:
-        """Send a token planted by an attacker, which the new session must not use."""
+        """Check that the new session does not use a token that an attacker planted."""
         user = make_user(session)
         planted = sign_in(client, make_user(session))["access_token"]
         headers = {"Authorization": f"Bearer {planted}", "Cookie": f"session={planted}"}

@@ -1,4 +1,4 @@
-"""Tests of the commands for your own account, and for administrators who manage others."""
+"""Tests of the commands for a user's own account, and of those for administrators."""
 
 import io
 import json

@@ -34,7 +34,7 @@ ENTRY = Partial(
 
 @pytest.fixture
 def database(environment: dict[str, str], fresh_database: str) -> str:
-    """Create a database after the settings are removed, so that the environment names it."""
+    """Create a database, and set its address after ``environment`` has removed all settings."""
     return fresh_database
 
 
@@ -60,7 +60,7 @@ def test_audit_ls_sends_filters(run: Run, server: FakeServer) -> None:
 
 
 def test_audit_ls_shows_names_of_resources(run: Run, server: FakeServer) -> None:
-    """Check that names come from the entry, other entries or the server; --json looks up none."""
+    """Check that names come from the entry, other entries or the server, but not with --json."""
     first, second, gone, user, session = (
         f"00000000-0000-4000-8000-00000000000{n}" for n in range(1, 6)
     )

@@ -36,7 +36,7 @@ SOURCES = sorted(
 
 
 def texts(tree: ast.AST) -> Iterator[str]:
-    """Yield a program's texts; values in f-strings become ``{}`` unless they are quoted."""
+    """Yield a program's string literals; values in f-strings become ``{}`` unless quoted."""
     parts: set[int] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.JoinedStr):

@@ -184,7 +184,7 @@ def test_completion_without_credentials_prints_nothing() -> None:
 
 
 def parameters() -> dict[str, dict[str, bool]]:
-    """Return the parameters of each command, with True for those that complete."""
+    """Return the parameters of each command, with True for those that have a completion."""
     completion.attach(app)
     found: dict[str, dict[str, bool]] = {}
 

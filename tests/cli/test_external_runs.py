@@ -17,7 +17,7 @@ Runs = list[Journal]
 
 @pytest.fixture
 def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, server: FakeServer) -> Runs:
-    """Create three unsent runs: one completed, one failed, and one without a recorded end."""
+    """Create three unsent runs: one completed, one failed, and one that did not record its end."""
     parent = tmp_path / "runs"
     found = []
     for name, task, status in (("a", T, "completed"), ("b", E, "failed"), ("c", D, None)):

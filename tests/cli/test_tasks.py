@@ -187,7 +187,7 @@ def test_retry_dead_retries_all_failed_tasks(run: Run, server: FakeServer) -> No
 
 
 def test_retry_dead_retries_dependencies_before_dependents(run: Run, server: FakeServer) -> None:
-    """Retry the oldest tasks first; tasks refused because of a dependency are retried later."""
+    """Check that the oldest tasks are retried first, and refused ones again after the others."""
     failed = TASK | {"status": "failed"}
     newest_first = [
         failed | {"name": "its retry"},

@@ -46,7 +46,7 @@ class DeclaredServer(httpx.BaseTransport):
             assert not faults, f"{operation}: {faults}"
 
     def answer(self, operation: Operation) -> httpx.Response:
-        """Return a successful response as declared."""
+        """Return a successful response of the declared form."""
         status, declared = next(
             (int(code), item)
             for code, item in operation.declared["responses"].items()

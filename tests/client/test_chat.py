@@ -42,7 +42,7 @@ def test_chat_returns_the_answer(client: Client, server: FakeServer) -> None:
 def test_chat_waits_longer_for_a_complete_answer_than_other_requests(
     client: Client, server: FakeServer
 ) -> None:
-    """Check the timeout: a complete answer is sent only after its last token."""
+    """Check the timeout, because a complete answer is sent only after its last token."""
     server.on(f"GET projects/{P}/deployments", page(BOT))
     choice = {"message": {"role": "assistant", "content": "42"}, "finish_reason": "stop"}
     server.on(CHAT, answer(Partial({"choices": [choice]})))

@@ -214,13 +214,13 @@ ADMINISTERED = re.compile(
     "|unarchive|usage|webhooks)|projects(/{project})?$)"
 )
 SPOKEN = {"GET /api/v1/notifications/stream"}
-"""Streaming routes, which other tests call."""
+"""Streaming routes, which are called in other tests."""
 
 
 def test_all_administrative_routes_can_be_called(
     client: Client, declared: DeclaredServer, document: dict[str, Any], tmp_path: Path
 ) -> None:
-    """Call all of them through the SDK, with declared parameters and bodies."""
+    """Call all administrative routes through the SDK, with declared parameters and bodies."""
     test_projects_people_and_audit(client)
     test_keys_roles_and_ownership(client)
     test_accounts_and_invitations(client)

@@ -27,7 +27,7 @@ def jsonl(*rows: Any) -> bytes:
 
 
 def chat(*turns: str) -> dict[str, Any]:
-    """Return a conversation of turns such as ``u: text``, ``a: text``, ``s: text``, ``t: text``."""
+    """Return a conversation made from turns: ``u: text``, ``a: text``, ``s: text``, ``t: text``."""
     roles = {"u": "user", "a": "assistant", "s": "system", "t": "tool"}
     return {
         "messages": [
@@ -68,7 +68,7 @@ class Upload:
         return list(iter_rows(self.output))
 
     def quarantined(self) -> list[dict[str, Any]]:
-        """Return the rows that the last upload set aside."""
+        """Return the rows that the last upload put into quarantine."""
         quarantined = self.output.with_name(f"{self.output.name}.quarantine")
         return lines([quarantined.read_bytes()]) if quarantined.exists() else []
 
@@ -133,7 +133,7 @@ def make(tmp_path: Path) -> Make:
 
 @pytest.fixture
 def do(tmp_path: Path, make: Make) -> Callable[..., Any]:
-    """Return a function that runs a row operation; its answer includes the rows of all outputs."""
+    """Return a function that runs a row operation; its result includes the rows of all outputs."""
 
     def do(base: Rows, operation: str, rows: Rows | None = None, **facts: Any) -> Any:
         if rows is not None:

@@ -1,4 +1,4 @@
-"""Tests of the canonical Parquet file: equal rows give equal bytes, and pages are read alone."""
+"""Tests of the canonical Parquet file: equal rows give equal bytes, and any page can be read."""
 
 import random
 import re
@@ -314,7 +314,7 @@ def test_ingest_on_a_full_disk_raises_os_error_and_leaves_no_output(
 
 
 def test_row_group_ends_are_stable_across_releases(tmp_path: Path) -> None:
-    """Check that the ends never change: otherwise, new versions would not share row groups."""
+    """Check that the ends never change, so that new versions share row groups with old ones."""
     path = tmp_path / "rows.parquet"
     write(path, some_rows(30_000, seed=3), [7, 12_345, 12_346, 29_000])
     with pq.ParquetFile(path) as file:

@@ -1,4 +1,4 @@
-"""Tests of the index from findings to rows."""
+"""Tests of the index that lists the rows of each finding."""
 
 from pathlib import Path
 

@@ -129,7 +129,7 @@ def test_program_stopped_by_a_signal_leaves_no_output(
 
 @pytest.mark.slow
 def test_file_that_needs_too_much_memory_is_refused(tmp_path: Path) -> None:
-    """Check a file that decodes to 40 GB of text through its dictionary, with 4 GiB of memory."""
+    """Check a file whose dictionary expands to 40 GB of text, with a memory limit of 4 GiB."""
     value = pa.array(["x" * 10_000_000])
     column = pa.DictionaryArray.from_arrays(pa.array([0] * 4096, pa.int32()), value)
     source = tmp_path / "upload"

@@ -1,4 +1,4 @@
-"""Tests of pruning: row groups without matches are not read, and no match is missed."""
+"""Tests of row group pruning: groups without matches are not read, and no match is missed."""
 
 import json
 from pathlib import Path
@@ -85,7 +85,7 @@ def test_search_reads_only_row_groups_that_may_match(
     ],
 )
 def test_nan_equals_itself_and_has_no_order(path: Path, text: str, expected: str) -> None:
-    """Filters of runs follow the same rules."""
+    """Check NaN in row filters, which follow the same rules as filters for runs."""
     sets = {"odd": set(range(3001, ROWS, 2)), "even": set(range(3000, ROWS, 2)),
             "all": set(range(ROWS))}  # fmt: skip
     wanted: set[int] = set()

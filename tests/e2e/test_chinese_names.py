@@ -30,7 +30,7 @@ def platform() -> Iterator[Platform]:
 
 @pytest.fixture(scope="module")
 def client(platform: Platform) -> Iterator[Client]:
-    """Return a client of the user, signed in through the SDK with a password."""
+    """Return a client that is signed in with a Chinese user name and password."""
     with platform.client() as admin:
         admin.users.create(USER, "wang@example.com", USER_PASSWORD)
         assert admin.users.get(USER).username == USER

@@ -1,4 +1,4 @@
-"""Tests of crashes during training: it resumes from a checkpoint, and no data is lost."""
+"""Tests that training resumes from a checkpoint after crashes, and that no data is lost."""
 
 import contextlib
 import os
@@ -92,7 +92,7 @@ def test_everything_killed_during_training_loses_no_data(
     wait_for_checkpoint(task, 1)
     supervisor = psutil.Process(platform.state.pid)
     for process in [supervisor, *supervisor.children(recursive=True)]:
-        # Some processes end by themselves after their parent.
+        # Some processes exit by themselves once their parent has been killed.
         with contextlib.suppress(psutil.NoSuchProcess):
             process.kill()
     time.sleep(1)

@@ -92,7 +92,7 @@ def train_and_kill_second_worker(
     dataset = client.datasets.upload("rows", chats(40))
     until_sql(platform, "SELECT 1 FROM workers WHERE name = 'second'")
     (ours,) = (worker for worker in client.workers.list() if worker.name == "second")
-    client.workers.cordon(ours)  # It must join the training that the other worker claims.
+    client.workers.cordon(ours)  # The other worker must claim the training first.
     experiment = client.experiments.create(
         "two nodes",
         base_model=base,
@@ -135,7 +135,7 @@ def train_and_kill_second_worker(
 def kill_a_rank(client: Client, platform: Platform, second: SecondWorker) -> None:
     """Kill one of the training processes on the second worker.
 
-    No lease expires. Training fails as a whole, exactly once, and the error names the rank.
+    No lease expires. The task fails exactly once, and its error names the rank.
     """
     base = client.models.list(name="tiny").first()
     dataset = client.datasets.list(name="rows").first()
@@ -182,7 +182,7 @@ def ranks_of(worker: psutil.Process) -> list[psutil.Process]:
 
 
 def check_attempts(platform: Platform, task: Task) -> None:
-    """Check that a later attempt resumed the failed one and each step was reported once."""
+    """Check that training resumed after the failed attempt and reported each step once."""
     outcomes = [
         row[0]
         for row in platform.sql(

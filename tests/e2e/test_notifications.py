@@ -1,4 +1,4 @@
-"""Tests of webhooks, email and streams, including a worker killed during a call."""
+"""Tests of webhooks, e-mails and streams, including a worker killed during a webhook call."""
 
 import json
 import os
@@ -106,7 +106,7 @@ def test_webhook_call_is_repeated_after_its_worker_was_killed(
 ) -> None:
     client.projects.set_member("e2e", "ann", "viewer")
     hook = client.webhooks.create("killed", receiver.url, events=["member:changed"])
-    # Looked up first, because the call must still be running when the worker is killed.
+    # Look up the process now, because the call must still be running when it is killed.
     worker = platform.pid("worker")
     receiver.wait = 10.0
     client.projects.set_member("e2e", "ann", "developer")

@@ -1,4 +1,4 @@
-"""Tests of the production programs with other brokers and the distribution's PostgreSQL."""
+"""Tests of a separate API and worker with RabbitMQ or Valkey and the system's PostgreSQL."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ class Site:
     broker_url: str
 
     def lose_messages(self) -> None:
-        """Empty the queue of wake-ups."""
+        """Delete all wake-up messages from the broker's queue."""
         with Connection(self.broker_url) as connection:
             connection.default_channel.queue_purge("tasks.default")
 

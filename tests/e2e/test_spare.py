@@ -1,4 +1,4 @@
-"""Test of the spare: a training task runs in it, and it ends with its worker."""
+"""Test that a training task runs in a spare, and that a spare exits with its worker."""
 
 import os
 import signal

@@ -45,7 +45,7 @@ def deployment(client: Client, models: list[Model]) -> Deployment:
 
 
 class Load:
-    """Threads that send requests without pause, alternating between streaming and not."""
+    """Threads that constantly send chat requests, alternately with and without streaming."""
 
     def __init__(self, platform: Platform, deployment: Deployment | str, askers: int = 4) -> None:
         self.platform = platform

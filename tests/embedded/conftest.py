@@ -88,7 +88,7 @@ class Platform:
         return pid
 
     def kill(self, *names: str) -> list[tuple[int, str]]:
-        """Send SIGKILL to these processes; return the pid and identity of each."""
+        """Send SIGKILL to these services; return the pid and identity of each."""
         victims = [self.service(name) for name in names]
         for victim in victims:
             assert victim.pid is not None
@@ -164,7 +164,7 @@ def all_gone(state: State) -> bool:
 def new_platform() -> Iterator[Callable[..., Platform]]:
     """Return a function that creates platforms, which are stopped and removed after the test.
 
-    Their homes are not in pytest's own directories, which only root may enter.
+    Their homes are outside pytest's own directories, which other users may not enter.
     """
     made: list[Platform] = []
 

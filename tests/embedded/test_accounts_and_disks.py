@@ -20,7 +20,7 @@ AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 @AS_ROOT
 @pytest.mark.slow
 def test_up_as_root_copies_postgres_out_of_a_closed_directory(platform: Platform) -> None:
-    """Run PostgreSQL as a user that can't enter a virtual environment below root's home."""
+    """Simulate a virtual environment in root's home, which PostgreSQL's user can't enter."""
     from aiplatform.embedded.binaries import find_postgres
 
     source = find_postgres({}).directory

@@ -1,4 +1,4 @@
-"""Test of the fake server: it answers like the application."""
+"""Test that the fake server answers like the application."""
 
 import json
 

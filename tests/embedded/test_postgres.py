@@ -98,7 +98,7 @@ def test_owner_role_is_not_a_superuser(start: Callable[..., Postgres]) -> None:
 
 def test_runtime_role_owns_nothing(start: Callable[..., Postgres]) -> None:
     postgres = start()
-    postgres.ensure_database()  # again, like at each start
+    postgres.ensure_database()  # again, as at each start
     with psycopg.connect(postgres.url, autocommit=True) as connection:
         for forbidden in ("CREATE TABLE t (x int)", "SET ROLE aiplatform", "CREATE ROLE other"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -140,7 +140,7 @@ def test_setting_selects_postgres_of_the_system(
 
 
 def test_another_user_cannot_enter_the_socket_directory(start: Callable[..., Postgres]) -> None:
-    """Check that the socket's directory is closed, so that ``trust`` is safe."""
+    """Check that other users can't reach the socket, where ``trust`` requires no password."""
     if os.geteuid() != 0:
         pytest.skip("needs root to become somebody else")
     import subprocess

@@ -51,7 +51,7 @@ def test_identity_of_a_zombie_is_none() -> None:
 
 
 def test_identity_works_with_a_misleading_program_name(tmp_path: Path) -> None:
-    """Check names with any characters: the second field of /proc/PID/stat is the program's name."""
+    """Use a name with a parenthesis, because /proc/PID/stat has the name in parentheses."""
     script = tmp_path / ") Z 1 2 3"
     script.symlink_to("/bin/sleep")
     process = subprocess.Popen([script, "60"])

@@ -40,7 +40,7 @@ def test_real_platform_starts_and_recovers_from_kills(real: Platform) -> None:
         real.kill(*names)
         real.wait(lambda name=names[0], pid=before: real.pid(name) != pid and real.healthy(), 60)
 
-    # Stopped, so that the supervisor restarts nothing while the other processes are killed.
+    # Suspend the supervisor, so that it restarts nothing while the other processes are killed.
     os.kill(state.pid, signal.SIGSTOP)
     for name in ("postgres", "valkey", "api", "worker"):
         os.kill(real.pid(name), signal.SIGKILL)

@@ -57,7 +57,7 @@ def test_up_recovers_after_everything_was_killed(platform: Platform) -> None:
     row = platform.write_row()
     assert platform.broker("SET wake-up now") == "+OK\r\n"
     time.sleep(1.2)  # Valkey syncs to disk once a second
-    # Stopped, so that the supervisor restarts nothing while the other processes are killed.
+    # Suspend the supervisor, so that it restarts nothing while the other processes are killed.
     os.kill(state.pid, signal.SIGSTOP)
     for name in ("postgres", "valkey", "api", "worker"):
         os.kill(platform.pid(name), signal.SIGKILL)
@@ -68,7 +68,7 @@ def test_up_recovers_after_everything_was_killed(platform: Platform) -> None:
 
 
 def test_up_ends_children_that_outlived_the_supervisor(platform: Platform) -> None:
-    """Simulate a system without a death signal, or a child that doesn't react to it."""
+    """Simulate child processes that do not get, or do not handle, their death signal."""
     state = platform.up(env={"FAULT_WORKER_SLOW_STOP": "60"})
     for record in state.services:
         assert record.pid is not None
@@ -106,7 +106,7 @@ def test_up_ends_descendants_of_a_killed_api_by_their_environment(platform: Plat
 
 
 def test_up_ignores_a_stale_pid_file_with_a_reused_pid(platform: Platform) -> None:
-    """Give the pid to another process, as after a reboot; PostgreSQL would refuse to start."""
+    """Simulate a reboot, after which another process has the pid in PostgreSQL's pid file."""
     platform.up()
     row = platform.write_row()
     platform.kill_supervisor()

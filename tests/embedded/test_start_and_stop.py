@@ -226,7 +226,7 @@ def test_one_of_several_simultaneous_ups_succeeds(platform: Platform) -> None:
 
 @pytest.mark.slow
 def test_removed_home_ends_its_platform(platform: Platform) -> None:
-    """Check that all processes end; without a home, they would be restarted forever."""
+    """Check that all processes exit, instead of being restarted forever without a home."""
     state = platform.up()
     shutil.rmtree(platform.home.root)
     assert wait_until_gone(state.pid, state.identity, 30)

@@ -79,7 +79,7 @@ def make_context(
 ) -> ProjectContext:
     """Return the evidence that a project guard would return.
 
-    By default the user is the owner, and ``held`` is all permissions.
+    By default, the user is the owner, and ``held`` contains all permissions.
     """
     if user is None:
         user = session.get_one(User, project.owner_id)
@@ -129,7 +129,7 @@ def make_binned_project(session: Session, like: Project, **columns: Any) -> Proj
 
 
 def make_notification(session: Session, user: User, **columns: Any) -> NotificationDetails:
-    """Put a notification into a user's inbox and return the row that has its uuid."""
+    """Put a notification into a user's inbox and return its details, which include the uuid."""
     values = {"type": "task", "title": f"notification{number()}", "message": "text", **columns}
     row = Notification(user_id=user.id, **values)
     session.add(row)

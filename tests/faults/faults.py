@@ -23,12 +23,12 @@ def _some_worker(site: Site, choose: random.Random) -> Program | None:
 
 
 def kill_child(site: Site, choose: random.Random) -> str | None:
-    """Kill the process that runs a task. The task fails: a crash counts as the task's own error."""
+    """Kill the process that runs a task. The task fails, because a crash counts as its error."""
     return _kill(site, choose, lambda launcher, child: child)
 
 
 def kill_launcher(site: Site, choose: random.Random) -> str | None:
-    """Kill the launcher of a task; its guardian must end the child."""
+    """Kill the launcher of a task; the launcher's guardian must then kill the child process."""
     return _kill(site, choose, lambda launcher, child: launcher)
 
 

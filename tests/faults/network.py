@@ -12,7 +12,7 @@ class Network:
     """A proxy that forwards connections from a port to a Unix socket.
 
     ``cut`` resets open connections and refuses new ones. ``stall`` silently holds back all data,
-    like a network that drops packets. ``heal`` ends both, and the data that was held back arrives.
+    like a network that drops packets. ``heal`` ends both and delivers the data held back.
     """
 
     def __init__(self, upstream: Path) -> None:

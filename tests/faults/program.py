@@ -16,7 +16,7 @@ from aiplatform.server.queue.service.kinds import Inputs, Prepared, TaskKind
 
 
 class Journalled(TaskKind):
-    """A kind of task without inputs or results."""
+    """A kind of task without inputs, whose child process keeps a journal."""
 
     type = TaskType.DATA_QUALITY
     checkpoints = True

@@ -27,7 +27,7 @@ UNFINISHED = "SELECT count(*) FROM tasks WHERE status NOT IN ('completed', 'fail
 
 
 class Users:
-    """Users who submit tasks and sometimes cancel one. They repeat requests until they succeed."""
+    """Simulated users, who submit tasks until each is accepted, and sometimes cancel one."""
 
     def __init__(self, site: Site, seed: int) -> None:
         self.site = site
@@ -107,7 +107,7 @@ class Users:
 
 @dataclass
 class Outcome:
-    """The number of faults of each kind, and the verdict."""
+    """The result of a run: how many faults of each kind there were, the verdict, and the time."""
 
     faults: Counter[str] = field(default_factory=Counter)
     verdict: Verdict = field(default_factory=Verdict)
@@ -183,7 +183,7 @@ def maintain(site: Site, users: Users, in_flight: int) -> None:
 
 
 def settle(site: Site, users: Users, seconds: float) -> None:
-    """Wait up to ``seconds`` until all tasks have ended; the verdict shows unfinished ones."""
+    """Wait up to ``seconds`` for all tasks to end; the verdict lists those that have not."""
     stopper = threading.Thread(target=users.stop)
     stopper.start()
     deadline = time.monotonic() + seconds
@@ -191,7 +191,7 @@ def settle(site: Site, users: Users, seconds: float) -> None:
         site.maintain()
         with contextlib.suppress(psycopg.Error):
             if not stopper.is_alive() and site.sql(UNFINISHED) == [(0,)]:
-                # The last child may have reported its result but not yet have ended.
+                # The last child process may have reported its result but not yet have exited.
                 time.sleep(1)
                 return
         time.sleep(0.3)

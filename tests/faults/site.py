@@ -1,4 +1,4 @@
-"""A platform with several workers, as on several machines. Each part can be made to fail."""
+"""A platform whose workers run as if on several machines. Each part can be made to fail."""
 
 import contextlib
 import os
@@ -27,7 +27,7 @@ from tests.servers import EXTENSIONS, OWNER, RUNTIME
 
 PASSWORD = "a long enough passphrase"
 LEASE, DEADLINE, RENEW, REAPER_SECONDS = 6.0, 4.0, 1.0, 0.5
-"""Intervals in seconds, proportional to the defaults, but for tasks of a few seconds."""
+"""Intervals in seconds: the defaults, scaled down for tasks that take a few seconds."""
 
 FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 """Debian's libfaketime, from the package `faketime`, which can set a process's clock."""
@@ -36,7 +36,7 @@ ROOT = Path(__file__).parents[2]
 
 
 class Program:
-    """A process that :meth:`keep_running` restarts after it has ended."""
+    """A process that :meth:`keep_running` restarts after it has exited."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Program:
             self.process = None
 
     def keep_running(self) -> None:
-        """Restart the process if it has ended, like a service manager."""
+        """Restart the process if it has exited, as a service manager does."""
         if self.process is not None and self.process.poll() is not None:
             self.ended_by_itself += 1
             self.process = None
@@ -216,7 +216,7 @@ class Site:
             return connection.execute(statement, parameters).fetchall()
 
     def children(self) -> list[tuple[psutil.Process, psutil.Process]]:
-        """Return the running launchers, each with its child."""
+        """Return the running launchers, each with the child process that runs its task."""
         found = []
         for worker in self.workers:
             if worker.pid is None:

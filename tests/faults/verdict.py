@@ -1,4 +1,4 @@
-"""The verdict on a run with faults, from the database and the children's journals."""
+"""The verdict on a run with faults, from the database and the child processes' journals."""
 
 import json
 from collections import defaultdict
@@ -13,7 +13,7 @@ ENDS = ("completed", "failed", "cancelled")
 
 @dataclass
 class Verdict:
-    """The result of a run. ``lost`` and ``doubled`` describe what is wrong with each task."""
+    """The verdict on a run. ``lost`` and ``doubled`` each have a line for every problem found."""
 
     tasks: int = 0
     attempts: int = 0
@@ -46,7 +46,10 @@ def compute_verdict(site: Site, submitted: dict[str, list[str]]) -> Verdict:
 
 
 def _check_ends(site: Site, found: Verdict) -> None:
-    """Check that each task has ended exactly once in its timeline and in the audit trail."""
+    """Check that no attempt is open, and that each task ended exactly once.
+
+    The end of a task must be in its timeline and in the audit trail.
+    """
     for name, events, audited in site.sql(
         """
         SELECT t.name,
@@ -68,7 +71,7 @@ def _check_ends(site: Site, found: Verdict) -> None:
 
 
 def _check_writes(site: Site, found: Verdict) -> None:
-    """Check that no write of an attempt was accepted after the next claim or the task's end."""
+    """Check that attempts were claimed in order, and that only the current one wrote anything."""
     held: dict[str, int] = {}
     over: set[str] = set()
     for name, kind, data in site.sql(
@@ -94,7 +97,7 @@ def _check_writes(site: Site, found: Verdict) -> None:
 
 
 def overlaps(journal: Path) -> list[str]:
-    """Return the cases in which, according to the journal, two processes of a task overlapped."""
+    """Return a line for each pair of a task's processes that overlapped or ran out of order."""
     if not journal.exists():
         return []
     spans: dict[tuple[int, int], list[float]] = {}

@@ -15,7 +15,7 @@ MISSING = object()
 
 
 def operation_of(app: FastAPI, access: Access) -> dict[str, Any]:
-    """Return the route's operation in the document, or an empty object if there is none."""
+    """Return the route's operation in the OpenAPI document, or an empty dictionary."""
     paths: dict[str, Any] = app.openapi()["paths"]
     path = access.path.replace("{path:path}", "{path}")
     if path.startswith("/v1/models/"):
@@ -31,7 +31,7 @@ def parameters_of(app: FastAPI, access: Access) -> list[str]:
 
 
 def bodies_of(app: FastAPI, access: Access, params: dict[str, str]) -> list[dict[str, Any]]:
-    """Return bodies that the document allows and that refer to the objects in ``params``."""
+    """Return bodies that the OpenAPI document allows, with the ids of objects in ``params``."""
     content = operation_of(app, access).get("requestBody", {}).get("content", {})
     schema = content.get("application/json", {}).get("schema")
     if schema is None:

@@ -1,4 +1,4 @@
-"""Requests declared by the access table, and checks of their responses, with counts."""
+"""Helpers that send the requests in the access table, check the responses, and count cases."""
 
 import re
 from collections.abc import Iterator
@@ -19,9 +19,9 @@ ADMITTED_STATUSES = {200, 201, 202, 204, 409, 412, 422, 428}
 def send_declared(
     client: CheckedClient, access: Access, token: str | None, params: dict[str, str]
 ) -> Any:
-    """Send the request that the table declares, with the resources in ``params`` in its path."""
-    # Many requests lack a body: once the guard has admitted them, they are refused as invalid.
-    # Deletions are carried out.
+    """Send the request that the access table declares, with ``params`` in its path."""
+    # Many requests lack a required body, so they are refused as invalid after the guard has
+    # admitted them. Deletions need no body and are carried out.
     path = re.sub(r"{([^}]+)}", lambda found: params[found[1]], access.path)
     send = {
         key: value | {"model": params["deployment"]} if "model" in value else value
@@ -36,7 +36,7 @@ def parameter_names(access: Access) -> list[str]:
 
 
 def admits(access: Access, person: str) -> bool:
-    """Return True if the table admits the person in their own project."""
+    """Return True if the access table admits the person in their own project."""
     if person in ("anonymous", "deactivated"):
         return access.kind == "public"
     if access.kind == "project":
@@ -50,7 +50,7 @@ def admits(access: Access, person: str) -> bool:
 
 @contextmanager
 def case(access: Access, person: str) -> Iterator[None]:
-    """Count one case; an assertion that fails inside the ``with`` block counts as a leak."""
+    """Count a case; an assertion that fails inside the ``with`` block counts as a leak."""
     TALLY.cases += 1
     TALLY.routes.add(access.key)
     TALLY.roles.add(person)
@@ -62,7 +62,7 @@ def case(access: Access, person: str) -> Iterator[None]:
 
 
 def check(answer: Any, access: Access, person: str, *, foreign: bool = False) -> None:
-    """Check a response against the table; with ``foreign``, another user owns the object."""
+    """Check a response against the access table; ``foreign`` if the object is in another world."""
     with case(access, person):
         _check(answer, access, person, foreign=foreign)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass
 class Tally:
-    """Counts of a test run; a leak is a response that the person should not have received."""
+    """Counts of a test run; a leak is a response that the user should not have received."""
 
     routes: set[str] = field(default_factory=set)
     roles: set[str] = field(default_factory=set)
@@ -18,7 +18,7 @@ class Tally:
         return f"routes {routes}, roles {roles}, cases {self.cases}, leaks {self.leaks}"
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the counts in the form in which a process sends them to its parent."""
+        """Return the counts as a dictionary, which a process can send to its parent."""
         return {
             "routes": sorted(self.routes),
             "roles": sorted(self.roles),

@@ -34,8 +34,8 @@ EXCEPTIONS: dict[str, str] = {
 }
 """Routes that change something and write no audit entry, each with the reason.
 
-Programs send metric points, log lines and upload pieces by the thousand; these are not actions of a
-user. The results (a run that has ended, a version) do have audit entries.
+Programs send heartbeats, metric points and log lines by the thousand; these are not actions of a
+user. The beginning and end of the run do have audit entries.
 """
 
 
@@ -48,12 +48,12 @@ def prepare(client: CheckedClient, worlds: WorldFactory, access: Access, world: 
         admin.post(f"users/{world.params['user']}/deactivate")
     if access.path.endswith("/workers/{worker}/resume"):
         admin.post(f"workers/{world.params['worker']}/cordon")
-    if access.kind != "platform":  # objects of the platform do not belong to the owner
+    if access.kind != "platform":  # platform routes need no objects of the owner
         worlds.add_personal_objects(world, "owner")
 
 
 def examples(app: FastAPI, access: Access) -> list[dict[str, Any]]:
-    """Return the OpenAPI document's example bodies, with unique names."""
+    """Return the example bodies that the OpenAPI document has for a route, with unique names."""
     content = operation_of(app, access).get("requestBody", {}).get("content", {})
     schema = content.get("application/json", {}).get("schema", {})
     if "$ref" in schema:
@@ -71,9 +71,9 @@ def examples(app: FastAPI, access: Access) -> list[dict[str, Any]]:
 def attempts(
     client: CheckedClient, app: FastAPI, access: Access, world: World
 ) -> Iterator[Callable[[], Any]]:
-    """Yield functions that send the plain request, or one with a body from the document.
+    """Yield functions that each send a request to the route, without a body or with one.
 
-    The bodies are the document's examples, and bodies generated from its schemas.
+    The bodies are the OpenAPI document's examples, and bodies generated from its schemas.
     """
     path = access.path
     for name, value in world.params.items():
@@ -125,7 +125,7 @@ def entries_since(session: Session, number: int) -> list[Any]:
 
 
 def check_rows(rows: list[Any], answer: Any, access: Access, world: World) -> None:
-    """Check that the entries have known actions, no secrets, the user, and the origin."""
+    """Check that audit entries name a known action, the user and the origin, but no secrets."""
     assert {row.action for row in rows} <= {action.value for action in AuditAction}, access.key
     sent = answer.request.content.decode("utf-8", "replace")
     for secret in (*secrets_in(json_or_none(sent)), *secrets_in(json_or_none(answer.text))):
@@ -137,7 +137,7 @@ def check_rows(rows: list[Any], answer: Any, access: Access, world: World) -> No
 
 
 def check_atomic(session: Session, owner_url: str, act: Callable[[], Any], access: Access) -> None:
-    """Check that a change fails if its audit entry can't be written: both are one transaction."""
+    """Check that a change fails and leaves no trace if its audit entry can't be written."""
     before = table_checksums(session)
     with refuse_audit_entries(session, owner_url):
         answer = act()
@@ -158,7 +158,7 @@ def test_successful_change_writes_audit_entry(
     worlds: WorldFactory,
     access: Access,
 ) -> None:
-    """Fail also if a route never succeeds, because then nothing was checked."""
+    """Also fail if a route never succeeds, because then nothing was checked."""
     if access.key in EXCEPTIONS:
         pytest.skip(EXCEPTIONS[access.key])
     world = worlds.create()

@@ -103,7 +103,7 @@ def test_key_with_only_the_required_scope_is_accepted(
 def test_key_of_admin_without_the_scope_is_refused_on_the_platform(
     client: CheckedClient, session: Session, world: World, access: Access, bound: bool
 ) -> None:
-    """Check also that ``*`` in a key for one project does not include administration."""
+    """Also check that ``*`` in a key for one project does not include administration."""
     scopes = (*all_scopes_except(access.permission), *(["*"] if bound else []))
     project = world.project if bound else None
     token = token_for(session, world.people["admin"], *scopes, project=project)
@@ -134,7 +134,7 @@ def test_key_is_refused_where_a_session_is_required(
 def test_key_is_accepted_by_all_other_signed_in_routes(
     client: CheckedClient, session: Session, world: World, access: Access
 ) -> None:
-    """Check that the table declares every route that refuses API keys."""
+    """Check that only the routes that the access table declares refuse API keys."""
     token = token_for(session, world.people["owner"], "*")
     assert send_declared(client, access, token, world.params).status_code in ADMITTED_STATUSES | {
         404

@@ -53,7 +53,7 @@ def test_archived_project_is_read_only(
 def test_missing_or_invalid_id_gets_404_or_422(
     client: CheckedClient, worlds: WorldFactory, access: Access
 ) -> None:
-    """Check that callers without a valid token get 401, which does not reveal what exists."""
+    """Expect 401 for callers without a valid token, who must not learn which objects exist."""
     world = worlds.share("own")
     name = parameter_names(access)[0]
     for value in (str(uuid4()), *INVALID_UUIDS):
@@ -82,7 +82,7 @@ def test_object_of_another_project_below_own_project_is_refused(
         for person in sorted(PEOPLE, key=lambda person: admits(access, person)):
             answer = send_declared(client, access, own.tokens[person], params)
             check_reveals_nothing(answer, access, person, foreign, sent=request_text(answer))
-            # These are the same in both worlds.
+            # These parameters have the same values in both worlds.
             if name in {"finding", "version", "tag", "alias", "path:path"}:
                 continue
             if person != "admin" and access.method in {"GET", "DELETE", "PATCH"}:

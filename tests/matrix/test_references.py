@@ -139,7 +139,7 @@ def test_cursor_of_another_project_reveals_nothing(
 def shared_worlds(worlds: WorldFactory) -> tuple[World, World]:
     """Return two worlds shared by all requests that change nothing.
 
-    The second one has two objects of each kind.
+    The second world has two objects of each kind.
     """
     return worlds.share("own"), worlds.share("foreign", objects=2)
 
@@ -147,7 +147,7 @@ def shared_worlds(worlds: WorldFactory) -> tuple[World, World]:
 def test_body_with_own_ids_is_accepted_by_most_routes(
     client: CheckedClient, app: FastAPI, worlds: WorldFactory
 ) -> None:
-    """Check that generated bodies are usually accepted; if not, refusals would prove nothing."""
+    """Check that most generated bodies are accepted; refusals would otherwise prove nothing."""
     taken, asked = set(), set()
     for access in BY_KEY.values():
         if access.kind != "project" or access.method not in {"POST", "PUT"}:

@@ -1,4 +1,4 @@
-"""Worlds: a project with one object of each kind, and people with different roles in it."""
+"""Worlds: projects with one object of each kind, and users with different roles in them."""
 
 import json
 from collections.abc import Iterator
@@ -60,7 +60,7 @@ _rows: dict[Path, Any] = {}
 
 @dataclass
 class World:
-    """A project with its objects, and people with one token each.
+    """A project with its objects, and users with one token each.
 
     Attributes:
         people: users, keyed by the names in :data:`PEOPLE`.
@@ -243,7 +243,7 @@ def _secrets(params: dict[str, str]) -> set[str]:
 def one_commit(session: Session) -> Iterator[None]:
     """Turn the factories' commits into flushes, and commit once at the end.
 
-    Nothing is refreshed: an INSERT returns the values that the database set.
+    Nothing is refreshed, because an INSERT returns the values that the database set.
     """
     commit, refresh = session.commit, session.refresh
     session.commit = session.flush  # type: ignore[method-assign]
@@ -268,10 +268,10 @@ class WorldFactory:
     home: Path
 
     def share(self, name: str, *, objects: int = 1, **columns: Any) -> World:
-        """Return the world with this name, for requests that change nothing; create it only once.
+        """Return the shared world with this name, for requests that change nothing.
 
-        It has ``objects`` objects of each kind; the parameters lead to the last ones. Callers get
-        copies: they may add parameters, and objects that belong to a person.
+        It is created once, with ``objects`` objects of each kind; the parameters lead to the last
+        ones. Each caller gets a copy and may add parameters and a user's own objects to it.
         """
         key = self.home, name
         if key not in _shared:
@@ -286,7 +286,7 @@ class WorldFactory:
         return replace(world, tokens=tokens, params=dict(world.params), known=set(world.known))
 
     def create(self, **columns: Any) -> World:
-        """Create a project with one object of each kind, and people with one token each."""
+        """Create a project with one object of each kind, and users with one token each."""
         session = self.session
         mark = uuid4().hex[:10]
         with one_commit(session):
@@ -325,7 +325,7 @@ class WorldFactory:
         world.params["project"] = str(make_project(self.session, owner).uuid)
 
     def add_personal_objects(self, world: World, person: str) -> None:
-        """Create the person's own objects, such as a notification, an API key and a saved view."""
+        """Create the user's own objects, such as a notification, an API key and a saved view."""
         user = world.people[person]
         assert user is not None
         world.params["notification"] = str(make_notification(self.session, user).uuid)

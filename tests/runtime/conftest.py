@@ -15,7 +15,7 @@ from tests.tiny_model import make_tiny_encoder, make_tiny_model
 if TYPE_CHECKING:
     from aiplatform.runtime.channel import Reporter
 
-# With tiny models, threads spend their time waiting for each other, especially on a busy machine.
+# With tiny models, several threads would mostly wait for each other, above all on a busy machine.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 for name in ("HF_HUB_OFFLINE", "HF_DATASETS_OFFLINE"):
     os.environ.setdefault(name, "1")
@@ -41,13 +41,13 @@ SHAPES = {
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Create a base model of two layers in the platform's layout. Tests must not change it."""
+    """Create a base model with two layers, which tests must not change."""
     return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
 @pytest.fixture(scope="session")
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Create an encoder of two layers in the platform's layout. Tests must not change it."""
+    """Create an encoder with two layers, which tests must not change."""
     return make_tiny_encoder(tmp_path_factory.mktemp("models") / "tiny-encoder")
 
 
@@ -74,7 +74,7 @@ def smollm2(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def make_dataset(tmp_path: Path) -> MakeDataset:
-    """Return a function that writes rows of one shape as canonical Parquet."""
+    """Return a function that writes rows of one shape to a canonical Parquet file."""
 
     def make(rows: list[dict[str, Any]], name: str = "dataset") -> Path:
         return write_dataset(tmp_path / f"{name}.parquet", rows)
@@ -83,7 +83,7 @@ def make_dataset(tmp_path: Path) -> MakeDataset:
 
 
 def write_dataset(target: Path, rows: list[dict[str, Any]]) -> Path:
-    """Write rows of one shape as canonical Parquet and return the file."""
+    """Write rows of one shape to a canonical Parquet file and return its path."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

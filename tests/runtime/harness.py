@@ -1,4 +1,4 @@
-"""A test runner that starts the runtime as the worker does and exchanges messages with it."""
+"""A stand-in for the worker: it starts the runtime and exchanges messages with it."""
 
 import json
 import os
@@ -17,7 +17,7 @@ SOURCE = Path(__file__).parents[2] / "src"
 
 
 class Runner:
-    """A started runtime. As a context manager, it ends all processes."""
+    """A started runtime, whose processes are stopped at the end of the ``with`` block."""
 
     def __init__(self, arguments: list[str], environment: dict[str, str] | None = None) -> None:
         messages, messages_child = os.pipe()
@@ -50,7 +50,7 @@ class Runner:
 
     @classmethod
     def of_job(cls, job: Job, directory: Path, **environment: str) -> "Runner":
-        """Start the real runtime with ``job``."""
+        """Start the real runtime to run ``job``."""
         file = directory / f"job-{job.task}-{job.attempt}.json"
         file.write_bytes(encode(job))
         return cls(["-m", "aiplatform.runtime", "--job", str(file)], environment)
@@ -90,13 +90,13 @@ class Runner:
         self.send(Cancel(grace_seconds=grace_seconds))
 
     def close_control(self) -> None:
-        """Close the control pipe, as if the runner had died."""
+        """Close the control pipe, as if the worker had died."""
         if self.control >= 0:
             os.close(self.control)
             self.control = -1
 
     def wait_for(self, type_: str, timeout: float = 60, *, renew: bool = True) -> dict[str, Any]:
-        """Return the next message of this type, renewing the lease in the meantime."""
+        """Wait for the next message of this type and return it; renew the lease while waiting."""
         seen = len([message for message in self.received if message["type"] == type_])
         deadline = time.monotonic() + timeout
         while time.monotonic() < deadline:
@@ -119,7 +119,7 @@ class Runner:
             self._pump(0.2)
 
     def finish(self, timeout: float = 60, *, renew: bool = True) -> int:
-        """Read everything until the launcher has ended, and return its exit code."""
+        """Read messages and output until the launcher has exited; return its exit code."""
         deadline = time.monotonic() + timeout
         while self._pump(0.2) or self._selector.get_map():
             if time.monotonic() > deadline:
@@ -137,7 +137,7 @@ class Runner:
 
     @property
     def outcome(self) -> dict[str, Any]:
-        """The only outcome; the assertion fails if there is none or more than one."""
+        """The message with the job's outcome; an assertion fails unless there is exactly one."""
         kinds = {"result", "failure", "stopped"}
         outcomes = [message for message in self.received if message["type"] in kinds]
         assert len(outcomes) == 1, f"{outcomes}\n{self.log[-4000:]}"
@@ -145,7 +145,7 @@ class Runner:
         return outcomes[0]
 
     def _pump(self, timeout: float) -> bool:
-        """Read messages and output; return False if there was nothing."""
+        """Read available messages and output; return False if there were none."""
         got = False
         if not self._selector.get_map():
             time.sleep(0.01)
@@ -164,7 +164,7 @@ class Runner:
 
 
 def is_alive(pid: int) -> bool:
-    """Return True if a process is running; a zombie is not."""
+    """Return True if a process is running; a zombie does not count."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except FileNotFoundError:

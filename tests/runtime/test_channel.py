@@ -1,4 +1,4 @@
-"""Tests of the message channel: messages arrive complete and in order, with one outcome."""
+"""Tests that messages arrive complete and in order, with exactly one outcome."""
 
 import json
 import math
@@ -19,7 +19,7 @@ Read = Callable[[], list[dict[str, Any]]]
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, Read]]:
-    """Create a pipe; return its writing end and a function that closes it and returns messages."""
+    """Create a pipe; return its write end, and a function that closes it and returns messages."""
     read_end, write_end = os.pipe()
     lines: list[bytes] = []
     reader = threading.Thread(target=lambda: lines.extend(os.fdopen(read_end, "rb")))

@@ -1,4 +1,4 @@
-"""Tests of the child under the real launcher: how jobs end and what they report."""
+"""Tests of the child process under the real launcher: how jobs end and what they report."""
 
 import errno
 import os
@@ -268,7 +268,7 @@ def test_killed_training_resumes_from_its_newest_checkpoint(
         wait_until_dead(pid)
         runner.finish()
         newest = runner.of_type("checkpoint")[-1]
-    # As if the process had been killed while writing the next checkpoint.
+    # Simulate a process that was killed while it wrote the next checkpoint.
     partial = Path(newest["path"]).with_name(".partial-99")
     partial.mkdir()
     (partial / "adapter_model.safetensors").write_bytes(b"half")

@@ -15,7 +15,8 @@ import pytest
 from aiplatform.protocol.messages import PROTOCOL_VERSION, Hello, parse_runtime_message
 from tests.runtime.harness import SOURCE, Runner, is_alive, wait_until_dead
 
-# Runs the launcher with a test job instead of the real one. ``out`` is the descriptor for messages.
+# This program runs the launcher with a test job instead of the real one. ``out`` is the descriptor
+# for messages.
 DRIVER = """
 import json, os, signal, subprocess, sys, time
 from aiplatform.runtime import child, launcher
@@ -62,7 +63,7 @@ def test_hello_is_the_first_message_and_has_the_protocol_version(start: Start) -
 
 
 def test_hello_arrives_within_its_time_limit(tmp_path: Path) -> None:
-    """Allow the launcher half of the 250 ms that a submission may take until ``hello``."""
+    """Check five starts: the fastest takes less than 100 ms, and the median less than 250 ms."""
     times = []
     for _ in range(5):
         with Runner(["-m", "aiplatform.runtime", "--job", str(tmp_path / "none")]) as runner:

@@ -1,4 +1,4 @@
-"""Tests of the encoding of rows: only the assistant's words and their end are learned."""
+"""Tests of row encoding: only the assistant's messages and their end tokens are learned."""
 
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ def tokenizer(tiny_model: Path) -> Any:
 
 
 def learned(tokenizer: Any, row: Encoded) -> str:
-    """Return the text that the labels mark."""
+    """Return the text of the tokens that the row's labels mark as learned."""
     return str(tokenizer.decode([label for label in row.labels if label != IGNORED]))
 
 
@@ -102,19 +102,19 @@ def test_mark_answers_accepts_conversations_that_begin_with_an_answer(tokenizer:
     assert learn(tokenizer, {"messages": messages}) == "Welcome.<|im_end|>|Yes?<|im_end|>"
 
 
-# Only the last turn keeps its reasoning, as in Qwen3 and DeepSeek-R1.
+# This template keeps the reasoning of only the last turn, like those of Qwen3 and DeepSeek-R1.
 DROPS_REASONING = (
     "{% for m in messages %}<|im_start|>{{ m.role }}\n"
     "{% if m.role == 'assistant' and loop.last %}<think>\n\n</think>\n\n{% endif %}"
     "{{ m.content }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
-# Turns have no end token; the platform adds it at least to the last turn.
+# This template has no end tokens, so the platform adds one to at least the last turn.
 NO_END = (
     "{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}"
     "{% if add_generation_prompt %}assistant:{% endif %}"
 )
-# As in Llama 2: the question is wrapped, and the answer follows on the same line.
+# As in Llama 2, the question is wrapped, and the answer follows on the same line.
 WRAPS_QUESTIONS = (
     "{% for m in messages %}{% if m.role == 'user' %}[INST] {{ m.content }} [/INST]"
     "{% else %} {{ m.content | trim }}<|im_end|>{% endif %}{% endfor %}"
@@ -283,7 +283,7 @@ def test_slow_tokenizer_gives_the_same_labels(
 def test_tokenizer_that_trims_spaces_from_offsets_gives_the_same_labels(
     tiny_model: Path, make_dataset: MakeDataset
 ) -> None:
-    """Check tokenizers like GPT-2's and Llama 3's: a space gets an empty range at its end."""
+    """Use offsets like those of GPT-2 and Llama 3, which exclude leading spaces from tokens."""
     from tokenizers import processors
 
     tokenizer = load_tokenizer(tiny_model / "weights")

@@ -1,4 +1,4 @@
-"""Tests that a spare is ready before its job is known, and then acts like a new process."""
+"""Tests that a spare is ready before it gets a job, and then acts like a new process."""
 
 import contextlib
 import ctypes
@@ -17,7 +17,7 @@ from aiplatform.runtime import spare
 from tests.runtime.conftest import MakeDataset, chat, make_job, training_spec
 from tests.runtime.harness import SOURCE, Runner, wait_until_dead
 
-# A spare that imports nothing large, with a test job.
+# This program starts a spare that imports nothing large and runs a test job.
 DRIVER = """
 import json, os, sys, tempfile, time
 from aiplatform.runtime import child, launcher, spare
@@ -43,7 +43,7 @@ tempfile.gettempdir()
 sys.exit(launcher.launch(launcher.parse_arguments(["--spare", *sys.argv[1:]])))
 """
 
-# The real spare, but with a niceness of only 1: otherwise it may wait minutes on a busy CPU.
+# The real spare, but with niceness 1, because it could otherwise wait minutes on a busy CPU.
 REAL = """
 import sys
 from aiplatform.runtime import launcher, spare
@@ -172,7 +172,7 @@ def test_cuda_is_uninitialized_is_true_without_cuda(monkeypatch: pytest.MonkeyPa
 
 
 def run_in_spare(job: Any, directory: Path, **environment: str) -> Runner:
-    """Start the real spare, give it a job, and wait until it ends."""
+    """Start the real spare, give it a job, and wait until the job has ended."""
     file = directory / "job.json"
     file.write_text(job.model_dump_json())
     runner = Runner(["-c", REAL], environment)

@@ -1,4 +1,4 @@
-"""Tests of the composed application: rate limits of routes, and libraries of its processes."""
+"""Tests of the whole application: rate limits of its routes, and libraries that it loads."""
 
 import re
 import subprocess
@@ -21,7 +21,7 @@ HARMLESS = {
     "GET /api/v1/health/details",
     *(key for key in PUBLIC if key.endswith("/v1/{path:path}")),
 }
-"""Public routes where nothing could be guessed. Extend this set only deliberately."""
+"""Public routes that give attackers nothing to guess. Extend this set only deliberately."""
 
 
 @pytest.fixture

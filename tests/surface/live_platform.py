@@ -91,7 +91,7 @@ class LivePlatform:
         return path
 
     def rows(self, copies: int = 1) -> Path:
-        """Write a file of conversations that are in no other file, and return its path."""
+        """Write a file of conversations that no other file contains, and return its path."""
         found = chats(copies, tag=self.name("t"))
         return self.file("rows.jsonl", "".join(json.dumps(row) + "\n" for row in found))
 
@@ -143,7 +143,7 @@ class LivePlatform:
         return json.loads(self.cli(*arguments, "--json", **options))
 
     def process(self, *arguments: str) -> str:
-        """Run a command in a separate process that finds the platform by ``AIPLATFORM_HOME``."""
+        """Run a command in a separate process, which finds the platform in ``AIPLATFORM_HOME``."""
         done = self.platform.command(*arguments)
         self.recorder.note(command_in(arguments))
         return done.stdout
@@ -163,7 +163,7 @@ class LivePlatform:
 
     @shared_property
     def held_out(self) -> Dataset:
-        """Create a dataset to evaluate on."""
+        """Create a dataset to evaluate models on."""
         return self.client.datasets.upload("held-out", self.rows(1)).wait_ready(300)
 
     @shared_property
@@ -209,7 +209,7 @@ class LivePlatform:
             task.cancel()
 
     def parked(self) -> Task:
-        """Queue a task that waits for :attr:`endless`."""
+        """Queue a task that never starts, because it waits for :attr:`endless`."""
         spec = {"type": "data_quality", "dataset": {"dataset": str(self.held_out.uuid)}}
         return self.client.tasks.submit(spec, name=self.name("parked"), after=[self.endless])
 
@@ -239,7 +239,7 @@ def start_platform(tmp: Path) -> Iterator[LivePlatform]:
 
 Scenario = Callable[[LivePlatform], None]
 SCENARIOS: dict[str, tuple[Scenario, frozenset[str]]] = {}
-"""Scenarios by name, each with the methods and commands that it declares to call."""
+"""Scenarios by name, each with the methods and commands that it declares."""
 
 LAST: list[str] = []
 """Names of the scenarios that run last, because they stop the platform."""

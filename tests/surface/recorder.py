@@ -98,11 +98,11 @@ class Recorder:
         self.called: set[str] = set()
 
     def note(self, name: str) -> None:
-        """Count a method or a command as called."""
+        """Record that a method or command has been called."""
         self.called.add(name)
 
     def _noting(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-        """Return a function that records its call once it has returned or yielded something."""
+        """Return a wrapper that records each call once ``function`` returns or yields a value."""
         if inspect.isgeneratorfunction(function):
 
             @functools.wraps(function)

@@ -6,7 +6,7 @@ from typing import Any
 
 @dataclass
 class SurfaceTally:
-    """SDK methods and commands that were called successfully, and the numbers that exist."""
+    """SDK methods and commands that were called successfully, and how many there are in all."""
 
     methods: set[str] = field(default_factory=set)
     commands: set[str] = field(default_factory=set)
@@ -21,7 +21,7 @@ class SurfaceTally:
         )
 
     def as_dict(self) -> dict[str, Any]:
-        """Return the counts in the form in which a process sends them to its parent."""
+        """Return the counts as a dictionary, which a process can send to its parent."""
         return {
             "methods": sorted(self.methods),
             "commands": sorted(self.commands),

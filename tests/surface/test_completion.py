@@ -1,6 +1,6 @@
-"""Tests of command completion against a real platform, including in real shells.
+"""Tests of command completion with a real platform, partly in real shells.
 
-The shell tests type a line and a tab, and make the shell print the words that it then reads.
+The tests with shells type a line and a tab, then make the shell print the completed words.
 """
 
 import os
@@ -23,7 +23,7 @@ Ask = Callable[..., list[str]]
 
 @pytest.fixture(scope="module")
 def live(unrecorded_platform: LivePlatform) -> LivePlatform:
-    """Create objects of all kinds; a shell would misread some of their names unless quoted."""
+    """Create objects of all kinds, some with names that a shell misreads unless quoted."""
     client = unrecorded_platform.client
     for name in ("questions", "my data; touch broken", "$(touch broken)", "客户 数据"):
         client.datasets.upload(name, unrecorded_platform.rows(1))
@@ -136,7 +136,7 @@ class Shell:
         self._process.expect_exact(READY)
 
     def completed(self, line: str) -> list[str]:
-        """Type a line and a tab; return the words that the shell then reads."""
+        """Type a line and a tab; return the words of the completed line."""
         self._process.send(f"{line}\t\x01words \x05\r")
         self._process.expect("\r?\nEND")
         assert self._process.before is not None
@@ -145,7 +145,7 @@ class Shell:
         return printed.removeprefix("<").removesuffix(">").split("><")
 
     def close(self) -> None:
-        """End the shell."""
+        """Stop the shell."""
         self._process.close(force=True)
 
 

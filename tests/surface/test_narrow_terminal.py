@@ -1,4 +1,4 @@
-"""Tests of the output of all lists and records in a terminal of 80 columns, in both languages.
+"""Tests that lists and records fit into a terminal of 80 columns, in both languages.
 
 Each command runs against a real platform and prints to a simulated terminal. No line may be wider
 than the terminal, and no uuid may be split across two lines, because it could not be copied.
@@ -126,12 +126,12 @@ SHOWING = {"ls", "show", "versions", "members", "sessions", "access", "usage", "
 
 @pytest.fixture(scope="module")
 def names(unrecorded_platform: LivePlatform) -> dict[str, str]:
-    """Fill this module's platform and return the names of its objects."""
+    """Create objects on this module's platform; return their names or uuids by kind."""
     return fill(unrecorded_platform)
 
 
 def fill(live: LivePlatform) -> dict[str, str]:
-    """Create objects of all kinds with long names, and return the names."""
+    """Create objects of all kinds with long names; return their names or uuids by kind."""
     client = live.client
     dataset = client.datasets.upload(LONG, live.rows(4)).wait_ready(300)
     client.datasets.append(dataset, live.rows(1))

@@ -5,9 +5,9 @@ methods and commands that it calls. The tests fail if
 
 - no scenario declares a method or command,
 - a scenario declares something that does not exist,
-- a scenario did not call successfully what it declares.
+- a scenario does not successfully call a method or command that it declares.
 
-There are no exceptions.
+No method or command is exempt.
 """
 
 import inspect

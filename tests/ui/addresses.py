@@ -53,7 +53,7 @@ def values(api: httpx.Client, project: str) -> dict[str, str]:
         if items:
             found[name] = items[0]["uuid"]
     tasks = api.get(f"projects/{project}/tasks").json()["items"]
-    # A training task shows the most.
+    # The page of a training task or external run shows the most.
     tasks.sort(key=lambda task: task["type"] not in {"training", "external"})
     if tasks:
         found["task"] = tasks[0]["uuid"]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 PROMISED = "TEST_BROWSER"
 """Environment variable: the path of a Chromium, or ``required`` if one must be installed."""
 NAMES = (
-    "chromium-headless-shell",  # the same engine without windows: a third less work
+    "chromium-headless-shell",  # the same engine without windows, which needs a third less work
     "chromium",
     "chromium-browser",
     "google-chrome",
@@ -45,7 +45,7 @@ EXPECTED = ("the server responded with a status of 401", "net::ERR_ABORTED")
 
 
 def missing(what: str) -> NoReturn:
-    """Skip the test because something is not installed; fail if it is required, as in CI."""
+    """Skip the test with the message ``what``; fail if a browser is required, as in CI."""
     if os.environ.get(PROMISED) == "required":
         pytest.fail(what)
     pytest.skip(what)
@@ -102,7 +102,7 @@ class Watched:
         assert not found, "\n".join(found)
 
     def settle(self) -> None:
-        """Wait until everything has loaded. The network is never idle: events stream."""
+        """Wait until the page has loaded. The network is never idle, because events stream."""
         self.page.wait_for_timeout(SETTLE_MS)
         self.page.wait_for_function(f"() => !document.querySelector({LOADING!r})")
         self.page.wait_for_timeout(SETTLE_MS)
@@ -136,17 +136,17 @@ def window(
     width: int = 1440,
     for_axe: bool = False,
 ) -> Iterator[Watched]:
-    """Open a window with its own cookies, and check it at the end.
+    """Open a window with its own cookies, and check its page at the end.
 
     Args:
         browser: the browser.
         url: address of the platform.
         state: cookies of a signed-in user, from ``context.storage_state()``.
         language: preferred language of the browser.
-        theme: ``light`` or ``dark``, as the device prefers.
+        theme: preferred theme of the device, ``light`` or ``dark``.
         width: width in CSS pixels.
-        for_axe: True to allow scripts that the test adds. The policy for the page's own scripts
-            remains as strict.
+        for_axe: True to disable the Content Security Policy, so that the test can run axe in the
+            page.
     """
     context = browser.new_context(
         base_url=url,

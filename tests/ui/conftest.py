@@ -44,7 +44,7 @@ def platform(browser: "Browser") -> Iterator[Platform]:
 
 @pytest.fixture(scope="session")
 def admin_state(platform: Platform) -> dict[str, Any]:
-    """Return the administrator's cookie, as a browser keeps it."""
+    """Return a browser state with the administrator's session cookie."""
     return signed_in_state(platform, "admin", PASSWORD)
 
 
@@ -56,7 +56,7 @@ class HasUrl(Protocol):
 
 
 def signed_in_state(platform: HasUrl, username: str, password: str) -> dict[str, Any]:
-    """Sign in without a page, and return the cookies for ``browser.new_context``."""
+    """Sign in through the API, and return the cookies as a state for ``browser.new_context``."""
     answer = httpx.post(
         f"{platform.url}/api/v1/browser-session",
         json={"username": username, "password": password},

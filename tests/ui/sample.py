@@ -1,4 +1,4 @@
-"""A project with some of everything, for screenshots and for tests that visit every page."""
+"""A project with objects of most kinds, for screenshots and for tests that visit every page."""
 
 import math
 import tempfile
@@ -14,7 +14,7 @@ STEPS = 200
 
 
 def make_sample(client: Client, name: str = "support") -> str:
-    """Create the project: data with fixes, runs, a model and its deployment; return its uuid."""
+    """Create a project with datasets, runs, a model and a deployment; return its uuid."""
     project = client.projects.create(name, description="Answers for the shop's customers")
     client.project = project
     client.datasets.upload("questions", chats(8)).wait_ready()
@@ -44,7 +44,7 @@ def report_run(client: Client, title: str, rate: float) -> None:
 
 
 def train(client: Client) -> None:
-    """Train a tiny model, evaluate it, deploy it, and search for better settings."""
+    """Train, evaluate and deploy a tiny model, create a schedule, and run a sweep."""
     with tempfile.TemporaryDirectory() as directory:
         weights = make_tiny_model(Path(directory)) / "weights"
         base = client.models.import_path(weights, name="tiny").wait_ready(300)

@@ -1,7 +1,7 @@
-"""``make screenshots``: every page in both languages, both themes and two widths.
+"""``make screenshots``: pictures of every page in both languages, both themes and two widths.
 
-Without ``--url``, a platform is started that has sample data, such as a dataset with fixes, runs
-with curves and logs, and a deployment. Each page's pictures are in their own folder, and
+Without ``--url``, a platform with sample data is started. The data includes a dataset with fixes,
+runs with curves and logs, and a deployment. Each page's pictures are in their own folder, and
 ``index.html`` shows them side by side.
 """
 
@@ -68,7 +68,7 @@ def site(url: str | None, username: str, password: str) -> Iterator[Site]:
 
 
 def chosen_addresses(place: Site, project: str | None, only: str) -> dict[str, str]:
-    """Return the addresses of the pages, keyed by the names of their folders."""
+    """Return the addresses of pages, keyed by the name of the folder for each page's pictures."""
     with httpx.Client(base_url=f"{place.url}/api/v1/", timeout=30) as api:
         form = {"username": place.username, "password": place.password}
         token = api.post("auth/token", data=form).raise_for_status().json()["access_token"]
@@ -95,7 +95,7 @@ def chosen_addresses(place: Site, project: str | None, only: str) -> dict[str, s
 
 
 def settle(watched: Watched) -> None:
-    """Wait until the page shows its content; a page that loads forever is worth a picture, too."""
+    """Wait until the page has loaded; ignore a timeout, because any page is worth a picture."""
     from playwright.sync_api import TimeoutError as Slow
 
     with suppress(Slow):

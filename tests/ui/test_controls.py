@@ -39,7 +39,7 @@ REFUSAL = {
 
 
 def pattern_of(entry: Access) -> re.Pattern[str]:
-    """Return the pattern for a route's paths."""
+    """Return a pattern that matches all paths of a route."""
     parts = re.split(r"(\{[^}]+\})", entry.path)
     return re.compile(
         "".join(
@@ -103,7 +103,7 @@ class Presser:
         route.fulfill(status=422, json=REFUSAL, content_type="application/problem+json")
 
     def visit(self, address: str, controls: str = CONTROLS) -> None:
-        """Press each control of a page once; the rows of a list repeat the same controls."""
+        """Press each control of a page, but only the first of several with the same label."""
         self.at = address
         self.controls = controls
         self._open(address)
@@ -167,7 +167,7 @@ def sample(platform: Platform) -> str:
 
 @pytest.fixture(scope="module")
 def people(platform: Platform, api: httpx.Client, sample: str) -> dict[str, str]:
-    """Return a user for each role in the sample's project."""
+    """Create a user for each role in the sample project; return their names by role."""
     found = {"administrator": "admin"}
     for role in ("viewer", "developer", "owner"):
         name = f"{role}{number()}"
@@ -209,7 +209,7 @@ def test_no_control_is_refused(
 
 
 def is_for_others(role: str, address: str) -> bool:
-    """Return True for platform pages to which the interface shows this role no link."""
+    """Return True for a platform page to which the interface has no link for this role."""
     first = address.strip("/").partition("/")[0]
     return role != "administrator" and first in {"audit", "bin", "roles", "users", "workers"}
 

@@ -49,7 +49,7 @@ def upload(api: httpx.Client, project: str) -> Upload:
 
 
 def wait_for_report(api: httpx.Client, dataset: str) -> None:
-    """Wait until the current version of a dataset has its report."""
+    """Wait until the current version of a dataset has its quality report."""
     end = time.monotonic() + REPORT_MS / 1000
     while api.get(f"datasets/{dataset}").json()["status"] != "ready":
         assert time.monotonic() < end
@@ -57,7 +57,7 @@ def wait_for_report(api: httpx.Client, dataset: str) -> None:
 
 
 def grid(page: "Page") -> Any:
-    """Return the grid of rows."""
+    """Return the table that shows the rows of a dataset."""
     return page.get_by_role("table", name="Rows")
 
 

@@ -131,7 +131,7 @@ class TestLive:
         project: str,
         make_user: MakeUser,
     ) -> None:
-        """Let a developer and an administrator look at the same project; neither reloads."""
+        """Open a project as a developer and as an administrator; neither reloads the page."""
         name = make_user()
         found = api.get("users", params={"q": name}).json()["items"]
         uuid = next(user["uuid"] for user in found if user["username"] == name)
@@ -192,7 +192,7 @@ class TestRestart:
 
 
 def wait_until_it_answers(url: str) -> None:
-    """Wait until the API responds after an outage, which may be too short to notice."""
+    """Wait until the API responds after an outage, even if that is too short to notice."""
     gone = threading.Event()
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:

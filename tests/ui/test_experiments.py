@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Lab:
-    """A project with data, a base model, and an experiment that has run twice."""
+    """A project with a dataset, a base model, and two experiments with one run each."""
 
     client: Client
     project: str
@@ -340,7 +340,7 @@ class TestComparison:
         page.mouse.up()
 
     def drawn_steps(self, page: "Page", chart: "Locator") -> list[int]:
-        """Return the steps in the chart, read from its download."""
+        """Download a chart's data as CSV and return the steps in it."""
         chart.locator("canvas").wait_for()
         chart.get_by_role("button", name="Download").click()
         with page.expect_download() as download:
@@ -369,7 +369,7 @@ class TestSweeps:
             page.get_by_role("button", name="Register", exact=True).click()
             page.get_by_role("link", name=f"{name}@1").wait_for()
             page.get_by_role("button", name="Done").click()
-            # A line of trials with equal values has no height, and so counts as hidden.
+            # A line of trials with equal values has no height, so Playwright counts it as hidden.
             page.get_by_role("button", name=re.compile("^Trial 1")).wait_for(state="attached")
             assert window.violations() == []
 

@@ -18,7 +18,7 @@ STEP_MS = 240_000
 
 @pytest.fixture(scope="module")
 def base_model(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """Share a tiny model under the name of the base model, so that training takes seconds."""
+    """Share a tiny model under the name of the real base model, so that training takes seconds."""
     directory = make_tiny_model(tmp_path_factory.mktemp("tiny"))
     with platform.client() as client:
         client.project = client.projects.create("base")

@@ -292,7 +292,7 @@ class TestDeployments:
 
 
 TOKENS = re.compile(r"\b[1-8] tokens?\b")
-"""The length of an answer of at most eight tokens; the tiny model may end it earlier."""
+"""A pattern for the length of an answer: up to eight tokens, because it may end earlier."""
 ATTEMPTS = 10
 
 

@@ -87,7 +87,7 @@ HOSTILE = [
 
 @pytest.fixture(scope="session")
 def project(api: httpx.Client) -> str:
-    """Create a project with hostile texts and return its uuid."""
+    """Create a project with hostile text in its fields and return its uuid."""
     answer = api.post(
         "projects", json={"name": f"pages{number()}", "description": "\n".join(HOSTILE)[:10_000]}
     )
@@ -114,7 +114,7 @@ def test_pages_are_sound_and_accessible(
 ) -> None:
     """Check that each page works without errors and shows hostile texts as text.
 
-    One window is enough for all pages, because starting each anew would take most of the time.
+    All pages share a window, because opening one for each page would take most of the time.
     """
     found: dict[str, list[str]] = {}
     options = {"language": language, "theme": theme, "for_axe": True}

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def client(platform: Platform) -> Iterator[Client]:
-    """Return a client in a new project, whose tasks wait because all workers are cordoned."""
+    """Return a client for a new project, in which tasks wait because all workers are cordoned."""
     with platform.client() as client:
         client.project = client.projects.create(f"preview{number()}")
         workers = client.workers.list().all()

@@ -25,7 +25,7 @@ def project(api: httpx.Client) -> str:
 def viewer_state(
     api: httpx.Client, platform: Platform, project: str, make_user: Callable[..., str]
 ) -> Any:
-    """Return the cookie of a viewer of the project."""
+    """Create a viewer of the project and return a browser state with the viewer's cookie."""
     name = make_user()
     assert api.put(f"projects/{project}/members/{name}", json={"role": "viewer"}).is_success
     with Client(platform.url, credentials=platform.home / f"{name}.json") as client:
@@ -40,7 +40,7 @@ def open_menu(page: "Page") -> None:
 
 
 def save(page: "Page", name: str, *, share: bool = False, button: str = "Save") -> None:
-    """Save the state of the list that is shown."""
+    """Save the current view of the list under a name."""
     open_menu(page)
     page.get_by_role("menuitem", name="Save this view").click()
     page.get_by_label("Name", exact=True).fill(name)

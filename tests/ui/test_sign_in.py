@@ -22,7 +22,7 @@ FRESH = "input[autocomplete=new-password]"
 
 
 def sign_in(page: "Page", username: str, password: str = PASSWORD) -> None:
-    """Fill in the form and submit it."""
+    """Fill in the sign-in form and submit it."""
     page.fill(USERNAME, username)
     page.fill(CURRENT, password)
     page.press(CURRENT, "Enter")

@@ -168,7 +168,7 @@ def complete(app: typer.Typer, run: Callable[[], int]) -> int:
 
 
 def attach(app: typer.Typer) -> None:
-    """Give the parameters of all commands completion from :data:`LOOKUPS`."""
+    """Add completion from :data:`LOOKUPS` to the parameters of all commands."""
     for group in app.registered_groups:
         if group.typer_instance is not None:
             attach(group.typer_instance)

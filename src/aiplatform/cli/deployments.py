@@ -122,7 +122,7 @@ def create(
 
 
 def _options(fields: dict[str, Any], assignments: list[str]) -> dict[str, Any]:
-    """Return the options of ``Deployments.create``: the fields with assignments applied.
+    """Apply the assignments to the fields; return the options for ``Deployments.create``.
 
     Raises:
         CommandError: if a deployment has no such field.

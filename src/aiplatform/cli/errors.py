@@ -11,7 +11,7 @@ from aiplatform.language import tr
 
 
 class ExitCode(IntEnum):
-    """The exit code of the program. It is part of the interface: programs rely on it."""
+    """An exit code of the program. Scripts rely on these codes, so their meaning never changes."""
 
     OK = 0
     FAILED = 1
@@ -124,7 +124,7 @@ def _print_error(
         return code
     from rich.text import Text
 
-    hint = tr(hint)  # Hints that are constants of a class are in English.
+    hint = tr(hint)  # A hint that is a class constant is not translated yet.
     out = console(stderr=True)
     label = "" if code is ExitCode.INTERRUPTED else tr("Error: ")
     out.print(Text(label, style="bold red").append(plain(message), style="not bold default"))

@@ -17,7 +17,7 @@ FIXED = (
     "ABORTED_TEXT",
     "RICH_HELP",
 )
-"""Constants in ``typer.rich_utils`` that contain texts of the help pages."""
+"""Constants in ``typer.rich_utils`` that contain text shown on help pages."""
 
 LIBRARY_MESSAGES = (
     "Got unexpected extra argument(s) ({0})",

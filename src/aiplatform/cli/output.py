@@ -96,10 +96,10 @@ def print_table(
 def print_rows(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
     """Print a table for users; omit the line below the headings if the output is piped.
 
-    Lines are never wrapped. In a terminal that is too narrow, cells are shortened in this order:
-    first hashes; then uuids are left out if another column names the same thing; then the widest
-    cells; uuids are shortened only if the other cells would become too short to read. ``--json``
-    prints everything.
+    Lines are never wrapped. If the terminal is too narrow, hashes are shortened first. If the table
+    still doesn't fit, uuids are left out if the table has a name column. Otherwise, they are
+    shortened only if the other cells would become too short to read. Finally, the widest columns
+    are narrowed. ``--json`` prints everything.
     """
     from rich import box
     from rich.table import Column, Table
@@ -222,7 +222,7 @@ def print_record(
     Args:
         resource: the resource; nested values get separate lines.
         as_json: print all fields as JSON.
-        skip: fields to leave out; ``result.metrics`` denotes a nested one.
+        skip: fields to leave out; ``result.metrics`` denotes a nested field.
         client: used to show names instead of the uuids of projects, models and so on.
     """
     if as_json:
@@ -290,7 +290,7 @@ def print_text(text: str, *, end: str = "\n") -> None:
 
 
 def console(*, stderr: bool = False) -> "Console":
-    """Return rich's console. It is wide enough for piped output never to be wrapped."""
+    """Return rich's console, which is so wide that it never wraps piped output."""
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
@@ -356,12 +356,12 @@ def print_deleted(uuid: object, what: str, purge_after: datetime | None, *, as_j
 
 
 def number_text(value: object) -> str:
-    """Return a short text for a measured value."""
+    """Return a measured value as short text."""
     return f"{value:.4g}" if isinstance(value, float) else plain(value)
 
 
 def _short(value: Mapping[str, Any]) -> str | None:
-    """Return the short name if ``value`` is a reference to a resource, otherwise None."""
+    """Return the short name if ``value`` refers to a resource such as a user, otherwise None."""
     if set(value) >= {"uuid", "username"}:
         return str(value["username"])
     if set(value) == {"uuid", "name", "version"}:

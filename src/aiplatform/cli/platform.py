@@ -250,7 +250,7 @@ class _Display:
         if out.is_terminal:
             from rich.live import Live
 
-            # Don't use a refresh thread, because processes are forked while this is active.
+            # Don't use a refresh thread, because processes are forked while this display is active.
             self._live = Live(console=out, auto_refresh=False)
             self._live.start()
         return self

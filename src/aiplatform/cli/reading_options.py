@@ -122,7 +122,7 @@ def _types(given: list[str] | None) -> dict[str, str]:
 
 
 def reading_notes(name: str, version: str | None, read_as: dict[str, Any] | None) -> list[str]:
-    """Return notes on how a file was read: a doubtful header, other types, rows set aside."""
+    """Return notes on a doubtful header, changed column types, and quarantined rows of a file."""
     facts = read_as or {}
     notes = []
     if doubt := facts.get("header_doubt"):
@@ -143,7 +143,7 @@ def reading_notes(name: str, version: str | None, read_as: dict[str, Any] | None
 
 
 def quarantine_note(name: str, version: str | None, read_as: dict[str, Any] | None) -> str | None:
-    """Return a note about rows that were set aside, or None."""
+    """Return a note about quarantined rows, or None if there are none."""
     aside = (read_as or {}).get("quarantined")
     if not aside:
         return None
@@ -158,5 +158,5 @@ def quarantine_note(name: str, version: str | None, read_as: dict[str, Any] | No
 
 
 def reasons_text(aside: Mapping[str, Any]) -> str:
-    """Return the reasons why rows were set aside, with the number of rows for each."""
+    """Return the reasons why rows were quarantined, with the number of rows for each."""
     return ", ".join(f"{code} {count}" for code, count in (aside.get("reasons") or {}).items())

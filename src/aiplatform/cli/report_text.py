@@ -24,11 +24,11 @@ INDENT = 4
 
 COPIES = frozenset({"duplicates", "near_duplicates"})
 COPY = re.compile(r"[=≈] ([0-9]+)(?=:|$)")
-"""The start of an example for :data:`COPIES`, with the number of the original row."""
+"""Pattern at the start of an example of a copied row; captures the original row's number."""
 
 
 def print_report(found: Mapping[str, Any], verdict: Mapping[str, Any] | None = None) -> None:
-    """Print a report: findings with effects and examples, the gate, the score.
+    """Print a report: its findings with effects and examples, the gate's verdict, and the score.
 
     Args:
         found: the report.
@@ -120,7 +120,7 @@ def _print_heading(out: "Console", finding: Mapping[str, Any]) -> None:
 
 
 def _example(finding: Mapping[str, Any], example: Mapping[str, Any]) -> str:
-    """Return the text of an example row; for a copy, it names the original row."""
+    """Return the text of an example row; for a copied row, the text names the original row."""
     row, text = example.get("row"), str(example.get("text", ""))
     said = COPY.match(text) if finding.get("code") in COPIES else None
     if said is None:
@@ -144,7 +144,7 @@ def _warnings(count: int) -> str:
 
 
 def _print_facts(out: "Console", found: Mapping[str, Any]) -> None:
-    """Print rows set aside, token counts, comparisons, and checks that failed."""
+    """Print the number of quarantined rows, token counts, comparisons, and failed checks."""
     aside = found.get("quarantined")
     if aside:
         _print_line(

@@ -142,7 +142,7 @@ def compare(
 
 
 def print_comparison(comparison: "Comparison", *, as_json: bool) -> None:
-    """Print a comparison with one column per item: first differing configs, then metrics."""
+    """Print a comparison with one column per item: config values that differ, then metrics."""
     if as_json:
         print_json(comparison)
         return

@@ -253,7 +253,7 @@ def result_of(task: "Task") -> str:
 
 
 def packing_printer() -> Callable[[int, int], None]:
-    """Return a function that prints every few seconds how much of a directory is packed."""
+    """Return a function that prints every few seconds how much of a directory has been packed."""
     printed_at = time.monotonic()
     has_begun = False
 

@@ -63,7 +63,7 @@ def assign(spec: dict[str, Any], assignments: list[str]) -> None:
 
 
 def read_reward(text: str) -> dict[str, Any]:
-    """Parse a reward, a kind with settings, such as ``contains text="New York" weight=2``.
+    """Parse a reward: its kind, then settings, as in ``contains text="New York" weight=2``.
 
     Quotes keep a value with spaces together; backslashes have no special meaning. The JSON of
     ``json_schema`` and ``settings`` can be in a file: ``json_schema=@answer.json``.

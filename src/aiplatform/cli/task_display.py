@@ -1,4 +1,4 @@
-"""Displays of progress: a bar for transfers and, for a running task, a bar, lines or JSON."""
+"""Progress displays: a bar for transfers, and a bar, lines or JSON for a running task."""
 
 import contextlib
 import re
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @contextlib.contextmanager
 def bar(label: str, *, hidden: bool = False) -> Iterator[Callable[[int, int | None], None] | None]:
-    """Yield a callback that draws the progress in bytes on stderr, or None without a terminal."""
+    """Yield a callback that draws a progress bar on stderr, or None if there is no terminal."""
     if hidden or not sys.stderr.isatty():
         yield None
         return

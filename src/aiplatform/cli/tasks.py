@@ -33,7 +33,7 @@ app = group("Tasks: queued and running work. Follow it, read its log, stop it.")
 _LONG = ("nodes", "progress_detail", "result.metrics")
 
 MAX_SHOWN = 5
-"""Maximum number of parts listed for a value; a larger value is shown as their number."""
+"""Maximum number of elements shown of a list or mapping; a longer one is shown as its length."""
 
 
 @app.command()
@@ -284,9 +284,9 @@ def retry(
     if task is not None:
         _print_retried(tasks.retry(task, override_gate=override_gate), json)
         return
-    # Read the whole list first, because retried tasks disappear from it. Start with the oldest:
-    # tasks depend on older ones. A retry is a new, younger task, so a task that depends on a
-    # retried one is tried again in the next round.
+    # Read the whole list first, because retried tasks disappear from it. Start with the oldest
+    # task, because tasks depend on older ones. If a task can't be retried because a task that it
+    # depends on has failed, try it again in the next round.
     due = list(tasks.list(dead=True))[::-1]
     refused: dict[UUID, str] = {}
     while due:

@@ -251,7 +251,7 @@ def create_experiment(client: "Client", wanted: dict[str, Any], name: str | None
 
 
 def show_estimate(client: "Client", wanted: dict[str, Any], *, as_json: bool) -> None:
-    """Estimate a training, and print the estimate."""
+    """Estimate a training run, and print the estimate."""
     from aiplatform.cli.estimate_text import print_estimate
 
     fields = {key: value for key, value in wanted.items() if key not in _ABOUT}

@@ -408,5 +408,5 @@ class Keys(Group):
         """Revoke a key, so that requests with it are refused."""
         uuid = key.uuid if isinstance(key, Key) else key
         if user is not None and user == Users(self._client).me().username:
-            user = None  # your own keys require no permission to manage accounts
+            user = None  # managing your own keys requires no account permission
         self._http.request("DELETE", f"users/{segment(user or 'me')}/keys/{segment(uuid)}")

@@ -1,4 +1,4 @@
-"""Base classes for resources, paged lists and groups of operations; the search by name."""
+"""Base classes for resources, paged lists and groups of operations, and a lookup by name."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
@@ -34,10 +34,10 @@ MOST_AT_ONCE = 100
 
 
 class Pages(Generic[T]):
-    """A server list that is fetched page by page.
+    """A list on the server, fetched page by page.
 
-    Each iteration starts at the first page. ``all()`` fetches everything, ``first()`` one item. A
-    shell or notebook that shows the list fetches its first page.
+    Each iteration starts at the first page. ``all()`` fetches all items, and ``first()`` fetches
+    only one. Displaying the list in a shell or notebook fetches the first page.
 
     Args:
         fetch: returns the page after a cursor, with at most the given number of items.
@@ -121,12 +121,12 @@ class Connection:
     :class:`~aiplatform.client.client.Client` is derived from this class.
 
     Groups and resources depend only on this class, which avoids import cycles. Only
-    :class:`~aiplatform.client.client.Client` knows all groups. A group that needs another group
+    :class:`~aiplatform.client.client.Client` refers to all groups. A group that needs another group
     creates it, because groups have no state.
 
     Args:
         transport: the connections to the server.
-        project: the project for operations that need one but are not given one.
+        project: the default project for operations that need one.
     """
 
     def __init__(self, transport: Transport, project: ProjectOut | UUID | str | None) -> None:
@@ -140,7 +140,7 @@ class Connection:
 
 
 class Resource(Shape):
-    """A server object as it was when it was read, with a link to the client that read it.
+    """A copy of a server object, with a reference to the client that read it.
 
     Responses are parsed by :meth:`~aiplatform.protocol.shapes.shape.Shape.read_answer`: fields that
     a newer server adds can be read as attributes, too.
@@ -293,7 +293,7 @@ def find_by_name(
     """Return the only resource with the given name, which ``get_name`` extracts.
 
     Raises:
-        NotFound: if there is none; the hint lists existing names in case of a typo.
+        NotFound: if there is none; the hint lists some existing names, in case of a typo.
         AmbiguousName: if several resources have this name.
     """
     named = [resource for resource in pages(name=name) if get_name(resource) == name]

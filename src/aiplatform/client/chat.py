@@ -1,4 +1,4 @@
-"""Chat with a deployment: the most commonly used part of OpenAI's chat interface."""
+"""Chat with a deployment, through the most commonly used part of OpenAI's chat API."""
 
 import json
 from collections.abc import Generator, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ ANSWER_SECONDS = 1800.0
 """Seconds to wait for a complete answer, which the server sends only after its last token."""
 
 Messages = str | Sequence[Mapping[str, Any]]
-"""A question as text, or a conversation of ``{"role": …, "content": …}``."""
+"""A question as text, or a conversation as a list of ``{"role": …, "content": …}``."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class ChatReply:
 
 
 class ChatStream:
-    """An answer that is being generated: iterate over its pieces of text.
+    """An answer that is being generated; iterating over it yields pieces of text.
 
     After the last piece, ``text``, ``finish_reason`` and ``usage`` are complete. Leaving the loop
     early ends the generation.

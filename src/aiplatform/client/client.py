@@ -69,7 +69,8 @@ def running_url(home: Path) -> str | None:
 
     A state file that can't be read, for instance another user's, is treated as missing.
     """
-    if sys.platform == "win32":  # Windows has no embedded mode, and os.kill would end the process
+    # Windows has no embedded mode, and os.kill(pid, 0) would kill the process there.
+    if sys.platform == "win32":
         return None
     try:
         state = json.loads((home / STATE_FILE).read_bytes())
@@ -116,7 +117,7 @@ class Client(Connection):
             login, then the platform that `aiplatform up` runs in ``AIPLATFORM_HOME``.
         token: an access token or an API key. By default ``AIPLATFORM_TOKEN``, then the session of
             ``aiplatform login``. Only a session is renewed when it expires.
-        project: the project for operations that need one but are not given one. By default
+        project: the default project for operations that need one. By default
             ``AIPLATFORM_PROJECT``.
         timeout: seconds without a response after which a request fails.
         language: the language of the server's messages, ``en`` or ``zh``.
@@ -198,9 +199,9 @@ class Client(Connection):
         Check :attr:`must_change_password` afterwards.
 
         Raises:
-            Unauthenticated: if the username or password is wrong. The code ``auth.totp_required``
-                means that both are right, but a code from the authenticator app or a recovery code
-                is also required.
+            Unauthenticated: if the username or password is wrong. With the error code
+                ``auth.totp_required``, both are right, but a code from the authenticator app or a
+                recovery code is also required.
         """
         form = {"grant_type": "password", "username": username, "password": password}
         if totp is not None:
@@ -208,7 +209,7 @@ class Client(Connection):
         try:
             answer = self.transport.request("POST", "auth/token", form=form, authenticated=False)
         except Unauthenticated as error:
-            # Its hint is to log in, which the caller is already doing.
+            # Remove the hint to log in, because the caller is already doing that.
             error.hint = ""
             raise
         session = session_from(self.url, username, decoded(answer))
@@ -310,10 +311,10 @@ class Client(Connection):
                 for step, batch in enumerate(batches):
                     run.log({"loss": train(batch)}, step=step)
 
-        Everything that is logged is first written to files and then sent by a thread, so the loop
-        neither waits for the server nor fails if the server does. The thread retries while the
-        server is unreachable. Records that have not been sent by the end of the run can be sent
-        later with ``aiplatform runs sync``; nothing is stored twice.
+        Everything that is logged is first written to files and then sent by a thread, so the
+        training loop neither waits for the server nor fails when the server fails. The thread
+        retries while the server is unreachable. Records that have not been sent by the end of the
+        run can be sent later with ``aiplatform runs sync``; nothing is stored twice.
 
         Args:
             name: the name of the run.
@@ -356,7 +357,7 @@ class Client(Connection):
         self.close()
 
     def __repr__(self) -> str:
-        """Return a text without the token, because clients end up in logs and notebooks."""
+        """Return text without the token, because clients end up in logs and notebooks."""
         return f"Client(url={self.url!r})"
 
     def _use_kept_login(self, token: str | None) -> None:

@@ -45,7 +45,7 @@ class Session:
         return time.time() < self.expires_at - _EARLY_SECONDS
 
     def __repr__(self) -> str:
-        """Return a text without the tokens, because sessions end up in logs and notebooks."""
+        """Return text without the tokens, because sessions end up in logs and notebooks."""
         return f"Session(url={self.url!r}, username={self.username!r})"
 
 
@@ -64,7 +64,10 @@ class CredentialStore:
         self.path = path or default_path()
 
     def current(self) -> tuple[str | None, Path | None]:
-        """Return the last login's server address and, if `aiplatform up` runs it, its home."""
+        """Return the server address of the last login.
+
+        If `aiplatform up` runs that server, also return its home directory.
+        """
         content = self._read()
         url, home = content.get("current"), content.get("home")
         return (
@@ -205,7 +208,7 @@ class NoToken:
 
 
 class FixedToken:
-    """A token given by argument or ``AIPLATFORM_TOKEN``; it can't be renewed."""
+    """A token from an argument or from ``AIPLATFORM_TOKEN``; it can't be renewed."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -222,7 +225,7 @@ class FixedToken:
 class SessionTokens:
     """The tokens of a login session; each refresh token can be used only once.
 
-    With a store, other processes share the session, and renewals hold the store's lock.
+    With a store, the session is shared with other processes, and a renewal holds the store's lock.
     """
 
     def __init__(
@@ -270,8 +273,8 @@ class SessionTokens:
     def _renew_shared(self, rejected: str, store: CredentialStore) -> Session:
         kept = store.read(self._session.url)
         if kept is None or kept.username != self._session.username:
-            # The stored session was ended or now belongs to another user. This client keeps its own
-            # session without sharing it.
+            # The stored session was removed or belongs to another user. From now on, this client
+            # renews its own session without storing it.
             self._store = None
             return self._exchange(self._session)
         if kept.access_token != rejected and kept.is_fresh():
@@ -336,7 +339,7 @@ def browse(login_url: str, show: Callable[[str], None], *, timeout: float) -> tu
         def do_GET(self) -> None:
             parts = urlsplit(self.path)
             found = {name: values[0] for name, values in parse_qs(parts.query).items()}
-            # Other pages in the user's browser can send requests here, too, but don't know the
+            # Other pages in the user's browser can also send requests here, but don't have the
             # state.
             ours = parts.path == "/" and hmac.compare_digest(
                 found.get("state", "").encode(), state.encode()

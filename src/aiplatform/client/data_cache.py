@@ -58,8 +58,8 @@ class DataCache:
 
     Args:
         directory: created if missing; readable only by its owner.
-        limit: the largest size of all files in bytes. Beyond it, the least recently used files are
-            removed.
+        limit: the largest total size of the files in bytes. If it is exceeded, the least recently
+            used files are removed.
     """
 
     def __init__(self, directory: Path | None = None, limit: int | None = None) -> None:
@@ -73,7 +73,7 @@ class DataCache:
         wanted: VersionParts,
         progress: ProgressCallback | None = None,
     ) -> Cached:
-        """Return the file of a version, downloading missing parts from ``content``.
+        """Return the file of a version, downloading missing parts from the path ``content``.
 
         Raises:
             CorruptDownload: if the received bytes do not have the announced hash.
@@ -138,7 +138,7 @@ class DataCache:
         return assembly.fetched
 
     def _known_parts(self) -> dict[str, tuple[Path, int]]:
-        """Return, for each part in the cache, its file and its offset in bytes."""
+        """Return the file and the offset in bytes of each part in the cache."""
         known: dict[str, tuple[Path, int]] = {}
         for index in self.directory.glob("*.json"):
             # The index may have been evicted, or come from another version of the program.
@@ -148,7 +148,7 @@ class DataCache:
         return known
 
     def _evict(self, kept: Path) -> None:
-        """Remove the least recently used files until the rest is within the limit."""
+        """Remove the least recently used files, except ``kept``, until the limit is met."""
         files = []
         for path in self.directory.glob("*.parquet"):
             with contextlib.suppress(FileNotFoundError):
@@ -168,7 +168,7 @@ class DataCache:
 
 
 class _Assembly:
-    """A file being assembled from an earlier attempt, other files and the server."""
+    """A file being assembled from an earlier attempt's parts, other cached files, and downloads."""
 
     def __init__(
         self, file: BinaryIO, wanted: VersionParts, progress: ProgressCallback | None

@@ -34,7 +34,7 @@ class DatasetImports(DatasetPaths):
     def import_s3(
         self, uri: str, *, region: str | None = None, endpoint: str | None = None, **options: Any
     ) -> Task:
-        """Import an object, ``s3://bucket/key``.
+        """Import an object in S3, such as ``s3://bucket/key``.
 
         Args:
             uri: the address of the object.
@@ -62,8 +62,8 @@ class DatasetImports(DatasetPaths):
             repository: ``owner/name``.
             revision: a branch, a tag or a commit.
             file: the path of a single file; by default all files of ``split``.
-            subset: a configuration of the dataset.
-            split: such as ``train``.
+            subset: the name of one of the dataset's configurations.
+            split: the name of a split, such as ``train``.
             options: further options of :meth:`import_from`.
         """
         source = {
@@ -99,12 +99,12 @@ class DatasetImports(DatasetPaths):
         Args:
             source: the source, as a mapping.
             name: the name of the new dataset.
-            dataset: an existing dataset that gets a version, instead of ``name``.
+            dataset: an existing dataset to add a version to, instead of ``name``.
             project: the project of the dataset.
             format: the format, if the file name does not show it.
             message: a description of the version.
             base_model: the model whose tokenizer counts the tokens in the quality report.
-            max_length: tokens beyond which the report calls a row too long.
+            max_length: the number of tokens above which the report counts a row as too long.
             allow_identical: commit even if nothing changed.
             mode: how the rows change those of ``dataset``: ``replace``, ``append``, ``upsert``, or
                 ``delete``.
@@ -112,7 +112,7 @@ class DatasetImports(DatasetPaths):
             parent: the version or tag that the new version is made from. By default, the version
                 that ``dataset`` names, or else the version that is current when the rows have been
                 fetched.
-            secrets: environment variables, and the names of the stored secrets that fill them.
+            secrets: names of stored secrets, keyed by the environment variables that they fill.
             reading: how rows are read; see :class:`~aiplatform.protocol.reading_options.Reading`.
         """
         options = reading_params(reading)
@@ -254,7 +254,7 @@ class DatasetChanges(DatasetPaths):
 
         Args:
             dataset: the dataset.
-            set: new values of cells, by the position of the row.
+            set: new cell values, keyed by the position of the row.
             add: rows to add after the others.
             delete: positions of rows to delete.
             message: a description of the version.
@@ -344,7 +344,8 @@ class DatasetChanges(DatasetPaths):
     ) -> None:
         """Delete a version.
 
-        The server rejects this if another version was made from it, or a task has read it.
+        The server refuses to delete a version that a task has read, or that another version was
+        made from.
         """
         path = f"{self.path(dataset, project)}/versions/{segment(version)}"
         self._http.request("DELETE", path)
@@ -357,7 +358,7 @@ class DatasetChanges(DatasetPaths):
     def tag(
         self, dataset: DatasetLike, name: str, version: str, *, project: ProjectLike | None = None
     ) -> list[DatasetTag]:
-        """Create a tag for a version, or move it there, and return all tags of the dataset."""
+        """Point a tag to a version, creating it if necessary; return all tags of the dataset."""
         path = f"{self.path(dataset, project)}/tags/{segment(name)}"
         found = self._http.request("PUT", path, json={"version": version}).json()
         return self._make_all(DatasetTag, found["items"])

@@ -74,7 +74,7 @@ class LocalDataset(os.PathLike[str]):
     def iter_batches(self, count: int = 1000) -> Iterator[list[dict[str, Any]]]:
         """Return an iterator over the rows as they were uploaded, in lists of ``count`` rows.
 
-        At most one row group is in memory.
+        Only one row group is in memory at a time.
         """
         parquet = _import_optional("pyarrow.parquet", "iter_batches")
         if count < 1:
@@ -151,7 +151,7 @@ class DatasetFiles(DatasetPaths):
         could not be read.
 
         Returns:
-            The path of the written file: ``destination``, or a file in it if that is a directory.
+            The path of the written file: ``destination`` or, if that is a directory, a file in it.
         """
         path = self._version_path(dataset, version, project)
         read = self._read(DatasetVersionOut, self._http.get(path))
@@ -247,10 +247,10 @@ class DatasetFiles(DatasetPaths):
         )
 
     def gc(self, *, dry_run: bool = False) -> Collected:
-        """Run garbage collection of the platform's blob store; for administrators.
+        """Run garbage collection on the platform's blob store; for administrators.
 
         Files that nothing has referred to for a day are marked. Files that were marked at least an
-        hour ago are deleted. Workers do the same from time to time.
+        hour ago are deleted. Workers do the same periodically.
 
         Args:
             dry_run: change nothing; return the amounts that would be marked and deleted.

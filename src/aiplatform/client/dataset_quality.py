@@ -59,12 +59,12 @@ class DatasetQuality(DatasetPaths):
             version: a version or tag; by default the current version.
             project: the project in which to look up a name.
             base_model: the model whose tokenizer counts tokens.
-            max_length: tokens beyond which the report calls a row too long.
+            max_length: the number of tokens above which the report counts a row as too long.
             against: evaluation data (``"held-out@v2"``), whose rows must not occur in training
                 data.
             benchmarks: benchmark data; not even a passage of it may occur in training data.
-                Without ``against`` and ``benchmarks``, the data of the dataset's last report is
-                compared again.
+                Without ``against`` and ``benchmarks``, the version is compared with the same data
+                as in the dataset's last report.
         """
         path = f"{self._version_path(dataset, version, project)}/quality"
         body = token_options(self._client, base_model, max_length, project)
@@ -89,7 +89,7 @@ class DatasetQuality(DatasetPaths):
         project: ProjectLike | None = None,
         timeout: float | None = 3600.0,
     ) -> DatasetVersion:
-        """Fix findings of the quality report in a new version, and wait for it.
+        """Commit a new version in which findings of the quality report are fixed; wait for it.
 
         Args:
             dataset: the dataset.
@@ -118,7 +118,7 @@ class DatasetQuality(DatasetPaths):
         parent: str | None = None,
         project: ProjectLike | None = None,
     ) -> Task:
-        """Queue the task of :meth:`fix`; its final ``result`` contains the new ``version``."""
+        """Queue the task of :meth:`fix` without waiting; its ``result`` will name the version."""
         body = {"fixes": dict(fixes), "message": message, "parent": self._parent(dataset, parent)}
         return self._make(Task, self._http.post(f"{self.path(dataset, project)}/fix", body))
 
@@ -182,9 +182,9 @@ class DatasetQuality(DatasetPaths):
             project: the project in which to look up a name.
 
         Returns:
-            ``score`` and ``rows`` with ``before`` and ``after``, and ``findings``, each with its
-                ``change``: ``new``, ``worse``, ``same``, ``better``, ``gone``, or ``not_checked``
-                if only one of the two reports counted tokens.
+            ``score`` and ``rows``, each with ``before`` and ``after``; and ``findings``, each with
+                its ``change``: ``new``, ``worse``, ``same``, ``better``, ``gone``, or
+                ``not_checked`` if only one of the two reports counted tokens.
         """
         path = self._version_path(dataset, version, project)
         wanted = {

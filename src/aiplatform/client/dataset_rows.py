@@ -35,8 +35,8 @@ class DatasetDiff:
     Attributes:
         before: the label of the older version.
         after: the label of the newer version.
-        summary: the numbers of rows added, removed and changed; changed cells by column; changed
-            columns.
+        summary: the numbers of added, removed and changed rows, the changed cells by column, and
+            the changed columns.
         entries: the differences, each with its ``kind``, its positions, and its ``row`` or the
             ``cells`` that differ.
     """
@@ -101,8 +101,8 @@ class DatasetRows(DatasetPaths):
             offset: the position, from 0, of the first row to return.
             search: only rows that contain this text in some column; case is ignored.
             where: only rows that meet all conditions, as in :meth:`filter`.
-            finding: only rows with this finding of the quality report, given by its code. The first
-                such call for a version searches all its rows, which takes as long as a report.
+            finding: only rows with this finding (a code) of the quality report. The first such call
+                for a version searches all its rows, which takes as long as making a report.
             places: return each row as a :class:`PlacedRow`, with its position for :meth:`patch`.
             project: the project in which to look up a name.
             limit: the largest number of rows to return.

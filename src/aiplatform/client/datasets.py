@@ -112,7 +112,7 @@ class Datasets(
                 misleading.
             message: a description of the first version.
             base_model: the model whose tokenizer counts tokens for the quality report.
-            max_length: tokens beyond which the report calls a row too long.
+            max_length: the number of tokens above which the report counts a row as too long.
             progress: called with the bytes sent and the total bytes.
             resumable: send a file in pieces. After a lost connection, only one piece is sent again,
                 and within a day the same call continues the upload. By default, this is used for
@@ -173,7 +173,8 @@ class Datasets(
         Args:
             dataset: the dataset.
             project: the project in which to look up a name.
-            timeout: seconds to wait at most; None waits as long as the report is being made.
+            timeout: the maximum number of seconds to wait; None waits until the report is made or
+                has failed.
             on_event: called with an event of kind ``waiting`` while the report's task can't start;
                 the event says why.
 
@@ -228,7 +229,7 @@ class Datasets(
                 if task.config.get("dataset", {}).get("dataset") == str(dataset.uuid):
                     return task.uuid
         except ApiError:
-            # A user without permission to read tasks waits without being told the reason.
+            # A user who may not read tasks still waits, but does not learn why.
             return None
         return None
 
@@ -257,8 +258,8 @@ class Datasets(
             group: a column; rows with equal values in it stay together.
             by: ``question`` keeps all rows with the same question together, whatever the answer;
                 ``row`` keeps only equal rows together.
-            near: also keep rows together that differ in a few words.
-            names: the names of the new datasets, by part; by default ``DATASET-PART``.
+            near: also keep rows together that differ only in a few words.
+            names: the names of the new datasets, keyed by part; by default ``DATASET-PART``.
             version: the version or tag to split.
             message: a description of the new versions.
             project: the project in which to look up a name.

@@ -33,7 +33,7 @@ _ENDED_STATES = {DeploymentStatus.CRASHED, DeploymentStatus.STOPPED}
 class Deployment(Resource, DeploymentOut):
     """A deployment: a model that is, or was, served under a name."""
 
-    # The SDK shows the parts of these fields as plain JSON.
+    # In the SDK, the parts of these fields are plain JSON values.
     options: dict[str, Any] = {}  # type: ignore[assignment]
     resources: dict[str, Any] = {}  # type: ignore[assignment]
 
@@ -135,8 +135,8 @@ class Deployments(Group):
         """Create a deployment that serves a model; requests select it by ``name``.
 
         ``model`` may be a training task, whose model is then served as soon as it exists. The
-        deployment starts after the tasks of ``after`` have succeeded and those of ``after_any``
-        have ended. If a task of ``after`` fails, the deployment stops; ``error`` says why. For
+        deployment starts after the tasks in ``after`` have succeeded and those in ``after_any``
+        have ended. If a task in ``after`` fails, the deployment stops; ``error`` says why. For
         defaults, see :class:`~aiplatform.protocol.specs.InferenceSpec`. With ``follow``, ``model``
         is ``name@alias``, and the deployment is updated whenever that alias moves.
         """
@@ -225,7 +225,7 @@ class Deployments(Group):
 
         Args:
             deployment: the deployment.
-            timeout: seconds to wait at most; the update continues.
+            timeout: the maximum number of seconds to wait; the update continues after that.
             on_event: called with an event of kind ``waiting`` while the new server can't start; the
                 event says why.
             project: the project in which to look up a name.
@@ -284,7 +284,7 @@ class Deployments(Group):
 
         Args:
             deployment: the deployment.
-            timeout: seconds to wait at most.
+            timeout: the maximum number of seconds to wait.
             on_event: called with an event of kind ``waiting`` while its server can't start; the
                 event says why.
             project: the project in which to look up a name.
@@ -393,11 +393,11 @@ class Deployments(Group):
         Args:
             deployment: the deployment; or ``name@version`` or ``name@alias`` of a model, see
                 :meth:`serving`.
-            messages: a question, or a conversation of ``{"role": …, "content": …}``.
+            messages: a question, or a conversation as a list of ``{"role": …, "content": …}``.
             stream: return the answer in pieces while it is generated.
             base: send the messages to the base model, without the adapter.
             project: the project in which to look up a name.
-            parameters: ``max_tokens``, ``temperature`` and other parameters of OpenAI's interface.
+            parameters: ``max_tokens``, ``temperature`` and other parameters of OpenAI's API.
         """
         # Use the uuid: deployments of two projects may have the same name.
         if isinstance(deployment, str) and "@" in deployment:
@@ -464,7 +464,7 @@ class Deployments(Group):
         )
 
     def _meant(self, model: ModelLike, project: ProjectLike | None, *, follow: bool) -> UUID | str:
-        """Return the uuid of a model, or its alias if the deployment is to follow it."""
+        """Return the uuid of a model or, with ``follow``, its alias unchanged."""
         return str(model) if follow else Models(self._client).resolve(model, project)
 
     def _act(

@@ -38,7 +38,7 @@ LABEL_LENGTH, TEXT_LENGTH = 60, 120
 """Largest number of characters shown of a label, and of any other value."""
 
 ITEMS_SHOWN, ROWS_SHOWN, FIELDS_SHOWN = 20, 50, 5
-"""Largest numbers shown: items in a list, rows in a notebook table, fields of other resources."""
+"""Largest numbers shown: list items, rows of a notebook table, fields of an unnamed resource."""
 
 
 class UnquotedText(str):
@@ -147,7 +147,7 @@ def html(text: object) -> str:
 
 
 def cut(text: str, length: int) -> str:
-    """Return at most ``length`` characters of a text, ending in an ellipsis if it is longer."""
+    """Return at most ``length`` characters of ``text``, with an ellipsis if it is longer."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
 

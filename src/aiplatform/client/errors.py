@@ -121,7 +121,7 @@ class CorruptDownload(ClientError):
 
 
 class TaskFailed(ClientError):
-    """The awaited task failed or was cancelled; ``task`` is its last state."""
+    """The awaited task failed or was cancelled; ``task`` is the task in its final state."""
 
     def __init__(self, message: str, task: Any) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Estimates of the rows, tokens, steps, memory and time of trainings that have not begun."""
+"""Estimates of the rows, tokens, steps, memory and time of training runs before they start."""
 
 from typing import Any
 from uuid import UUID
@@ -20,10 +20,10 @@ class Estimate(Resource, EstimateOut):
         """Wait until the estimate is completed, and return it with its result.
 
         Args:
-            timeout: seconds to wait at most.
+            timeout: the maximum number of seconds to wait.
 
         Raises:
-            TaskFailed: if the estimate failed; the training would fail for the same reason.
+            TaskFailed: if the estimate failed; a training run would fail for the same reason.
             WaitTimeout: after ``timeout`` seconds; the estimate continues.
         """
         Tasks(self._client).wait(self.uuid, timeout)
@@ -43,7 +43,7 @@ class Estimates(Group):
         eval_dataset: DatasetLike | None = None,
         **fields: Any,
     ) -> Estimate:
-        """Queue an estimate of a training: its rows, tokens, steps, memory and time.
+        """Queue an estimate of a training run: its rows, tokens, steps, memory and time.
 
         The arguments are those of :meth:`Experiments.create`::
 

@@ -27,8 +27,8 @@ class ServerEvent:
 def lines(chunks: Iterable[bytes]) -> Iterator[str]:
     r"""Yield the lines of a stream, which end in ``\n``, ``\r\n`` or ``\r``.
 
-    Chunks may be cut anywhere. ``str.splitlines`` would also split at U+2028 and U+0085, which JSON
-    texts may contain.
+    A chunk may end in the middle of a line. ``str.splitlines`` would also split at U+2028 and
+    U+0085, which JSON text may contain.
     """
     rest = b""
     for chunk in chunks:
@@ -85,15 +85,15 @@ def follow(
 ) -> Iterator[ServerEvent | None]:
     """Yield the events and heartbeats (``None``) of a stream; reconnect and renew tokens if needed.
 
-    The stream ends at ``deadline`` or when the caller stops iterating: only the caller knows which
-    event is the last.
+    The stream ends at ``deadline`` or when the caller stops iterating, because only the caller can
+    tell which event is the last.
 
     Args:
         http: the connection to the server.
         path: the path of the stream in the API.
         last_id: start after the event with this id.
-        silence: seconds without a byte after which a connection counts as broken.
-        deadline: when to stop, by ``time.monotonic()``.
+        silence: seconds without any data after which a connection counts as broken.
+        deadline: the value of ``time.monotonic()`` at which to stop.
 
     Raises:
         ServerUnavailable: if the server can't be reached for two minutes.

@@ -1,4 +1,4 @@
-"""Experiments: fine-tuning of a base model on a dataset; their runs, and comparisons of metrics."""
+"""Experiments, in which a base model is fine-tuned on a dataset, with their runs and metrics."""
 
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -96,8 +96,9 @@ class Experiments(Group):
     ) -> Experiment:
         """Create an experiment.
 
-        Pass either a complete ``spec`` or single fields of
-        :class:`~aiplatform.protocol.trainings.TrainingSpec` and of the method, by default ``sft``.
+        Pass either a complete ``spec`` or individual fields of
+        :class:`~aiplatform.protocol.trainings.TrainingSpec` and of the spec of the chosen
+        ``method`` (by default ``sft``).
         In the latter case, models and datasets can also be given by name::
 
             client.experiments.create("faq", base_model="smollm2", dataset="faq@v2", max_steps=60)
@@ -254,7 +255,7 @@ class Experiments(Group):
     ) -> Pages[Experiment]:
         """List the experiments of a project; ``filter`` and ``sort`` are as in :meth:`Runs.list`.
 
-        Archived experiments are listed only with ``archived=True`` or a filter that asks for them.
+        Archived experiments are listed only with ``archived=True`` or a filter that selects them.
         """
         path = f"{Projects(self._client).path(project)}/experiments"
         return self._pages(Experiment, path, limit=limit, **filters)
@@ -456,8 +457,8 @@ class Metrics(Group):
             keys: the names of the series.
             tasks: the tasks, at most 100.
             experiment: an experiment whose newest tasks are added.
-            points: the largest number of points per series. Points are left out in such a way that
-                peaks remain.
+            points: the largest number of points per series. Longer series are downsampled without
+                losing their peaks.
             first: the first step whose points are returned.
             last: the last step whose points are returned.
             project: the project; by default the client's.

@@ -12,7 +12,7 @@ from aiplatform.language import tr
 
 @contextlib.contextmanager
 def file_lock(path: Path, *, seconds: float | None = None) -> Iterator[None]:
-    """Hold the lock file ``path`` against other threads and processes; create it if missing.
+    """Hold an exclusive lock on the file ``path``, which is created if it is missing.
 
     The operating system releases the lock if the process dies.
 

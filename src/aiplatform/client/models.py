@@ -118,8 +118,8 @@ class Models(Group):
         """Register a model whose files come from ``source``.
 
         For a hub or a package, the import is queued immediately, and the model's ``task`` is the
-        uuid of its task. ``secrets`` maps environment variables of the import to names of stored
-        secrets, such as ``{"HF_TOKEN": "hub"}`` for a model that requires a login.
+        uuid of the import task. ``secrets`` maps environment variables of that task to names of
+        stored secrets, such as ``{"HF_TOKEN": "hub"}`` for a model that requires a login.
         """
         body: dict[str, Any] = {"name": name, "source": source}
         if version is not None:
@@ -365,7 +365,7 @@ class Models(Group):
             project: the project in which to look up a name.
 
         Raises:
-            Conflict: if the alias points to another version than ``expected``, because another user
+            Conflict: if the alias points to a version other than ``expected``, because another user
                 has moved it.
         """
         uuid = self.resolve(model, project)
@@ -431,11 +431,10 @@ class Models(Group):
         return next((each.model for each in self.aliases(uuid) if each.name == alias), None)
 
     def resolve(self, model: ModelLike, project: ProjectLike | None = None) -> UUID:
-        """Return the uuid of a model; without a version, that of the newest ready one.
+        """Return the uuid of a model version; by default, of the newest version that is ready.
 
-        An alias in place of the version refers to the version that it currently points to.
-
-        The project's own models take precedence over the shared ones.
+        An alias in place of the version stands for the version that it currently points to. The
+        project's own models take precedence over shared models.
 
         Raises:
             NotFound: if there is no such model.

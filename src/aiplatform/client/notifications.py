@@ -123,7 +123,7 @@ class Webhook(Resource, WebhookOut):
     secret: str | None = Field(None, repr=False)
 
     def update(self, **changes: Any) -> "Webhook":
-        """Change the name, url, events or is_enabled."""
+        """Change the ``name``, ``url``, ``events`` or ``is_enabled`` field."""
         return Webhooks(self._client).update(self, **changes)
 
     def rotate(self, *, overlap_hours: float = 24) -> "Webhook":
@@ -186,7 +186,7 @@ class Webhooks(Group):
     def update(
         self, webhook: WebhookLike, *, project: ProjectLike | None = None, **changes: Any
     ) -> Webhook:
-        """Change the name, url, events or is_enabled."""
+        """Change the ``name``, ``url``, ``events`` or ``is_enabled`` field."""
         return self._patch(Webhook, self.path(webhook, project), webhook, changes)
 
     def rotate(

@@ -28,8 +28,8 @@ def poll(
     Args:
         fetch: reads the current state from the server.
         done: returns True if the state is the awaited one.
-        timeout: seconds to wait at most; None waits without limit.
-        what: the beginning of the error's text, such as "the deployment had not stopped".
+        timeout: the maximum number of seconds to wait; None waits without limit.
+        what: the beginning of the error message, such as "the deployment had not stopped".
         first_interval: seconds between the first two calls.
         max_interval: the longest pause, in seconds.
 
@@ -62,7 +62,7 @@ class WaitingReasonReporter:
 
     @property
     def wanted(self) -> bool:
-        """True if a caller wants to know the reasons."""
+        """True if there is a callback to which reasons are reported."""
         return self._on_event is not None
 
     def report(self, task: UUID | None) -> None:
@@ -72,8 +72,8 @@ class WaitingReasonReporter:
         try:
             found = Tasks(self._client).get(task)
         except ApiError:
-            # The reason is only additional information. Errors that matter to the caller will occur
-            # in its own requests.
+            # The reason is only additional information. An error that matters to the caller will
+            # also occur in the caller's own requests.
             return
         waiting = found.waiting
         if found.status is not TaskStatus.PENDING or waiting is None or not waiting.blocked:

@@ -45,7 +45,7 @@ class ResumableUploads(Group):
         Args:
             project_path: the path of the project in the API.
             path: the file; it must not change during the upload.
-            facts: the request parameters, the same as for an upload in one piece.
+            facts: the request parameters, the same as for an upload in a single request.
             progress: called with the bytes sent and the total bytes.
             piece_bytes: the size of the pieces in bytes.
 
@@ -189,7 +189,7 @@ def _note_path(url: str, project_path: str, path: Path, facts: Mapping[str, Any]
 
 
 def is_temporary(error: ApiError) -> bool:
-    """Return True if a retry may help, as after a lost connection or with a wrong offset."""
+    """Return True if a retry may help, for example after a lost connection or a wrong offset."""
     return (
         isinstance(error, ServerUnavailable)
         or error.status in {LOCKED, 460, 502, 503, 504}

@@ -116,7 +116,7 @@ class Schedules(Group):
     def update(
         self, schedule: ScheduleLike, *, project: ProjectLike | None = None, **changes: Any
     ) -> Schedule:
-        """Change the name, cron, timezone, action, missed, overlap or enabled.
+        """Change the name, cron, timezone, action, missed, overlap or enabled field.
 
         Any change except disabling the schedule makes you its new owner.
         """

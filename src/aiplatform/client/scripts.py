@@ -263,7 +263,7 @@ class Ignored:
             self._specs[folder.resolve()] = GitIgnoreSpec.from_lines(lines.splitlines())
 
     def matches(self, path: Path, *, is_directory: bool = False) -> bool:
-        """Return True if git ignores the path, by the nearest file with a matching pattern."""
+        """Return True if git ignores the path; the nearest file with a matching pattern decides."""
         own = path.parent.resolve() / path.name
         for folder in own.parents:
             if folder in self._specs:

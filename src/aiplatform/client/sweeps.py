@@ -51,14 +51,14 @@ class Sweep(Resource, SweepOut):
         """Wait until the sweep has ended, with any outcome; times are in seconds.
 
         Args:
-            timeout: how long to wait at most.
+            timeout: the longest time to wait.
             interval: time between two requests.
             on_event: called with an event of kind ``waiting`` while the next trial can't start; the
                 event says why.
             on_change: called with the sweep after each request.
 
         Raises:
-            WaitTimeout: if the sweep has not ended by then.
+            WaitTimeout: if the sweep has not ended within ``timeout``.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
         reasons = WaitingReasonReporter(self._client, on_event)
@@ -108,8 +108,8 @@ class Sweeps(Group):
         Args:
             name: the name of the sweep.
             experiment: the experiment.
-            parameters: the parameters to search, keyed by their path in the config; a list is a
-                choice of its values.
+            parameters: the parameters to search, keyed by their path in the config; a list means a
+                choice among its values.
             project: the project in which to look up a name.
             options: other fields of :class:`~aiplatform.protocol.sweeps.SweepSpec`.
 

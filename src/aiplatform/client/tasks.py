@@ -272,9 +272,9 @@ class Telemetry(Resource, TelemetryOut):
 
 
 class TaskUsage(Resource, TaskUsageOut):
-    """The resources that a task has used; ``cost`` is None if none of them has a price."""
+    """The resources that a task has used; ``cost`` is None if no prices are configured."""
 
-    # The SDK shows the parts of the attempts as plain JSON.
+    # In the SDK, the attempts are plain JSON values.
     attempts: list[dict[str, Any]] = []  # type: ignore[assignment]
 
 
@@ -530,7 +530,7 @@ class Tasks(TaskLogs, TaskTelemetry):
         return self._make(Task, answer) if answer else self._get(Task, path)
 
     def pause(self, task: TaskLike, *, project: ProjectLike | None = None) -> Task:
-        """Pause a task. A running one stops at a checkpoint; until then, ``stop_wanted`` is set."""
+        """Pause a task. A running task stops at a checkpoint; ``stop_wanted`` is set until then."""
         return self._act(task, "pause", project)
 
     def resume(self, task: TaskLike, *, project: ProjectLike | None = None) -> Task:
@@ -569,7 +569,7 @@ class Tasks(TaskLogs, TaskTelemetry):
     def set_priority(
         self, task: TaskLike, priority: int, *, project: ProjectLike | None = None
     ) -> Task:
-        """Change the priority of a waiting task: from 1 to 10, where higher ones start first.
+        """Change the priority of a waiting task to 1 to 10; higher priorities start first.
 
         Raises:
             Conflict: if the task is running or has ended.
@@ -602,7 +602,8 @@ class Tasks(TaskLogs, TaskTelemetry):
 
         Args:
             task: the task.
-            timeout: seconds to wait at most; accurate to the interval of the server's heartbeats.
+            timeout: the maximum number of seconds to wait; accurate to the interval of the server's
+                heartbeats.
             on_event: called with each event; an event of kind ``waiting`` says why the task can't
                 start.
             project: the project in which to look up a name.
@@ -654,9 +655,8 @@ class Tasks(TaskLogs, TaskTelemetry):
         Args:
             task: the task.
             keys: the names of the series.
-            limit: return only this number of the newest points of each series.
-            points: instead, reduce each series to at most this number of points, so that peaks
-                remain.
+            limit: return only this many points of each series, the newest ones.
+            points: instead, downsample each series to at most this many points, keeping its peaks.
             first: the first step whose points are returned.
             last: the last step whose points are returned.
             project: the project in which to look up a name.

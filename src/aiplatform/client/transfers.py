@@ -234,7 +234,7 @@ def _of_rows(
 
 
 def _line(row: Mapping[str, Any]) -> bytes:
-    """Return one row as JSONL. The standard encoder is faster; the platform's also supports NaN."""
+    """Return one row as JSONL. NaN requires the platform's encoder, which is slower."""
     try:
         text = json.dumps(row, ensure_ascii=False, allow_nan=False, default=jsonable)
         return text.encode() + b"\n"

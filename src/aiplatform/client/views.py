@@ -72,7 +72,7 @@ class Views(Group):
     def update(
         self, view: SavedViewLike, *, project: ProjectLike | None = None, **changes: Any
     ) -> SavedView:
-        """Change the name, state or shared."""
+        """Change the ``name``, ``state`` or ``shared`` field."""
         return self._patch(SavedView, self.path(view, project), view, changes)
 
     def delete(self, view: SavedViewLike, *, project: ProjectLike | None = None) -> None:

@@ -14,7 +14,7 @@ from aiplatform.protocol.shapes.tasks import WorkerOut
 class Worker(Resource, WorkerOut):
     """A worker, as it was when read; memory is in MiB."""
 
-    # The SDK shows the parts of these fields as plain JSON.
+    # In the SDK, the parts of these fields are plain JSON values.
     devices: list[dict[str, Any]] = []  # type: ignore[assignment]
     running: list[dict[str, Any]] = []  # type: ignore[assignment]
 

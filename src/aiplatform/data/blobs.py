@@ -36,10 +36,10 @@ class StoreUnavailableError(OSError):
 
 
 class BlobEntry(NamedTuple):
-    """A blob in the listing of a store.
+    """An entry in the listing of a blob store.
 
     Attributes:
-        sha256: Its name, in hexadecimal.
+        sha256: The blob's SHA-256, in hexadecimal.
         size: Size in bytes.
         modified: Time of the last change, in seconds since the epoch.
     """
@@ -59,9 +59,9 @@ class BlobStore(ABC):
     def put_file(self, path: Path, sha256: str, *, move: bool = False) -> None:
         """Store the content of ``path``, whose hash is ``sha256``.
 
-        A blob that is already stored is left unchanged. With ``move``, the file no longer exists
-        afterwards; on the same file system it is renamed, and its hash is not checked. When the
-        file is copied, its hash is checked.
+        If the blob is already stored, nothing is written. With ``move``, ``path`` no longer exists
+        afterwards. The hash of the content is checked, unless ``move`` only renames the file
+        because it is on the file system of the store.
 
         Raises:
             BlobDamagedError: the content has a different hash.
@@ -91,13 +91,13 @@ class BlobStore(ABC):
 
     @abstractmethod
     def fetch(self, sha256: str, dest: Path) -> None:
-        """Make ``dest`` a read-only file with the blob's content, if possible by a hard link.
+        """Create the read-only file ``dest`` with the blob's content, if possible as a hard link.
 
         An existing ``dest`` is replaced. Its folder must exist.
 
         Raises:
             BlobNotFoundError: there is no such blob.
-            BlobDamagedError: the content is not what was stored.
+            BlobDamagedError: the stored content does not match its hash.
         """
 
     @abstractmethod
@@ -123,7 +123,7 @@ class BlobStore(ABC):
     def delete_incomplete(self, older_than_seconds: float) -> int:
         """Delete temporary files that crashed writers left behind, and return their number.
 
-        Files younger than ``older_than_seconds`` are kept, because they may still be being written.
+        Files younger than ``older_than_seconds`` are kept, because they may still be in use.
         """
 
 
@@ -176,7 +176,7 @@ def sync_directory(path: Path) -> None:
 
 
 class LocalBlobStore(BlobStore):
-    """Blobs in a directory, which several machines may share.
+    """A blob store in a directory, which several machines may share.
 
     Args:
         root: The directory; created if it does not exist.

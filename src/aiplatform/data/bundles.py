@@ -23,7 +23,7 @@ MAX_NAME_BYTES = 255
 MAX_READ = 1 << 20
 """Largest number of bytes that one read of the archive may request.
 
-No valid bundle requests more, but the headers of a decompression bomb do.
+Reading a valid bundle never requests more, but a decompression bomb's headers do.
 """
 
 
@@ -144,7 +144,7 @@ def _opened(path: Path) -> Iterator[tarfile.TarFile]:
 
 
 def _plain(name: str) -> str:
-    """Return the path of a member as plain text.
+    """Return the path of a member, normalised, if it is allowed.
 
     Raises:
         BundleError: the path leads out of the bundle's directory, or is too long.

@@ -2,10 +2,10 @@
 
 Equal rows in equal columns give equal bytes, so a version is named by the hash of its file. The
 file does not contain its time of creation or the version of the Parquet library. The content of the
-rows decides where a row group ends, within limits for rows and bytes; the sizes of the batches that
-arrive have no influence. Therefore files that share rows share row groups, even if rows were
-inserted before them. Pages are not compressed: the store compresses row groups, and stores each
-only once (see :mod:`~aiplatform.data.parts`).
+rows decides where a row group ends, within limits for rows and bytes; the sizes of the input
+batches have no influence. Therefore files that share rows share row groups, even if rows were
+inserted before them. Pages are not compressed, because the store compresses row groups itself, and
+stores each only once (see :mod:`~aiplatform.data.parts`).
 
 Columns contain text, booleans, 64-bit integers, double precision numbers, or conversations (see
 :mod:`~aiplatform.data.conversations`). Nested and mixed values are JSON text; the metadata key
@@ -66,7 +66,7 @@ CREATED_BY = b"aiplatform version 2"
 
 
 class CanonicalWriter:
-    """A writer of record batches of one schema to a canonical Parquet file; a context manager.
+    """A context manager that writes record batches of one schema to a canonical Parquet file.
 
     A separate thread encodes each row group while the next one is parsed.
 
@@ -174,7 +174,7 @@ class CanonicalWriter:
         """Hash the bytes that were added to the file.
 
         This happens after each row group, while the bytes are in the page cache and this thread is
-        otherwise idle. Only the footer changes after it has been written.
+        otherwise idle. Bytes outside the footer never change once they are written.
         """
         with self.path.open("rb", buffering=0) as file:
             file.seek(self.size)
@@ -220,7 +220,7 @@ def _first_choosing(batch: pa.RecordBatch, sizes: Sizes, first: int, last: int) 
 
 
 def _chance(sizes: Sizes) -> Hashes:
-    """Return for each row a limit: the row ends its row group if its hash is below the limit.
+    """Return the hash limit of each row: a row whose hash is below its limit ends a row group.
 
     The limit grows with the size of the row, so that long rows end row groups more often than
     short ones.
@@ -281,7 +281,7 @@ def json_columns(schema: pa.Schema) -> list[str]:
 
 
 def dated_columns(schema: pa.Schema) -> dict[str, str]:
-    """Return the type (``date`` or ``timestamp``) of each text column of dates or times."""
+    """Return the type (``date`` or ``timestamp``) of each text column that holds dates or times."""
     named: dict[str, str] = json.loads(metadata_of(schema).get("dated", "{}"))
     return {name: label for name, label in named.items() if name in schema.names}
 
@@ -297,7 +297,7 @@ def format_of_schema(schema: pa.Schema) -> DataFormat:
 
 
 def empty_columns(path: Path) -> set[str]:
-    """Return the names of the columns that have no value in any row, other than nested columns.
+    """Return the names of columns without a value in any row; nested columns are never included.
 
     Only the footer is read.
     """

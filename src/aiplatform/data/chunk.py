@@ -1,4 +1,4 @@
-"""Chunks, which all readers yield: rows as columns, with the position of each row in its file."""
+"""The chunks that readers yield: rows stored as columns, with their positions in the file."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ Values: TypeAlias = "list[Any] | pa.Array"
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Rows as columns of equal length.
+    """Some rows of a file, stored as columns of equal length.
 
     Attributes:
         columns: Columns by name, in the order of the file.
@@ -59,7 +59,7 @@ class Chunk:
         """Return the error for a row of this chunk, with its position in the file.
 
         Args:
-            row: The number of the row in this chunk, from 0.
+            row: The index of the row in this chunk, from 0.
             reason: A key of :data:`~aiplatform.data.errors.REASONS`.
             **params: Parameters of the message.
         """

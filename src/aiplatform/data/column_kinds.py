@@ -38,9 +38,9 @@ class Kind(Enum):
     JSON = "json"
     """JSON text of each value: nested values, or values of several types."""
     DATE = "date"
-    """Text that is a date in every row; in CSV, or in rows that are added to such a column."""
+    """Text that is a date in every row; only for CSV columns and rows that are added to them."""
     TIMESTAMP = "timestamp"
-    """Text that is a date with a time in every row; otherwise like ``DATE``."""
+    """Text that is a date with a time in every row; used in the same cases as ``DATE``."""
     CHAT = "chat"
     CHAT_EXTRA = "chat_extra"
     SHAREGPT = "sharegpt"
@@ -90,7 +90,7 @@ _UNIONS: dict[frozenset[Kind], Kind] = {
 
 
 def unify(first: Kind, second: Kind) -> Kind:
-    """Return the narrowest kind that holds the values of both."""
+    """Return the narrowest kind that holds the values of both kinds."""
     if first is second or second is Kind.NULL:
         return first
     if first is Kind.NULL:

@@ -1,10 +1,11 @@
 """Column types for CSV and TSV files, decided from all values of a column.
 
 CSV has no types. :class:`Evidence` collects, chunk by chunk, which types all values of a column
-have in common; the outcome does not depend on how the rows were cut into chunks. A column is typed
-only where no value would lose anything but its spelling: ``007``, ``+49 170 1234567`` and numbers
-of more than 15 digits stay text. Dates and times are stored as the text they are in the file; the
-canonical schema names those columns (see :func:`~aiplatform.data.canonical.dated_columns`).
+have in common; the outcome does not depend on how the rows were cut into chunks. A column gets a
+type other than text only if no value would lose anything but its spelling: ``007``, ``+49 170
+1234567`` and numbers of more than 15 digits stay text. Dates and times are stored as text, as
+written in the file; the canonical schema names those columns (see
+:func:`~aiplatform.data.canonical.dated_columns`).
 """
 
 import re
@@ -21,7 +22,7 @@ UNTYPED = frozenset({DataFormat.CSV, DataFormat.TSV})
 """Formats in which every value is text."""
 
 NULL_WORDS = ("", "NA", "N/A", "n/a", "#N/A", "NULL", "Null", "null", "None", "NaN", "nan")
-"""Texts that mean a missing value in columns of numbers, booleans, dates or times."""
+"""Words that stand for a missing value in columns of numbers, booleans, dates or times."""
 
 INTEGER = r"^(?:0|-?[1-9][0-9]{0,14})$"
 LONG_INTEGER = r"^(?:0|-?[1-9][0-9]{0,17})$"
@@ -35,7 +36,7 @@ LOCAL_TIME = rf"{DATE[:-1]}(?:{_TIME})?$"
 ZONED_TIME = rf"{DATE[:-1]}{_TIME}(?:Z|[+-](?:0[0-9]|1[0-4]):?[0-5][0-9])$"
 
 PHONE = r"^(?:1[3-9][0-9]{9}|1?[2-9][0-9]{2}[2-9][0-9]{6})$"
-"""Mobile numbers of China and numbers of North America, written without any separator."""
+"""Pattern of Chinese mobile numbers and North American numbers without separators."""
 
 TEXT_NAMES = frozenset(
     "account_number ean fax gtin iban id_card id_number isbn mobile phone phone_number "  # noqa: SIM905
@@ -79,13 +80,13 @@ BY_LABEL = {
 
 
 def boolean_word(text: str) -> bool | None:
-    """Return True if a text is a boolean, False if it is not, and None if it means no value."""
+    """Return True if a text is a boolean, False if not, and None if it is one of the null words."""
     word = text.strip()
     return None if word in NULL_WORDS else re.match(BOOLEAN, word) is not None
 
 
 def without_null_words(texts: pa.Array) -> pa.Array:
-    """Strip the texts, and replace those that mean a missing value by null."""
+    """Strip the texts, and replace null words with null."""
     trimmed = pc.utf8_trim_whitespace(texts)
     missing = pc.is_in(trimmed, pa.array(NULL_WORDS))
     return pc.if_else(missing, pa.scalar(None, pa.string()), trimmed)
@@ -195,7 +196,7 @@ def convert_to_inferred_type(texts: pa.Array, kind: Kind) -> pa.Array:
 
 
 def first_unfit(texts: pa.Array, kind: Kind) -> int | None:
-    """Return the index of the first text that does not fit the uploader's ``kind``, or None."""
+    """Return the index of the first text that does not fit the uploader's ``kind``, if any."""
     if kind is Kind.STRING:
         return None
     values = without_null_words(texts)

@@ -1,9 +1,9 @@
 """Evaluate the conditions of row filters on batches of rows.
 
-A condition is either a text in the filter language (see :mod:`~aiplatform.data.filters`), whose
-fields are the columns, or a :class:`~aiplatform.protocol.rows.Condition`. A condition on a
-conversation or on JSON text applies to all text in it. In a ``Condition``, a missing value meets
-only ``missing``, ``!=``, ``not_in`` and ``not_contains``.
+A condition is either an expression in the filter language (see :mod:`~aiplatform.data.filters`),
+whose fields are the columns, or a :class:`~aiplatform.protocol.rows.Condition`. A condition on a
+conversation or on JSON text applies to all text in the value. In a ``Condition``, a missing value
+meets only ``missing``, ``!=``, ``not_in`` and ``not_contains``.
 """
 
 import math
@@ -54,7 +54,7 @@ def required(conditions: Sequence[Condition | str]) -> Iterator[Condition]:
 
 @lru_cache(maxsize=64)
 def parsed(text: str) -> Node:
-    """Parse a filter into its tree.
+    """Parse a filter expression into a tree.
 
     Raises:
         FilterError: the filter is not valid.
@@ -63,7 +63,7 @@ def parsed(text: str) -> Node:
 
 
 def matching(batch: pa.RecordBatch, conditions: Sequence[Condition | str]) -> pa.Array:
-    """Return one boolean per row: True if it meets all conditions. There are no nulls.
+    """Return one boolean per row, never null: True if the row meets all conditions.
 
     Raises:
         MalformedData: there is no such column, or the value does not fit the column's type.
@@ -85,7 +85,7 @@ def matching(batch: pa.RecordBatch, conditions: Sequence[Condition | str]) -> pa
 
 
 def _compared(batch: pa.RecordBatch, one: Comparison) -> pa.Array:
-    """Return one boolean per row: True if it meets a comparison. Missing values never do."""
+    """Return one boolean per row: True if its value meets a comparison; missing values never do."""
     if one.operator == "has":
         raise MalformedData("condition_has", column=one.field.path)
     met = _meets(batch, _as_condition(one))
@@ -115,7 +115,7 @@ def _as_condition(one: Comparison) -> Condition:
 
 
 def containing(batch: pa.RecordBatch, text: str) -> pa.Array:
-    """Return one boolean per row: True if any of its texts contains ``text``, ignoring case."""
+    """Return one boolean per row: True if any text in the row contains ``text``, ignoring case."""
     found = pa.array([False]).take(pa.array([0] * batch.num_rows, pa.int64()))
     for column in batch.columns:
         if pa.types.is_string(column.type) or pa.types.is_list(column.type):

@@ -1,9 +1,9 @@
 """Columns of conversations (lists of messages) in Arrow.
 
-A column keeps the spelling of its upload: chat (``role``, ``content``) or ShareGPT (``from``,
-``value``). All other keys of a message (``name``, ``tool_calls``, ``weight``) are kept as JSON text
-in a third field, ``extra``, which the column has only if some message needs it. Content given as a
-list of text parts becomes one text.
+A column keeps the keys (called *spelling*) of its upload: chat (``role``, ``content``) or ShareGPT
+(``from``, ``value``). All other keys of a message (``name``, ``tool_calls``, ``weight``) are kept
+as JSON text in a third field, ``extra``, which exists only if at least one message needs it.
+Content given as a list of text parts is joined into one text.
 """
 
 from collections.abc import Iterable, Sequence
@@ -23,7 +23,7 @@ EXTRA: Final = "extra"
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """The keys of a message and its known speakers.
+    """The message keys and the known speakers of one conversation format.
 
     Attributes:
         speaker: The key of the speaker.
@@ -72,7 +72,7 @@ SPELLINGS = (CHAT, SHAREGPT)
 
 
 def spelling_of(values: Iterable[Any]) -> Spelling | None:
-    """Return the spelling of the first message in ``values``; None if there is no message."""
+    """Return the spelling of the first message with a speaker; None if there is no such message."""
     for value in values:
         if type(value) is list and value and type(value[0]) is dict:
             for spelling in SPELLINGS:
@@ -82,7 +82,7 @@ def spelling_of(values: Iterable[Any]) -> Spelling | None:
 
 
 def is_clean(column: pa.Array) -> bool:
-    """Return True if an Arrow column can be used as it is.
+    """Return True if an Arrow column can be used without conversion.
 
     That is the case if every message has only a speaker and text, neither is missing, and all
     speakers are known.
@@ -124,7 +124,7 @@ def build(chunk: Chunk, column: str, spelling: Spelling) -> pa.Array:
 class _Parts:
     """The messages of many conversations, field by field, and the offsets of the conversations.
 
-    A null offset makes a null conversation.
+    A null offset stands for a null conversation.
     """
 
     fields: list[list[str | None]]

@@ -2,12 +2,12 @@
 
 Rows are paired by a key column, or by their whole content. If several rows have the same key or
 content, they are paired in order: the first of one version with the first of the other, and so on.
-The order of rows does not matter otherwise.
+Apart from that, the order of rows does not matter.
 
 Files are read one row group at a time. Memory holds a hash, a position and the key of each row:
-about 20 bytes per row without the key. If there are not too many rows, it also holds a hash of each
-cell, so that changed rows need not be read a second time. The result is an index (kind, position
-before, position after), from which pages of rows and cells are read.
+about 20 bytes per row without the key. If there are not too many rows, a hash of each cell is also
+in memory, so that changed rows need not be read a second time. The result is an index of
+differences (kind, position before, position after), from which pages of rows and cells are read.
 """
 
 import argparse
@@ -55,10 +55,10 @@ class Job(Strict):
 
 
 def compare(job: Job) -> dict[str, Any]:
-    """Write the index of a job, and return its summary, which is also in the index.
+    """Write the index for a job, and return the summary, which the index also contains.
 
     Raises:
-        MalformedData: there is no such key column, or its type can't be a key.
+        MalformedData: the key column does not exist, or its type is not allowed for keys.
     """
     first, second = pq.read_schema(job.before), pq.read_schema(job.after)
     wide = unify_schemas(first, second)
@@ -104,7 +104,7 @@ def _side(path: Path, wide: pa.Schema, key: str | None, *, keep_cells: bool) -> 
     for plain in iter_batches(path):
         rows = frame(convert_batch(plain, wide))
         if key is None:
-            # Only these hashes pair the rows, so they have 128 bits.
+            # Rows are paired by these hashes alone, so they have 128 bits.
             hashes.append(rows.hash_rows().to_numpy())
             seconds.append(rows.hash_rows(1).to_numpy())
             continue
@@ -218,7 +218,7 @@ def _changed_cells(
 def _cells(
     path: Path, wide: pa.Schema, positions: npt.NDArray[np.uint32]
 ) -> dict[str, npt.NDArray[np.uint64]]:
-    """Return a hash of each cell of the rows at ``positions``, by column and in that order."""
+    """Return, for each column, the hashes of its cells in the rows at ``positions``, in order."""
     order = np.argsort(positions)
     wanted = positions[order].astype(np.int64)
     pieces: dict[str, list[npt.NDArray[np.uint64]]] = {name: [] for name in wide.names}

@@ -1,6 +1,7 @@
 """The index of the differences between two versions, and how to read pages of rows from it.
 
-:mod:`aiplatform.data.diff` writes it. The API reads it with this module, which needs no Polars.
+:mod:`aiplatform.data.diff` writes the index. The API reads it with this module, which needs no
+Polars.
 """
 
 import json
@@ -36,7 +37,7 @@ def page(
     limit: int,
     kinds: set[str] | None = None,
 ) -> tuple[list[dict[str, Any]], int | None]:
-    """Return a page of an index with the rows, and the offset of the next page.
+    """Return one page of index entries with their rows, and the offset of the next page.
 
     Entries for added and removed rows contain the whole row; those for changed rows contain only
     the cells that differ.

@@ -321,7 +321,7 @@ class MalformedData(ValueError):
 
 
 def type_words(value: object) -> Words:
-    """Return the name of the type of a JSON value in both languages."""
+    """Return the name of a JSON value's type in both languages."""
     match value:
         case None:
             return Words("null", "null")

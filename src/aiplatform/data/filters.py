@@ -36,7 +36,7 @@ MAX_VALUES = 100
 EXACT_DIGITS = 19
 """Largest number of digits of an exact integer.
 
-Longer ones are read as double precision numbers.
+Longer integers are read as double precision numbers.
 """
 
 Value = int | float | str | bool

@@ -1,7 +1,8 @@
-"""File with the row positions of each finding, from :mod:`~aiplatform.data.list_finding_rows`.
+"""Read and write the index file with the row positions of each finding.
 
-The server reads it. This module is separate from the quality checks, so that the server does not
-load the large libraries that they need.
+:mod:`~aiplatform.data.list_finding_rows` writes the file, and the server reads it. This module is
+separate from the quality checks, so that the server does not load the large libraries that they
+need.
 """
 
 from collections.abc import Collection, Mapping

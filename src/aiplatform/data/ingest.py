@@ -1,8 +1,8 @@
 """``python -m aiplatform.data.ingest``: convert an untrusted file to canonical Parquet.
 
 The API never parses uploaded files. It runs this program, which prints one line of JSON: a
-description of the file, or its error. Its memory is limited. On an error it leaves no output
-behind. An exit status other than 0 is a bug in this program, not an error in the file.
+description of the file, or its error. The program's memory is limited, and after an error it leaves
+no output behind. An exit status other than 0 is a bug in this program, not an error in the file.
 """
 
 import argparse
@@ -84,8 +84,9 @@ def ingest_all(
 ) -> dict[str, Any]:
     """Read files one after another and write their rows to one canonical Parquet file.
 
-    The output is either complete or absent. The same is true of rows that are set aside: if there
-    are any, they are in a file with the name of the output and ``.quarantine`` appended.
+    The output is either complete or absent. The same is true of the file with the rows that are set
+    aside, which has the name of the output with ``.quarantine`` appended. It is written only if
+    there are such rows.
 
     Args:
         sources: Each file with the name under which it was uploaded.
@@ -360,9 +361,10 @@ def prepare_process() -> None:
 
 
 def limit_cpu(seconds: int) -> None:
-    """Make the kernel end this process with SIGXCPU after ``seconds`` of CPU time.
+    """Make the kernel stop this process with SIGXCPU after ``seconds`` of CPU time.
 
-    There is no signal handler: Python could not run it during a library call that takes minutes.
+    There is no signal handler, because Python could not run it during a library call that takes
+    minutes.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
@@ -371,7 +373,7 @@ def limit_cpu(seconds: int) -> None:
 
 
 def run_program(program: Callable[[], int]) -> NoReturn:
-    """Run the main function of a program that reads rows, and end this process with its code."""
+    """Run the main function of a program that reads rows, and exit with the code it returns."""
     hide_pandas()
     code = program()
     sys.stdout.flush()

@@ -105,7 +105,7 @@ def _any_non_finite(value: Any) -> bool:
 def _check_depth(value: Any) -> None:
     """Raise ``NoJsonFormError`` if a value is nested too deeply.
 
-    This works level by level: for a very deep value, recursion would overflow the stack.
+    This works level by level, because recursion would overflow the stack for a very deep value.
     """
     level = [value]
     for _ in range(MAX_DEPTH + 1):

@@ -1,7 +1,8 @@
 """Size limits for the readers.
 
-They bound the memory of a reader, whatever sizes a file claims. :class:`Limits` contains those that
-an administrator may change; the program that reads files sets them once, when it starts.
+They bound the memory of a reader, whatever sizes the headers of a file state. :class:`Limits`
+contains those that an administrator may change; the program that reads files sets them once, when
+it starts.
 """
 
 from dataclasses import dataclass
@@ -54,7 +55,7 @@ MEMORY_BYTES = 4 * 1024 * MIB
 """Address space of an ingest process. This limit also holds if a file states false sizes."""
 
 CPU_SECONDS = 600
-"""CPU seconds that reading a file may take, for each :data:`CPU_UNIT_BYTES` of it."""
+"""Seconds of CPU time allowed for each :data:`CPU_UNIT_BYTES` of a file."""
 
 CPU_UNIT_BYTES = 256 * MIB
 
@@ -68,8 +69,8 @@ class Limits:
 
     Attributes:
         memory_bytes: Address space of the process.
-        cpu_seconds: CPU time for each :data:`CPU_UNIT_BYTES` of the files; smaller files count as
-            one.
+        cpu_seconds: Seconds of CPU time for each :data:`CPU_UNIT_BYTES` of the files;
+            smaller files get the time for a whole unit.
         ratio: Largest ratio of decoded to uploaded size; None for the default of each format.
         unpacked_bytes: Largest decoded size, whatever the size of the upload.
     """

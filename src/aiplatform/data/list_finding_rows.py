@@ -32,7 +32,7 @@ class Job(Strict):
 
 
 def list_rows(job: Job) -> dict[str, Any]:
-    """Write the index of a job, and return the number of rows of each finding.
+    """Write the index for a job, and return the number of rows of each finding.
 
     The search for near duplicates is the most expensive, and runs only if the job asks for it.
     """

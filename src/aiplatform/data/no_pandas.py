@@ -24,6 +24,6 @@ def hide_pandas() -> None:
     """Keep Arrow from importing pandas in this process, which must not use pandas.
 
     Arrow imports pandas if it is installed, to check whether values are pandas objects. That takes
-    a tenth of the time of an ingest, and a fifth of that of a small quality report.
+    a tenth of the time of an ingest, and a fifth of the time of a small quality report.
     """
     sys.meta_path.insert(0, NoPandas())

@@ -33,7 +33,7 @@ def open_s3(bucket: str, prefix: str) -> "ObjectBlobStore":
 
 
 class ObjectBlobStore(BlobStore):
-    """Blobs in an object store.
+    """A blob store whose blobs are in an object store.
 
     Args:
         store: Any store from :mod:`obstore`.

@@ -80,7 +80,7 @@ def names_this_machine(host: str) -> bool:
 
 
 def plain(address: Address) -> Address:
-    """Return the address that packets would reach: the IPv4 address if an IPv6 one embeds it."""
+    """Return the address that packets would reach: an embedded IPv4 address, if there is one."""
     if isinstance(address, IPv6Address):
         if address.ipv4_mapped is not None:
             return address.ipv4_mapped
@@ -223,7 +223,7 @@ def _check_port(port: int) -> None:
 
 
 def resolve(host: str, port: int, timeout: float) -> list[Address]:
-    """Resolve all addresses of ``host``, in the order in which to try them.
+    """Return all addresses of ``host``, in the order in which to try them.
 
     Args:
         host: A name, or an address as text.
@@ -299,7 +299,7 @@ class _Stream(httpcore.NetworkStream):
 
 
 class _CheckedNetwork(httpcore.NetworkBackend):
-    """A network backend that connects to checked addresses; Host header and SNI keep the name."""
+    """A network backend that connects to checked addresses; TLS still verifies the host name."""
 
     def __init__(
         self, total: float, networks: Sequence[Network], trusted: frozenset[Origin]

@@ -1,10 +1,10 @@
 """Files stored as lists of parts, so that a version stores only its changes.
 
-The content of a file decides where it is cut. A Parquet file is cut at its row groups, which the
-canonical writer ends by content. Any other file is cut at lines. A part that is in a known file is
-not stored again. A part that is similar to a known one is stored as a difference (Zstandard with
-the known bytes as dictionary). Therefore a part consists of a chain of blobs: the first is unpacked
-alone, and each further one with the result of the blobs before it as dictionary.
+The content of a file decides where it is cut. A Parquet file is cut at its row groups, whose ends
+the canonical writer chooses by content. Any other file is cut at lines. A part that a known file
+contains is not stored again. A part that is similar to a known one is stored as a difference
+(Zstandard with the known bytes as dictionary). Therefore a part consists of a chain of blobs: the
+first is unpacked alone, and each further one with the result of the blobs before it as dictionary.
 """
 
 import hashlib
@@ -27,13 +27,13 @@ LARGEST_PART = 8 * MIB
 """Largest part, in bytes, of a file that is cut at lines; ``SMALLEST_PART`` is the smallest."""
 
 CUT_LINES = 1024
-"""Average number of lines between those at which a part may end."""
+"""Average number of lines between two lines at which a part may end."""
 
 MAX_UNPACKED_PART = 64 * MIB
 """Largest unpacked size of a part in bytes. A longer row group is split into several parts."""
 
 MAX_CHAIN = 6
-"""Largest number of blobs in a part. The next difference is computed from the first of them."""
+"""Largest number of blobs in a part. Further differences are computed from its first blob."""
 
 WINDOW_LOG = 27
 
@@ -82,7 +82,7 @@ def row_group_ends(groups: Iterable[int], size: int) -> list[int]:
 
 
 def line_ends(path: Path) -> Iterator[int]:
-    """Yield the offsets at which the parts of any other file end.
+    """Yield the offsets at which the parts of a file other than Parquet end.
 
     A part ends after a line chosen by its hash, or at the latest after ``LARGEST_PART`` bytes.
     """
@@ -134,7 +134,7 @@ def unpack(part: Part, read: ReadBlob) -> bytes:
 
     Raises:
         BlobNotFoundError: one of its blobs does not exist.
-        BlobDamagedError: the bytes are not those that were stored.
+        BlobDamagedError: the bytes do not match the hash of the part.
     """
     data = unchain(part.blobs, read)
     if hashlib.sha256(data).hexdigest() != part.content:
@@ -175,7 +175,7 @@ def read_parts(
 
 
 class PartsFile(io.RawIOBase):
-    """A read-only, seekable file object for a file in parts; it caches a few unpacked parts."""
+    """A read-only, seekable file object for a file stored in parts; caches a few of them."""
 
     def __init__(self, parts: Sequence[Part], read: ReadBlob, *, kept: int = 3) -> None:
         self._parts = parts
@@ -265,7 +265,7 @@ class Packed:
         sha256: The hash of the whole file, in hexadecimal.
         size: The size of the whole file in bytes.
         parts: All parts of the file, in order.
-        new: The new blobs: path, SHA-256 and size in bytes.
+        new: The path, SHA-256 and size in bytes of each new blob.
     """
 
     sha256: str

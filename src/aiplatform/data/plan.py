@@ -53,8 +53,8 @@ class Typing:
 
     Attributes:
         untyped: True for CSV and TSV, in which all values are text.
-        given_types: Types set by the uploader, by the columns' names in the file.
-        previous_types: Types in the previous version, by the columns' canonical names.
+        given_types: Types set by the uploader, keyed by column names in the file.
+        previous_types: Types in the previous version, keyed by canonical column names.
         explicit_types: The types in ``previous_types`` that an uploader has set for an earlier
             version. They count like those in ``given_types``, which take precedence.
         header_found: True if the first record was taken for a header although the uploader didn't
@@ -133,8 +133,8 @@ class Plan:
     def explicit_types(self) -> dict[str, str]:
         """Return the types that uploaders have set, now or earlier, by canonical names.
 
-        A column that is missing from this file keeps its earlier type; a column that has a
-        different type in this file does not.
+        A type that was set earlier is kept if its column is missing from this file, but not if the
+        column has a different type here.
         """
         here = {name: kind.label for name, kind in self.kinds.items()}
         earlier = {
@@ -146,7 +146,7 @@ class Plan:
         return earlier | {name: self.explicit_kinds[name].label for name in set_now}
 
     def conform(self, chunk: Chunk) -> dict[str, Values]:
-        """Return the columns of a chunk under their canonical names, in the form of the shape.
+        """Return the columns of a chunk by canonical name, in the form that the shape requires.
 
         Raises:
             MalformedData: a value does not fit the shape or the type of its column.
@@ -237,8 +237,8 @@ class Plan:
     def learn(self, columns: dict[str, Values]) -> bool:
         """Widen the kinds so that they hold ``columns``; return True if the stored types change.
 
-        Before the plan is frozen, each row must be passed exactly once: some types depend on
-        counts.
+        Before the plan is frozen, each row must be passed exactly once, because some types depend
+        on counts.
 
         Raises:
             MalformedData: there are too many columns.
@@ -374,7 +374,7 @@ class Plan:
 def _names_among_values(first: Chunk) -> list[str]:
     """Return the names of columns that occur repeatedly among their own values.
 
-    Only columns whose values often repeat count.
+    Columns whose values are mostly distinct are ignored.
     """
     found = []
     for name, values in first.columns.items():

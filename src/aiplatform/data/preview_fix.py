@@ -1,7 +1,7 @@
 """``python -m aiplatform.data.preview_fix``: show some rows before and after a fix.
 
 The fixes need large libraries, and the texts are untrusted. Therefore a separate program applies
-the fixes to a few rows, and writes these as JSON.
+the fixes to a few rows, and writes the result as JSON.
 """
 
 import argparse
@@ -18,7 +18,7 @@ from aiplatform.protocol.rows import RowFix
 from aiplatform.protocol.specs import FixAction, Strict
 
 MOST_BYTES = 4 << 20
-"""Size of rows after which a preview ends."""
+"""Total size of the rows, in bytes, after which a preview ends."""
 
 REMOVING = frozenset({"drop", "deduplicate"})
 """Fixes that remove the rows of a finding."""

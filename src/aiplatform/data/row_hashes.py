@@ -14,7 +14,7 @@ Hashes: TypeAlias = "npt.NDArray[np.uint64]"
 Sizes: TypeAlias = "npt.NDArray[np.int64]"
 
 LOOKS = 5
-"""Number of bytes of a text that the hash uses, evenly spread over it."""
+"""Number of bytes of a text that the hash uses, evenly spread over the text."""
 
 PRIME = np.uint64(0x9E3779B97F4A7C15)
 """Golden ratio in 64 bits: multiplication by it spreads small differences to the high bits."""

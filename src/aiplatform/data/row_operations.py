@@ -1,6 +1,6 @@
 """``python -m aiplatform.data.row_operations``: apply an operation to the rows of a canonical file.
 
-Appending, changing, deleting, filtering and splitting all read the base once, batch by batch. The
+Appending, changing, deleting, filtering and splitting all read the base file once, in batches. The
 program prints one line of JSON, as :mod:`~aiplatform.data.ingest` does, and leaves no output behind
 on an error.
 """
@@ -116,8 +116,8 @@ def map_columns(base: Path, output: Path, mapped: Mapping[str, str]) -> dict[str
         MalformedData: the columns don't fit the mapping.
     """
     schema = pq.read_schema(base)
-    # A CSV file has no types: its numbers were text, and become text again if the mapping makes
-    # them part of the content, such as answers.
+    # A CSV file has no types. Its numbers were text, so they become text again if the mapping
+    # makes them part of the content, such as answers.
     as_text = [
         name
         for name, target in mapped.items()
@@ -444,7 +444,7 @@ def _fix(
 
 
 class Output:
-    """A canonical Parquet file that is being written, and is deleted if that fails."""
+    """A canonical Parquet file that is being written, and is deleted if writing fails."""
 
     def __init__(self, path: Path, schema: pa.Schema, stack: ExitStack) -> None:
         self.path = path

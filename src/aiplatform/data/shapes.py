@@ -1,6 +1,6 @@
 """Recognise the shape of a dataset's rows, and convert rows to messages.
 
-Columns by shape, with the alternative names that are recognised in parentheses:
+Columns by shape. Alternative names are in parentheses; optional columns follow a semicolon:
 
 - chat: ``messages`` (conversations, conversation), lists of ``role`` and ``content``
 - ShareGPT: ``conversations`` (messages, conversation), lists of ``from`` and ``value``; ``system``
@@ -8,7 +8,7 @@ Columns by shape, with the alternative names that are recognised in parentheses:
 - unpaired preference: ``prompt`` (question, query, instruction, input), ``completion`` (response,
   answer, output), boolean ``label`` (kto_tag); ``input``, ``system``. Or without a prompt:
   ``completion`` (messages, conversations, conversation), a whole conversation
-- Alpaca: ``instruction``, ``output`` (response, answer), ``input`` (context), ``history``,
+- Alpaca: ``instruction``, ``output`` (response, answer); ``input`` (context), ``history``,
   ``system``
 - prompt/completion: ``prompt`` (question, query, input), ``completion`` (response, answer, output);
   ``system``
@@ -160,7 +160,7 @@ def recognise(
     *,
     untyped: bool = False,
 ) -> Recognition:
-    """Recognise the shape of rows from the first of them, given as columns.
+    """Recognise the shape of rows from the first rows, which are given as columns.
 
     Args:
         columns: The values of the first rows, by column.

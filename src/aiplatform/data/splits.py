@@ -3,9 +3,9 @@
 Rows that belong together form a unit and go to the same part: rows with the same question, equal
 rows, rows with the same value in the group column, and on request near duplicates. Questions and
 rows are compared in the same way as by the leakage check (:mod:`~aiplatform.data.quality.leakage`),
-so that it finds nothing between the parts. Units are shuffled within their stratum, and cut where
-their cumulative number of rows reaches the fractions. The order depends only on the seed and on the
-positions of the rows, so that the same version is always split in the same way.
+so that the check finds no overlap between the parts. Units are shuffled within their stratum, and
+cut where their cumulative number of rows reaches the fractions. The order depends only on the seed
+and on the positions of the rows, so that the same version is always split in the same way.
 """
 
 from collections.abc import Sequence
@@ -28,7 +28,7 @@ from aiplatform.protocol.rows import RowSplit
 
 
 def assign_parts(path: Path, split: RowSplit) -> npt.NDArray[np.int64]:
-    """Return for each row the number of its part, in the order of ``split.fractions``.
+    """Return the part number of each row; ``split.fractions`` gives the order of the parts.
 
     Raises:
         MalformedData: the group or stratum column does not exist.
@@ -87,10 +87,10 @@ def assign_parts(path: Path, split: RowSplit) -> npt.NDArray[np.int64]:
 
 
 def question_keys(batch: pa.RecordBatch) -> tuple[Numbers, Numbers]:
-    """Return two numbers for each row.
+    """Return two keys for each row: one for its words, and one for its question.
 
-    Rows with the same words share the first, rows with the same question the second. A row without
-    a question has the first number twice.
+    Rows with the same words have the same first key, and rows with the same question the same
+    second key. For a row without a question, both keys are equal.
     """
     # Imported late, because code that does not split rows must not load the checks.
     from aiplatform.data.quality.leakage import LEAST_ASKED, RowFeatures  # noqa: PLC0415
@@ -105,9 +105,9 @@ def question_keys(batch: pa.RecordBatch) -> tuple[Numbers, Numbers]:
 
 
 def _group_keys(batch: pa.RecordBatch, group: str, alone: Numbers) -> Numbers:
-    """Return a number for each row that all rows of its group share.
+    """Return a key for each row; all rows of a group have the same key.
 
-    Rows without a group have the number in ``alone``.
+    A row without a group gets its key from ``alone``.
     """
     keys = content_hashes(batch, [group])
     missing = batch.column(group).is_null().to_numpy(zero_copy_only=False)
@@ -115,7 +115,7 @@ def _group_keys(batch: pa.RecordBatch, group: str, alone: Numbers) -> Numbers:
 
 
 def _near_roots(path: Path) -> Numbers:
-    """Return for each row the first row of its cluster of near duplicates."""
+    """Return the first row of each row's cluster of near duplicates."""
     from aiplatform.data.quality.check import Context  # noqa: PLC0415
     from aiplatform.data.quality.near_duplicates import NearDuplicates  # noqa: PLC0415
     from aiplatform.data.quality.pieces import pieces_of  # noqa: PLC0415

@@ -47,8 +47,8 @@ def unify_schemas(first: pa.Schema, second: pa.Schema, empty: Collection[str] = 
     Args:
         first: Determines order, shape and format.
         second: The other schema.
-        empty: Columns in which all values of the second are missing. They are stored as text, and
-            would otherwise turn numbers of the first into JSON.
+        empty: Columns without any value in the rows of the second schema. They are stored as text,
+            and would otherwise turn numbers in the rows of the first schema into JSON.
     """
     second = pa.schema(
         [first.field(f.name) if f.name in empty and f.name in first.names else f for f in second],
@@ -155,7 +155,7 @@ def _widened(column: pa.Array, field: pa.Field) -> pa.Array:
 
 
 def frame(batch: pa.RecordBatch | pa.Table, columns: Sequence[str] | None = None) -> "pl.DataFrame":
-    """Convert a batch to Polars, so that missing and empty texts in conversations differ."""
+    """Convert a batch to Polars; missing and empty texts in conversations remain distinct."""
     import polars as pl  # noqa: PLC0415  (the API uses this module, but not this function)
 
     names = batch.schema.names if columns is None else list(columns)

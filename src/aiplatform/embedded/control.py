@@ -71,10 +71,10 @@ def platform_status(home: Home) -> Status:
 
 
 def stop_platform(home: Home, seconds: float = STOP_SECONDS) -> str:
-    """Stop the platform of this home, wait until it has ended, and return a message about it.
+    """Stop the platform of this home, wait until it has stopped, and return a message about it.
 
     Raises:
-        StopFailedError: If it did not end in time, or belongs to another user.
+        StopFailedError: If it did not stop in time, or belongs to another user.
         AlreadyRunningError: If another process is currently starting or stopping it.
     """
     if not home.run.is_dir():

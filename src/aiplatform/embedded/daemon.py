@@ -35,7 +35,7 @@ class Report:
     def state(self, state: State) -> None:
         """Send the platform's state. If the platform is ready, also close the pipe.
 
-        The terminal from which it was started is then free.
+        The command that waits in the terminal then returns.
         """
         self._send({"state": state.as_dict()})
         if state.phase is Phase.READY:
@@ -84,12 +84,13 @@ def start_daemon(home: Home, run: Callable[[Observe], int], show: Observe) -> St
     first = os.fork()
     if first == 0:
         os.close(reading)
-        # The second fork lets the session leader end. Only a leader can acquire a terminal, so the
-        # daemon never gets one again.
+        # The second fork lets the session leader exit. Only a session leader can acquire a
+        # terminal, so the daemon never gets one again.
         os.setsid()
         if os.fork() != 0:
             os._exit(0)
-        # The parent may be waiting for the end of a pipe that this process has inherited.
+        # Close inherited descriptors. Otherwise, a process that reads an inherited pipe to its end
+        # would wait until the daemon exits.
         os.closerange(3, writing)
         os.closerange(writing + 1, MAX_INHERITED)
         _become_daemon(home, run, Report(writing))
@@ -113,7 +114,7 @@ def _become_daemon(home: Home, run: Callable[[Observe], int], report: Report) ->
         if code == INTERRUPTED:
             report.error(InterruptedStartError(tr("It was stopped before it was ready.")))
     # Any other exception is a bug: the program's handler writes it to the log. Otherwise the daemon
-    # ends here, because the callers on the stack belong to the process that is waiting.
+    # exits here, because the callers on the stack belong to the process that is waiting.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(code)

@@ -1,4 +1,4 @@
-"""Checks for ``aiplatform doctor``: whether the machine is fit, and what to do if it is not."""
+"""Checks for ``aiplatform doctor``: they find problems of this machine and suggest remedies."""
 
 import importlib.metadata
 import json
@@ -49,7 +49,7 @@ RECOMMENDED_MEMORY_BYTES = 4 * GIB
 
 
 class Outcome(StrEnum):
-    """The result of a check: ``warn`` limits what can be done, ``fail`` prevents ``up``."""
+    """The result of a check: ``warn`` limits the available features, ``fail`` prevents ``up``."""
 
     OK = "ok"
     WARN = "warn"
@@ -388,7 +388,7 @@ def check_traces(environ: Mapping[str, str]) -> Check:
 
 
 def check_scripts(environ: Mapping[str, str]) -> Check:
-    """Check how well this user can isolate scripts from each other on this machine."""
+    """Check to what extent this user can isolate scripts from each other on this machine."""
     command = [sys.executable, "-m", "aiplatform.runtime.script.isolation"]
     allowed = is_on(environ, "AIPLATFORM_SCRIPTS")
     try:

@@ -41,7 +41,7 @@ class InterruptedStartError(EmbeddedError):
 
 
 class StopFailedError(EmbeddedError):
-    """The platform did not end in time after ``down``."""
+    """The platform did not stop in time after ``down``."""
 
 
 class NotRunningError(EmbeddedError):

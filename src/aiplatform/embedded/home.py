@@ -27,7 +27,7 @@ A new database takes 40 MiB, and its write-ahead log soon takes as much again.
 """
 
 LOCK_SECONDS = 1.0
-"""Seconds to wait for the lock, because a supervisor that was just killed may still be ending."""
+"""Seconds to wait for the lock, because a supervisor that was just killed may still hold it."""
 
 MAX_SOCKET_PATH = 103
 """Length in bytes of the longest unix socket path, without the final NUL; Linux allows 4 more."""

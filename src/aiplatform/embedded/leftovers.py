@@ -1,8 +1,8 @@
-"""Find and end the processes that a killed supervisor left running.
+"""Functions that find and stop the processes that a killed supervisor left running.
 
-On Linux, the children of a supervisor get a signal when it dies. On other systems, or if the
-children were stuck, they are found here: by their recorded pid and start time. Processes that they
-started are found by the run's id in their environment.
+On Linux, the children of a supervisor get a signal when it dies. On other systems, or if children
+were stuck, this module finds them by their recorded pid and start time, and the processes that they
+started by the run's id in their environment.
 """
 
 import logging
@@ -37,7 +37,7 @@ def running_records(state: State) -> list[ServiceRecord]:
 
 
 def end_leftovers(home: Home) -> list[str]:
-    """End all remaining processes of the last run of this home, and return their names.
+    """Stop all remaining processes of the last run of this home, and return their names.
 
     The caller must hold the lock of the home.
     """

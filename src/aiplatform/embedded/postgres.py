@@ -56,7 +56,7 @@ STILL_ENDING_MESSAGES = (
     "is already in use",
     "the database system is shutting down",
 )
-"""Messages of a failed start while the processes of a killed server are still ending."""
+"""Messages of a start that failed because a killed server's processes have not exited yet."""
 
 DEFAULT_CONFIGURATION = """
 # Added by AI Platform when it made this directory. Edit freely: it is not written again.

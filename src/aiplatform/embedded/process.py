@@ -1,6 +1,6 @@
-"""Functions that start, identify and end processes.
+"""Functions that start, identify and stop processes.
 
-The kernel reuses the pid of a process that has ended. A pid that is kept across a restart is
+The kernel reuses the pid of a process that has exited. A pid that is kept across a restart is
 therefore stored together with the identity of its process, which contains the start time.
 """
 
@@ -76,7 +76,7 @@ def is_same_process(pid: int | None, remembered: str | None) -> bool:
 
 
 def _die_with_parent(parent: int, death_signal: int) -> Callable[[], None] | None:
-    """Return a function for the child to call before exec, so that it dies with its supervisor.
+    """Return a function that a child calls before exec, so that it dies with its supervisor.
 
     Return None on systems other than Linux; there, the next ``up`` ends the processes that a killed
     supervisor left behind.
@@ -135,10 +135,10 @@ def signal_group(pid: int, number: int) -> None:
 
 
 def reap_if_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Return True if a child has ended. If so, kill the rest of its process group and reap it.
+    """Return True if a child has exited. If so, kill the rest of its process group and reap it.
 
-    Otherwise, a server's own child processes would live on and keep its port. The group is killed
-    before its leader is reaped, because the pid of a zombie can't be reused.
+    The group is killed because a server's own child processes could live on and keep its port. This
+    happens before its leader is reaped, because the pid of a zombie can't be reused.
     """
     if process.returncode is not None:
         return True
@@ -159,9 +159,9 @@ def reap_if_ended(process: subprocess.Popen[bytes]) -> bool:
 
 
 def reap_orphans(own: Iterable[int]) -> None:
-    """Reap ended children that this process did not start.
+    """Reap exited children that this process did not start.
 
-    Process 1 of a container inherits orphans.
+    In a container, process 1 becomes the parent of all orphaned processes.
 
     Args:
         own: Pids of the children that this process started. :func:`reap_if_ended` reaps them.
@@ -187,7 +187,7 @@ def describe_exit(code: int) -> str:
 
 
 def end_process(pid: int, remembered: str, steps: Sequence[tuple[int, float]]) -> bool:
-    """End a process that is not a child of this one, and return True if it is gone.
+    """Stop a process that is not a child of this one, and return True if it is gone.
 
     Args:
         pid: The process.
@@ -205,7 +205,7 @@ def end_process(pid: int, remembered: str, steps: Sequence[tuple[int, float]]) -
 
 
 def wait_until_gone(pid: int, remembered: str | None, seconds: float) -> bool:
-    """Wait until a process that is not a child has ended; return False if it didn't in time."""
+    """Wait until a process that is not a child has exited; return False if it didn't in time."""
     deadline = time.monotonic() + seconds
     while is_same_process(pid, remembered):
         if time.monotonic() > deadline:

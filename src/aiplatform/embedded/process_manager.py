@@ -48,10 +48,11 @@ logger = logging.getLogger("aiplatform.embedded")
 
 @dataclass
 class Child:
-    """One supervised process. Its times are seconds of the monotonic clock.
+    """One supervised process.
 
-    ``once`` is True for a process that is expected to end. ``log_start`` is the position in the
-    log where its current run begins. ``start_at`` is the time of the next start, if one is due.
+    All times are in seconds on the monotonic clock. ``once`` is True for a process that is expected
+    to exit. ``log_start`` is the position in the log where its current run begins. ``start_at`` is
+    the time of the next start, if one is due.
     """
 
     service: Service
@@ -97,7 +98,7 @@ class ProcessManager:
     def start(self, service: Service, *, once: bool = False) -> Child:
         """Start a process and supervise it.
 
-        With ``once``, the process is expected to end and is not restarted.
+        With ``once``, the process is expected to exit and is not restarted.
 
         Raises:
             EmbeddedError: If it can't be started.
@@ -114,10 +115,10 @@ class ProcessManager:
         return child
 
     def run(self, service: Service) -> None:
-        """Run a process until it ends, supervising the others in the meantime.
+        """Run a process until it exits, supervising the others in the meantime.
 
         Raises:
-            EmbeddedError: If it did not end with exit code 0, or as in :meth:`tick`.
+            EmbeddedError: If its exit code is not 0, or as in :meth:`tick`.
             StopRequestedError: If a stop was requested.
         """
         child = self.start(service, once=True)
@@ -196,9 +197,9 @@ class ProcessManager:
         if number == signal.SIGKILL:
             signal_group(child.process.pid, number)
         else:
-            # Only the leader of the group gets the signal, because it knows in which order its own
-            # children must stop. send_signal() is not used: it may reap the leader before its group
-            # is killed, and the pid could then be reused.
+            # Only the leader of the group gets the signal, because it stops its own children in the
+            # right order. send_signal() is not used: it may reap the leader before its group is
+            # killed, and the pid could then be reused.
             os.kill(child.process.pid, number)
 
     def _next_event(self) -> float:

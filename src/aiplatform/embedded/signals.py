@@ -1,4 +1,4 @@
-"""Single-threaded waiting for stop signals and for the end of child processes."""
+"""Single-threaded waiting for stop signals and for child processes to exit."""
 
 import contextlib
 import select
@@ -18,7 +18,7 @@ class StopRequestedError(Exception):
 class Signals:
     """Signal handlers that count stop requests.
 
-    A stop request wakes :meth:`wait`, and so does the end of a child.
+    A stop request wakes :meth:`wait`, and so does the exit of a child process.
     """
 
     def __init__(self) -> None:

@@ -187,9 +187,9 @@ class Supervisor:
                     (signal.SIGTERM, programs.worker_stop_seconds),
                     (signal.SIGKILL, 5.0),
                 ),
-                # If the supervisor is killed, the database ends too, so the worker couldn't record
-                # a clean stop. Its launchers end their tasks when the worker is gone, and the tasks
-                # later continue from their checkpoints.
+                # If the supervisor is killed, the database stops, too, so the worker could not
+                # record a clean stop. Its launchers stop their tasks when the worker is gone, and
+                # the tasks later continue from their checkpoints.
                 death_signal=signal.SIGKILL,
             )
         )

@@ -22,7 +22,7 @@ VARIABLES = ("AIPLATFORM_LANG", "LC_ALL", "LC_MESSAGES", "LANG")
 
 
 def current() -> Language:
-    """Return the language that the environment asks for: Chinese or, by default, English."""
+    """Return the language selected by environment variables: Chinese or, by default, English."""
     named = next((os.environ[name] for name in VARIABLES if os.environ.get(name)), None)
     chosen = (locale.getlocale()[0] or "") if named is None else named
     return "zh" if chosen.lower().startswith(("zh", "chinese")) else "en"
@@ -31,11 +31,11 @@ def current() -> Language:
 def tr(text: str, /, **values: object) -> str:
     """Return ``text`` in the current language, with ``{name}`` replaced by ``values``.
 
-    A text that is missing from the catalogue is shown in English.
+    Text that is missing from the catalogue is shown in English.
 
     Args:
-        text: the English text; a template of :meth:`str.format` if there are values. In commands to
-            copy, ``{name:quoted}`` is a single shell argument, whatever it contains.
+        text: the English text; a template of :meth:`str.format` if there are values. In a command
+            that users copy, ``{name:quoted}`` inserts the value as a single, quoted shell argument.
         values: the values for the names in the template.
     """
     shown = catalogue().get(text, text) if current() == "zh" else text

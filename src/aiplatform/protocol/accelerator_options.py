@@ -34,7 +34,8 @@ class FsdpOptions(Strict):
 class AcceleratorOptions(Strict):
     """Options for distributing rows over processes: transformers' ``accelerator_config``.
 
-    ``fsdp`` and ``deepspeed`` also shard the weights. Only one of the two can be used.
+    With ``fsdp`` or ``deepspeed``, each process also holds only a part of the optimizer state and,
+    depending on their settings, of the gradients and weights. Only one of the two can be used.
     """
 
     split_batches: bool = Field(False, description="share each batch instead of taking one each")

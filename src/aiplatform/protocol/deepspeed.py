@@ -1,8 +1,8 @@
 """DeepSpeed configs: the subset that training accepts.
 
-Published configs can be used unchanged, including ``"auto"`` values. ZeRO options are accepted.
-Values for which the spec has its own fields must agree with the spec. Options that write files,
-send data or compile code are refused.
+Most published configs can be used unchanged, including ZeRO options and ``"auto"`` values. A value
+for which the spec has its own field must agree with the spec. Options that write files, send data
+or compile code are refused.
 """
 
 from collections.abc import Iterator
@@ -59,7 +59,7 @@ UNSUPPORTED_ZERO_OPTIONS = {
 
 
 class PartialConfig(Strict):
-    """A part of a config, serialised with only those fields that were given."""
+    """A part of a config; only the fields that were given are serialised."""
 
     @model_serializer(mode="wrap")
     def _serialize_given_fields(self, handler: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -67,10 +67,10 @@ class PartialConfig(Strict):
 
 
 def refuse_fields(config: Any, reasons: dict[str, str]) -> None:
-    """Raise an error for the first field that is known but refused.
+    """Raise an error for the first field of ``config`` that ``reasons`` contains.
 
     Raises:
-        ValueError: There is such a field; the error gives the reason.
+        ValueError: The config contains such a field; the error gives the reason.
     """
     for name in config if isinstance(config, dict) else ():
         if name in reasons:
@@ -112,8 +112,8 @@ class OffloadParam(Offload):
 class ZeroOptimization(PartialConfig):
     """ZeRO options, Rajbhandari et al. 2019 (arXiv:1910.02054).
 
-    The stage determines the data that is split among the processes. Stage 1: AdamW's state;
-    stage 2: also gradients; stage 3: also weights.
+    Stage 1 splits AdamW's state among the processes, stage 2 also splits the gradients, and stage 3
+    also splits the weights.
     """
 
     stage: Literal[1, 2, 3]
@@ -160,7 +160,7 @@ class Bf16(PartialConfig):
 
 
 class Fp16(PartialConfig):
-    """The fp16 options, which must be off because training doesn't use fp16."""
+    """The fp16 options, which must be disabled because training doesn't use fp16."""
 
     enabled: Literal[False] | Auto = AUTO
     auto_cast: bool | None = None
@@ -199,7 +199,7 @@ class Optimizer(PartialConfig):
 
 
 class SchedulerParams(PartialConfig):
-    """The parameters of a learning rate schedule, all of which follow from the spec."""
+    """The parameters of a learning rate schedule, which must agree with the spec."""
 
     warmup_min_lr: Literal[0] | Auto | None = None
     warmup_max_lr: Rate | Auto | None = None
@@ -232,8 +232,8 @@ class Scheduler(PartialConfig):
 class DeepspeedConfig(PartialConfig):
     """A DeepSpeed config: the subset that training accepts.
 
-    The processes share AdamW's state and gradients, and from stage 3 also the weights. Values for
-    which the spec has its own fields must be `"auto"` or agree with the spec.
+    Depending on the ZeRO stage, each process holds only a part of AdamW's state, the gradients and
+    the weights. A value for which the spec has its own field must be `"auto"` or agree with it.
     """
 
     zero_optimization: ZeroOptimization

@@ -11,13 +11,13 @@ from pydantic_core import PydanticCustomError, core_schema
 
 @dataclass(frozen=True)
 class KindErrors:
-    """An annotation that makes errors list the valid kinds; follows ``Field(discriminator=...)``.
+    """An annotation, placed after ``Field(discriminator=...)``, that makes errors list valid kinds.
 
-    If the field is missing, Pydantic itself only says that it can't extract the tag.
+    Without it, pydantic's error for a missing field only says that the tag can't be extracted.
 
     Attributes:
         field: the field that distinguishes the members of the union.
-        default: the kind of a value without the field; by default, such a value is refused.
+        default: the kind that a value without the field gets; if None, such a value is refused.
     """
 
     field: str

@@ -1,7 +1,7 @@
 """The platform's JSON encoder.
 
 PostgreSQL's JSONB supports neither NaN nor U+0000, and JSON has no infinities. But losses do become
-NaN, and texts do contain NUL. Therefore NaN and the infinities are written as the strings
+NaN, and text can contain NUL. Therefore NaN and the infinities are written as the strings
 ``"NaN"``, ``"Infinity"`` and ``"-Infinity"``, which ``float()`` and pydantic can read, and NUL as
 U+FFFD.
 """
@@ -25,7 +25,7 @@ ESCAPED_NUL = "\\u0000"
 
 
 PLAIN = (str, int, bool, NoneType)
-"""Types whose values can be written as JSON directly, except for NUL in texts."""
+"""Types whose values can be written as JSON directly, except for text that contains NUL."""
 
 
 def jsonable(value: Any) -> Any:
@@ -95,13 +95,13 @@ def dumps(value: Any) -> str:
     try:
         # Most values need no conversion, and this encoder is written in C.
         text = _AS_IT_IS.encode(value)
-    except (TypeError, ValueError):  # a key that is not a text, or a number that JSON lacks
+    except (TypeError, ValueError):  # a key that is not text, or a number that JSON lacks
         return _REDUCED.encode(jsonable(value))
     return _REDUCED.encode(jsonable(value)) if ESCAPED_NUL in text else text
 
 
 def loads(text: str | bytes) -> Any:
-    """Decode JSON, several times faster than the standard library.
+    """Decode JSON, several times faster than the standard library does.
 
     Raises:
         ValueError: The text is not valid JSON.
@@ -114,5 +114,5 @@ def loads(text: str | bytes) -> Any:
 
 
 def clean_text(text: str) -> str:
-    """Replace characters that a PostgreSQL ``TEXT`` column can't store: NUL, lone surrogates."""
+    """Replace NUL and lone surrogates, which a PostgreSQL ``TEXT`` column can't store."""
     return text.replace(NUL, REPLACEMENT).encode("utf-8", "replace").decode("utf-8")

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class TaskType(StrEnum):
-    """The type of a task; each has a spec in :mod:`aiplatform.protocol.specs`."""
+    """The type of a task; each type has a spec in :mod:`aiplatform.protocol.specs`."""
 
     DATASET_IMPORT = "dataset_import"
     DATA_FIX = "data_fix"
@@ -55,7 +55,7 @@ class ProjectStatus(StrEnum):
 
 
 class DatasetStatus(StrEnum):
-    """The state of a dataset: ``processing`` while its current version's report is created."""
+    """The state of a dataset: ``processing`` while its current version's report is being made."""
 
     UPLOADED = "uploaded"
     PROCESSING = "processing"
@@ -135,10 +135,10 @@ class DataShape(StrEnum):
 
 
 class ModelKind(StrEnum):
-    """The use of a model.
+    """The kind of a model, which determines its output.
 
-    A language model continues a text, an encoder represents it as vectors, a classifier gives it
-    labels, and a reward model gives it one score.
+    A language model continues text, an encoder represents text as vectors, a classifier assigns
+    labels to text, and a reward model gives text a score.
     """
 
     CLASSIFIER = "classifier"
@@ -162,7 +162,7 @@ class TrainingMethod(StrEnum):
 
 
 class ListPage(StrEnum):
-    """A list of the web interface that has saved views."""
+    """A list in the web interface for which users can save views."""
 
     DATASETS = "datasets"
     EXPERIMENTS = "experiments"

@@ -1,4 +1,4 @@
-"""The speed of earlier trainings, on which training estimates are based."""
+"""The speed of earlier training runs, on which training estimates are based."""
 
 from pydantic import Field
 
@@ -6,7 +6,7 @@ from aiplatform.protocol.strict import Strict
 
 
 class Pace(Strict):
-    """The speed of completed trainings with the same base model, method and kind of device.
+    """The speed of completed training runs with the same base model, method and kind of device.
 
     ``low``, ``expected`` and ``high`` are the seconds per computed token, padding included.
     """

@@ -11,10 +11,10 @@ DROPPED = frozenset(
     "mixed_languages near_duplicates no_answer over_length rare_languages refusals "
     "repeated_answers role_order same_sides template_refuses unanswered".split()
 )
-"""Findings whose rows can be dropped, because they list all of their rows."""
+"""Codes of findings whose rows can be dropped, because the finding identifies all its rows."""
 
 UNFIXABLE = frozenset({"boilerplate", "missing_other", "mixed_types", "not_trainable", "one_sided"})
-"""Findings that can't be fixed automatically."""
+"""Codes of findings that can't be fixed automatically."""
 
 GENTLE: dict[str, FixAction] = {
     "damaged_text": "repair",
@@ -37,7 +37,7 @@ PERSONAL = frozenset(
 )
 
 OURS = DROPPED | GENTLE.keys() | PERSONAL | UNFIXABLE
-"""The platform's own codes; all others belong to checks from other Python distributions."""
+"""Codes of the platform's own findings; other codes come from checks in other distributions."""
 
 CHECKS_GROUP = "aiplatform.quality_checks"
 """The entry point group through which other Python distributions add checks."""

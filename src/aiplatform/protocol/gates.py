@@ -29,9 +29,10 @@ class Gate(Strict):
         min_score: the lowest score, 0 to 100.
         forbid_errors: True if findings of severity ``error`` are not allowed.
         limits: limits for single findings.
-        evaluation: project data that every report is compared with: none of its rows may occur in
-            training data. Without a version, the current one is used.
-        benchmarks: the same for benchmarks; not even a passage of them may occur in training data.
+        evaluation: evaluation datasets of the project, whose rows must not occur in the version
+            that is checked. Of a dataset without a version, the current version is used.
+        benchmarks: benchmark datasets of the project, of which not even a passage may occur in the
+            version that is checked.
     """
 
     model_config = ConfigDict(

@@ -19,7 +19,10 @@ MAX_LINE_BYTES = 8 * 1024 * 1024
 """Longest line in bytes. A longer one fails the attempt, to protect the runner's memory."""
 
 SCRIPT_USER_FILE = "script-user"
-"""A file in the attempt's directory with the user id of its script, if it has its own user."""
+"""Name of the file in the attempt's directory that contains the user id of the script.
+
+The file exists only if the script runs as a separate user.
+"""
 
 Finite = Annotated[float, Field(allow_inf_nan=True)]
 Step = Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)]
@@ -30,7 +33,7 @@ Moment = Annotated[float, Field(ge=0, lt=1 << 37)]
 
 
 class Message(BaseModel):
-    """A message; unknown fields are ignored, so that a newer runtime can add some."""
+    """The base class of messages. Unknown fields are ignored, so a newer runtime can add fields."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -152,7 +155,7 @@ class Renew(Message):
 
 
 class Cancel(Message):
-    """A request for the child to save a checkpoint and end (SIGTERM); SIGKILL follows later.
+    """A request for the child process to save a checkpoint and exit: SIGTERM, later SIGKILL.
 
     ``grace_seconds`` is the time between the two signals.
     """
@@ -162,7 +165,7 @@ class Cancel(Message):
 
 
 class Drain(Message):
-    """A request for a model server to finish the responses in progress and end.
+    """A request for a model server to finish the responses in progress and exit.
 
     The server gets no new requests.
     """
@@ -171,7 +174,7 @@ class Drain(Message):
 
 
 class Begin(Message):
-    """A spare process's job: the job's file, its directory, and its complete environment."""
+    """A job for a spare process: the job's file, directory, and complete environment."""
 
     type: Literal["begin"] = "begin"
     job: str
@@ -211,7 +214,7 @@ class Job(Message):
     ``inputs`` maps roles to local paths: ``dataset``, ``eval_dataset`` (canonical Parquet files),
     ``base_model``, ``model`` (directories with ``weights/`` and ``adapter/``), ``source`` (uploaded
     files). The roles of a script are ``code`` (its bundle), ``datasets/NAME`` and ``models/NAME``.
-    ``labels`` maps the same roles to names that users know, such as ``faq@v2``.
+    ``labels`` maps the same roles to names that users see, such as ``faq@v2``.
     """
 
     protocol: int = PROTOCOL_VERSION

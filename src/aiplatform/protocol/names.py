@@ -127,4 +127,4 @@ Name = Annotated[
     AfterValidator(not_deceptive),
     AfterValidator(short_enough),
 ]
-"""A name of a model, a deployment, a sweep or a bundle."""
+"""The name of a model, a deployment, a sweep or a bundle."""

@@ -47,7 +47,7 @@ class NotificationType(StrEnum):
 
 
 class EmailMode(StrEnum):
-    """The time at which a user's notifications are emailed."""
+    """The frequency with which a user's notifications are emailed."""
 
     OFF = "off"
     IMMEDIATE = "immediate"

@@ -6,7 +6,7 @@ from aiplatform.protocol.names import NAME_PATTERN
 
 
 class Expectation(NamedTuple):
-    """The description of an expected value, following "must be" in English and 应为 in Chinese."""
+    """The description of an expected value, worded to follow "must be" or, in Chinese, 应为."""
 
     en: str
     zh: str

@@ -17,13 +17,13 @@ ShapeColumn = Literal[
 """The names of the columns from which shapes are recognised."""
 
 ColumnMap = Annotated[dict[Column, ShapeColumn], Field(max_length=19)]
-"""Columns of the file by name, with the shape columns that they become."""
+"""Names of the file's columns, mapped to the shape columns that they become."""
 
 ColumnType = Literal["text", "integer", "number", "boolean", "date", "timestamp"]
 """The types that a column of a CSV file can have."""
 
 ColumnTypes = Annotated[dict[Column, ColumnType], Field(max_length=2000)]
-"""Columns of the file by name, with the types of their values."""
+"""Names of the file's columns, mapped to the types of their values."""
 
 
 class PreviousColumnTypes(Strict):

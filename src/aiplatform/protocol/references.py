@@ -143,7 +143,7 @@ def _permissions(value: Any) -> Iterator[Permission]:
 
 
 def marks(annotated: Any) -> Iterator[Reads | Changes]:
-    """Yield the marks of a field or annotation, but not those of fields in nested models."""
+    """Yield a field's own :class:`Reads` and :class:`Changes` annotations, not nested models'."""
     for mark in getattr(annotated, "metadata", ()) or getattr(annotated, "__metadata__", ()):
         if isinstance(mark, Reads | Changes):
             yield mark

@@ -19,11 +19,11 @@ REWARDS_GROUP = "aiplatform.rewards"
 """The entry point group through which other Python distributions add rewards."""
 
 MAX_REWARDS = 8
-"""Maximum number of rewards of a training."""
+"""Maximum number of rewards of a training run."""
 
 
 def refusal(kind: str, en: str, zh: str) -> PydanticCustomError:
-    """Return a validation error with a text in both languages."""
+    """Return a validation error with its message in English and Chinese."""
     return PydanticCustomError(kind, "{words}", {"words": en, "words_zh": zh})
 
 
@@ -45,7 +45,7 @@ class Reward(Strict):
 
     @property
     def label(self) -> str:
-        """The name of the reward in series and error messages."""
+        """The name of the reward in metric series and error messages."""
         return self.kind
 
     @property
@@ -55,7 +55,7 @@ class Reward(Strict):
 
 
 class ExactReward(Reward):
-    """A reward of 1 if the answer is the reference, otherwise 0."""
+    """A reward of 1 if the answer equals the reference, otherwise 0."""
 
     compares = True
 
@@ -67,7 +67,7 @@ class ExactReward(Reward):
 
 
 class ContainsReward(Reward):
-    """A reward of 1 if the answer contains a text, otherwise 0."""
+    """A reward of 1 if the answer contains the given text, otherwise 0."""
 
     kind: Literal["contains"] = "contains"
     text: str | None = Field(
@@ -82,7 +82,7 @@ class ContainsReward(Reward):
 
 
 class NumericReward(Reward):
-    """A reward of 1 if the last numbers of answer and reference are equal, otherwise 0."""
+    """A reward of 1 if the answer's last number equals the reference's, otherwise 0."""
 
     compares = True
 
@@ -129,7 +129,7 @@ class JsonSchemaReward(Reward):
 
 
 class LengthReward(Reward):
-    """A reward of 1 at the target length, and less the more the length differs from it."""
+    """A reward of 1 for an answer of the target length, decreasing with the difference from it."""
 
     kind: Literal["length"] = "length"
     target: int = Field(ge=1, le=1_000_000)
@@ -151,7 +151,7 @@ class CustomReward(Reward):
 
     @property
     def label(self) -> str:
-        """The name of the reward in series and error messages."""
+        """The name of the reward in metric series and error messages."""
         return f"custom_{re.sub(r'[^A-Za-z0-9]+', '_', self.name)}"
 
 

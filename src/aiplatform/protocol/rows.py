@@ -20,8 +20,8 @@ Comparison = Literal[
 class Condition(Strict):
     """A condition on a column's values.
 
-    ``contains`` also searches conversations and nested values, and ignores case. Lengths count
-    characters in a text, or messages in a conversation.
+    ``contains`` also searches conversations and nested values, and ignores case. The length of text
+    is its number of characters; that of a conversation is its number of messages.
     """
 
     column: ColumnName
@@ -77,15 +77,15 @@ class RowSplit(Strict):
     """A split of rows into parts.
 
     Attributes:
-        fractions: fractions of the rows, by the name of the part; they add up to 1.
+        fractions: fractions of the rows, keyed by the name of the part; they add up to 1.
         seed: the seed; the same seed always gives the same split.
         stratify: a column whose values should be equally frequent in each part.
         group: a column; rows with equal values in it stay together. Rows without a value are split
             by the other rules.
         by: ``question`` keeps all rows with the same question together, whatever the answer. Case,
-            punctuation and white space are ignored. A row without a question is compared as a
+            punctuation and whitespace are ignored. A row without a question is compared as a
             whole. ``row`` keeps only equal rows together.
-        near: True if rows that differ in a few words also stay together.
+        near: True if rows that differ only in a few words also stay together.
     """
 
     fractions: dict[Annotated[str, Field(min_length=1, max_length=100)], Share] = Field(

@@ -1,4 +1,4 @@
-"""Schedule actions, and policies for missed and overlapping times."""
+"""The actions of schedules, and their policies for missed times and overlapping tasks."""
 
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -16,7 +16,7 @@ Priority = Annotated[int, Field(ge=1, le=10, description="higher first")]
 class TaskAction(Strict):
     """An action that submits a task.
 
-    For a dataset without a version, the version current at that time is used.
+    For a dataset without a version, the version that is current when the task is submitted is used.
     """
 
     kind: Literal["task"] = "task"
@@ -26,7 +26,7 @@ class TaskAction(Strict):
 
 
 class RunAction(Strict):
-    """An action that starts a run of an experiment, using its config at that time."""
+    """An action that starts a run of an experiment with the experiment's current config."""
 
     kind: Literal["run"] = "run"
     experiment: UUID

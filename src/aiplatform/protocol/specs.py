@@ -40,8 +40,8 @@ MAX_ROWS = 1_000_000_000
 class ServingResources(Resources):
     """The resources that a model server occupies.
 
-    It reserves little by default, because an idle server computes nothing. While answering, it may
-    use whatever the machine has.
+    The server reserves little by default, because it computes nothing while it is idle. While it
+    answers requests, it may use more than it has reserved.
     """
 
     cpus: float = Field(0.1, ge=0, le=1024, description="CPU cores")
@@ -61,9 +61,9 @@ FixAction = Literal["deduplicate", "drop", "mask", "rebalance", "repair", "strip
 """A fix for a finding.
 
 ``deduplicate`` keeps the first of equal rows; ``drop`` removes the rows; ``mask`` replaces personal
-data with its kind in brackets; ``rebalance`` keeps at most ten times as many rows of each label as
-of the rarest one; ``repair`` restores wrongly decoded text; ``strip`` removes markup; ``trim``
-removes white space around texts, or everything after the last answer.
+data with its kind in brackets; ``rebalance`` keeps, for each label, at most ten times as many rows
+as the rarest label has; ``repair`` restores wrongly decoded text; ``strip`` removes markup;
+``trim`` removes whitespace around text, or everything after the last answer.
 """
 
 Fixes = Annotated[
@@ -76,8 +76,8 @@ Fixes = Annotated[
 class ComparedRef(DatasetRef):
     """A dataset version with which another one is compared.
 
-    Rows of ``evaluation`` data, their near duplicates and their questions must not be trained on;
-    of ``benchmark`` data, not even a passage.
+    Training data must not contain rows of ``evaluation`` data, near duplicates of these rows, or
+    their questions. Of ``benchmark`` data, it must not even contain a passage.
     """
 
     role: Literal["evaluation", "benchmark"] = "evaluation"
@@ -157,7 +157,7 @@ class FixSpec(TaskOptions):
 
 
 class ImportSpec(TaskOptions):
-    """The import of a base model: safetensors unchanged, GGUF converted."""
+    """The import of a base model. Safetensors are kept unchanged; GGUF is converted."""
 
     type: Literal[TaskType.MODEL_IMPORT] = TaskType.MODEL_IMPORT
     model: Annotated[UUID, Changes()] | None = Field(

@@ -1,4 +1,4 @@
-"""Storage of dataset versions: their parts, their cost, and garbage collection; sizes in bytes."""
+"""Storage of dataset versions: parts, space used, and garbage collection. Sizes are in bytes."""
 
 from typing import Any
 from uuid import UUID

@@ -24,7 +24,7 @@ MAX_LISTED = 12
 
 
 class Strict(BaseModel):
-    """A model that refuses unknown fields: a misspelt hyper-parameter must not be ignored."""
+    """A model that refuses unknown fields, so that a misspelt hyper-parameter is not ignored."""
 
     model_config = ConfigDict(extra="forbid")
 

@@ -37,7 +37,7 @@ SecretName = Annotated[
     str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
 ]
 SecretsByVariable = Annotated[dict[SecretVariable, SecretName], Field(max_length=16)]
-"""Environment variables of a task's process, and the secrets that fill them."""
+"""Names of secrets, keyed by the environment variables that they fill in a task's process."""
 
 
 class TaskOptions(Strict):
@@ -71,5 +71,5 @@ class TaskOptions(Strict):
     @field_validator("resources", mode="before")
     @classmethod
     def _keep_own_defaults(cls, value: object) -> object:
-        """Keep only the given amounts of ``Resources``, so that the spec's own defaults apply."""
+        """Drop unset amounts of a ``Resources`` object, so that the spec's own defaults apply."""
         return value.model_dump(exclude_unset=True) if isinstance(value, Resources) else value

@@ -63,7 +63,7 @@ class TrainingSpec(TaskOptions):
     note_on_use: ClassVar[str] = ""
     """Notes on the use of a tuned model that generates no text, for its model card."""
     estimable: ClassVar[bool] = True
-    """True if trainings with this method can be estimated."""
+    """True if training runs with this method can be estimated."""
     one_process: ClassVar[bool] = False
     """True if the method can't train in several processes."""
     training_data: ClassVar[tuple[str, ...]] = ("dataset",)
@@ -204,7 +204,7 @@ class SftSpec(TuningSpec):
 
 
 class CptSpec(TuningSpec):
-    """Continued pre-training: the model learns all tokens of plain texts.
+    """Continued pre-training: the model learns all tokens of plain text.
 
     The texts are joined, with the end token after each, and cut into blocks of ``max_length``
     tokens, so that no text is cut off and hardly any token is padding.
@@ -266,8 +266,8 @@ class EmbeddingSpec(TuningSpec):
     """Embeddings: the model learns to give texts that belong together similar vectors.
 
     From pairs and triplets it learns to find the positive of each anchor among all texts of the
-    batch (multiple negatives ranking, arXiv:1705.00652), and from scored pairs to order them like
-    their scores (CoSENT).
+    batch (multiple negatives ranking, arXiv:1705.00652). From scored pairs it learns to rank the
+    pairs by their scores (CoSENT).
     """
 
     reads = frozenset({DataShape.EMBEDDING_PAIRS, DataShape.SCORED_PAIRS})
@@ -302,7 +302,7 @@ class PreferenceLora(LoraSpec):
 class PreferenceSpec(TrainingSpec):
     """The base class of specs for methods that learn from preference pairs.
 
-    They train an adapter in one process.
+    These methods train an adapter in a single process.
     """
 
     reads = frozenset({DataShape.PREFERENCE})
@@ -348,8 +348,8 @@ class DpoSpec(PreferenceSpec):
 class OrpoSpec(PreferenceSpec):
     """Odds ratio preference optimisation, Hong et al. 2024 (arXiv:2403.07691).
 
-    The model learns the chosen answers as in supervised fine-tuning, and to prefer them to the
-    rejected ones. There is no comparison with the base model.
+    The model learns to give the chosen answers, as in supervised fine-tuning, and to prefer them to
+    the rejected answers. It is not compared with the base model.
     """
 
     method: Literal[TrainingMethod.ORPO] = TrainingMethod.ORPO

@@ -1,7 +1,7 @@
 """``python -m aiplatform.runtime --job JOB.json --messages-fd N --control-fd M``.
 
-This module imports only the launcher, so that the child sends ``hello`` before it imports torch or
-even pydantic.
+This module imports only the launcher, so that the child process sends ``hello`` before it imports
+torch or even pydantic.
 """
 
 import sys

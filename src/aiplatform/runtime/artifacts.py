@@ -1,4 +1,4 @@
-"""The layout of model directories, and the function that makes a written one durable.
+"""The layout of model directories, and a function that flushes written files to disk.
 
 A model directory contains ``weights/`` (a complete Hugging Face directory) and ``README.md`` (the
 model card). The directory of a tuned model also contains ``adapter/`` (LoRA weights in PEFT's

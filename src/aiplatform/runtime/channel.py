@@ -1,4 +1,4 @@
-"""The sending side of the message protocol: a job reports through a :class:`Reporter`."""
+"""The sending side of the message protocol. Jobs send messages with a :class:`Reporter`."""
 
 import os
 import sys
@@ -33,16 +33,16 @@ class JobError(Exception):
 
 
 class TrainingObserver(Protocol):
-    """An observer of a training that is started only to be estimated.
+    """An observer of a training run that is started only to estimate it.
 
-    Its methods may raise an exception, which ends the training.
+    The observer's methods may raise an exception, which stops the training run.
     """
 
     def rows_encoded(self, tokenizer: Any, rows: Any, sequences: Any, held_out: Any) -> None:
         """Handle the encoded rows. See :func:`aiplatform.runtime.training.setup.show_rows`."""
 
     def training_begins(self, trainer: Any) -> None:
-        """Handle the moment before the first step."""
+        """React to the start of training, just before the first step."""
 
 
 class Reporter:
@@ -51,8 +51,8 @@ class Reporter:
     Any thread may use it: each message is written as one whole line.
 
     Exactly one of :meth:`result`, :meth:`failure` and :meth:`stopped` is sent. It is the last
-    message: later messages from other threads are dropped. Without a file descriptor, nothing is
-    sent, because only the first of several processes that share a job reports.
+    message, because later messages from other threads are dropped. Without a file descriptor,
+    nothing is sent. This is for jobs that several processes share, of which only the first reports.
     """
 
     def __init__(self, fd: int | None, stop: StopRequest | None = None) -> None:
@@ -61,7 +61,7 @@ class Reporter:
         self.traced = False
         """True if phases are reported, for the task's trace."""
         self.observer: TrainingObserver | None = None
-        """The observer of a training that is only estimated."""
+        """The observer of a training run that is only estimated."""
         self._phase = ""
         self._fd = fd
         self._lock = threading.Lock()
@@ -81,7 +81,7 @@ class Reporter:
         )
 
     def metrics(self, step: int, values: dict[str, float]) -> None:
-        """Send metrics: values by name, measured at a step."""
+        """Send the metrics of a step, keyed by name."""
         self._send(Metrics(step=step, values=values))
 
     def checkpoint(self, step: int, path: str) -> None:

@@ -1,4 +1,4 @@
-"""Rendering of conversations with the model's chat template, or a plain one if it has none."""
+"""Rendering of conversations with a model's chat template, or a plain template if it has none."""
 
 from typing import Any
 

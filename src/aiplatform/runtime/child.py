@@ -34,7 +34,7 @@ EXTRAS = {"deepspeed": "deepspeed"}
 def run_job(job_file: str, messages_fd: int) -> int:
     """Run the job and return the exit code: 0 if it succeeded or stopped on request."""
     stop = StopRequest()
-    stop.listen()  # before the imports, which take seconds: a cancellation may come during them
+    stop.listen()  # before the imports, which take seconds
     apply_niceness()
     examine_old_objects_rarely()
     for stream in (sys.stdout, sys.stderr):
@@ -93,8 +93,8 @@ def prepare_environment(hub: bool) -> None:
     for name, value in {**QUIET, **({} if hub else OFFLINE)}.items():
         os.environ.setdefault(name, value)
     if os.environ.get("CUDA_VISIBLE_DEVICES") == "":
-        # Otherwise DeepSpeed looks for devices, and warns in each training's log that it found
-        # none.
+        # Otherwise DeepSpeed looks for devices, and warns in the log of each training run that
+        # it found none.
         os.environ.setdefault("DS_ACCELERATOR", "cpu")
 
 

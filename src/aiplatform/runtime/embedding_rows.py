@@ -1,4 +1,4 @@
-"""Encoding of pairs, triplets and scored pairs of texts as token ids."""
+"""Encoding of text pairs, text triplets and scored text pairs as token ids."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -26,13 +26,13 @@ class TextRow(NamedTuple):
 
 @dataclass
 class EmbeddingRows(RowCounts):
-    """A dataset's encoded rows, with counts."""
+    """A dataset's encoded rows, with counts of all, truncated and dropped rows."""
 
     scored: bool
     rows: list[TextRow] = field(default_factory=list)
 
     def sequences(self) -> Sequence[tuple[Encoded, ...]]:
-        """Return the token sequences of each kept row: its texts, in which no token is learned."""
+        """Return the token sequences of each kept row, one per text; no token is learned."""
         return [tuple(Encoded.unlearned(text) for text in row.texts) for row in self.rows]
 
     def describe(self) -> dict[str, Any]:
@@ -50,12 +50,12 @@ class EmbeddingRows(RowCounts):
 def encode_embedding_rows(
     parquet: Path, tokenizer: Any, *, max_length: int, dataset_name: str = "dataset"
 ) -> EmbeddingRows:
-    """Encode a dataset of pairs, triplets or scored pairs.
+    """Encode a dataset of text pairs, text triplets or scored text pairs.
 
-    If one row has a negative, rows without one are dropped.
+    If at least one row has a negative, rows without a negative are dropped.
 
     Args:
-        parquet: the canonical file.
+        parquet: the dataset's canonical Parquet file.
         tokenizer: the tokenizer of the base model.
         max_length: the largest number of tokens in a text; longer texts are cut.
         dataset_name: the name of the dataset in error messages.
@@ -122,5 +122,5 @@ def _number(value: object) -> float | None:
 
 
 def _cut(tokens: list[int], length: int) -> list[int]:
-    """Return at most ``length`` tokens. The last one is kept, because it marks the end."""
+    """Cut a text to at most ``length`` tokens; keep its last token, which marks the end."""
     return tokens if len(tokens) <= length else [*tokens[: length - 1], tokens[-1]]

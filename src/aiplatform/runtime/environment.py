@@ -1,4 +1,4 @@
-"""A description of a run's environment: platform, Python, packages and hardware."""
+"""A description of the environment of a job: platform, Python, packages and hardware."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ import aiplatform
 
 
 def environment() -> dict[str, Any]:
-    """Return everything that may affect a job's result: packages, platform and hardware.
+    """Return the packages, platform and hardware, all of which may affect a job's result.
 
     Memory is in MiB.
     """

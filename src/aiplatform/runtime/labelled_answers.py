@@ -1,6 +1,6 @@
-"""Encoding of answers that are labelled good or bad as token ids and labels.
+"""Encoding of conversations whose last answer is labelled good or bad.
 
-Each row is the whole conversation. The labels of its tokens mark the last answer.
+Each encoded row contains the whole conversation. The labels of its tokens mark the last answer.
 """
 
 from collections.abc import Iterator
@@ -47,12 +47,12 @@ def encode_answers(
         parquet: Canonical file with unpaired preferences.
         tokenizer: Tokenizer with a chat template; see
             :func:`aiplatform.runtime.chat.load_tokenizer`.
-        max_length: Maximum number of tokens of a row; longer answers are cut at the end.
+        max_length: Maximum number of tokens in a row; longer answers are cut at the end.
         dataset_name: Name of the dataset in error messages.
 
     Raises:
-        JobError: The rows have no such labels, no row is labelled good or none is labelled bad, an
-            answer is empty, or its prompt leaves no room for it. The message names the row.
+        JobError: The rows have no such labels, all usable rows have the same label, an answer is
+            empty, or a prompt leaves no room for its answer. The message names the row, if any.
     """
     from aiplatform.data.canonical import shape_of
 
@@ -83,7 +83,7 @@ def encode_answers(
 def _usable_rows(
     parquet: Path, tokenizer: Any, dataset_name: str, result: EncodedAnswers
 ) -> Iterator[tuple[int, Marked, bool]]:
-    """Yield the number, the marked text and the label of each usable row; count the other rows."""
+    """Yield each usable row's number, marked text and label; count the unusable rows by reason."""
     from aiplatform.data.canonical import iter_rows
     from aiplatform.data.shapes import to_messages
 

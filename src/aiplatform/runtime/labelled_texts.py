@@ -29,7 +29,7 @@ class LabelledRows(RowCounts):
     rows: list[LabelledText] = field(default_factory=list)
 
     def sequences(self) -> Sequence[tuple[Encoded, ...]]:
-        """Return the token sequences of each kept row: one, in which no token is learned."""
+        """Return the only token sequence of each kept row; no token is learned."""
         return [(Encoded.unlearned(row.input_ids),) for row in self.rows]
 
     @property
@@ -62,15 +62,15 @@ def encode_labelled(
     """Encode a dataset of texts with labels.
 
     Args:
-        parquet: the canonical file.
+        parquet: the dataset's canonical Parquet file.
         tokenizer: the tokenizer of the base model.
-        max_length: the largest number of tokens; longer texts are cut at the end.
+        max_length: the maximum number of tokens in a text; longer texts are cut at the end.
         separator: the text between the labels of a row; None if each row has one label.
-        known: the labels of the training data, for held-out rows; None uses the labels of the rows.
+        known: for held-out rows, the labels of the training data; None for training data.
         dataset_name: the name of the dataset in error messages.
 
     Raises:
-        JobError: no row can be used, all rows have the same labels, or a label is unknown.
+        JobError: no row can be used, all rows have the same labels, or a label is not in ``known``.
     """
     from aiplatform.data.canonical import iter_rows
 
@@ -112,7 +112,7 @@ def encode_labelled(
 
 
 def labels_of(value: object, separator: str | None) -> list[str]:
-    """Return the labels of a row as texts, without surrounding spaces or repetitions."""
+    """Return the labels of a row as strings, without surrounding spaces or duplicates."""
     if value is None:
         return []
     parts = str(value).split(separator) if separator is not None else [str(value)]

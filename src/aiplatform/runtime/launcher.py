@@ -1,28 +1,29 @@
-"""The launcher: a small process that watches over the child that runs the job.
+"""The launcher: a small process that watches over the child process that runs the job.
 
 The runner (the part of the worker that handles one attempt) starts a Python interpreter, which is
 the launcher. Before it imports anything large, it forks twice. The first child becomes the leader
 of its own session, sends ``hello`` and runs the job. The launcher itself only uses the standard
-library, and ends the child in these cases:
+library, and stops the child in these cases:
 
 - The lease expires without a renewal (the runner is frozen or cut off): immediate SIGKILL.
 - The control pipe closes (the runner is gone): immediate SIGKILL.
 - A cancellation arrives: SIGTERM, and SIGKILL after the grace period.
 
-A model server that was replaced gets SIGUSR1: it finishes the responses in progress and ends.
+A model server that was replaced gets SIGUSR1, finishes the responses in progress and exits.
 
-All signals except SIGUSR1 go to the child's process group, so that processes that the job started
-end with it. On Linux, processes that left the group are found as well, because the launcher adopts
-orphans (PR_SET_CHILD_SUBREAPER).
+All signals except SIGUSR1 go to the child's process group, so that they reach the processes that
+the job started. On Linux, processes that left the group are found as well, because the launcher
+adopts orphans (PR_SET_CHILD_SUBREAPER).
 
-The second child, the guardian, ends the job if the launcher dies. It waits for the end of a pipe
-that only the launcher holds open, and then kills the job's process group. The kernel closes the
+The second child, the guardian, kills the job if the launcher dies. It waits until a pipe that only
+the launcher holds open is closed, and then kills the job's process group. The kernel closes the
 pipe even if the launcher gets a SIGKILL. The guardian works on Linux and macOS, can't be blocked by
 a computation in the child and, unlike PR_SET_PDEATHSIG, reaches grandchildren.
 
-A spare is a launcher with a child, both started before the job is known. The child imports what
-most jobs with a model need, and waits. The job arrives as ``begin`` on the control pipe and is
-passed on. The launcher watches the child of a spare in the same way from its start.
+A spare is a launcher with a child, both started before there is a job for them. The child imports
+the modules that most jobs with a model need, and waits. The job arrives as the message ``begin`` on
+the control pipe, and the launcher passes it on. From the start, the launcher watches the child of a
+spare in the same way as any other child.
 
 This module imports only a few modules of the standard library, because they delay ``hello``.
 """
@@ -43,7 +44,7 @@ TERMINATION_GRACE_SECONDS = 30.0
 
 MAX_CONTROL_LINE = 64 * 1024
 subreaper_pid: int | None = None
-"""Process id of the launcher if it adopts orphans, otherwise None; set in the child."""
+"""Process id of the launcher if it adopts orphans, otherwise None; set only in the child."""
 
 USAGE = (
     "usage: python -m aiplatform.runtime (--job JOB.json | --spare) --messages-fd N --control-fd M"
@@ -74,7 +75,7 @@ def parse_arguments(argv: list[str]) -> Arguments:
 
 
 def launch(arguments: Arguments) -> int:
-    """Run the job in a child; return its exit code, or 128 + n if signal n ended it."""
+    """Run the job in a child; return its exit code, or 128 + n if signal n killed it."""
     # Processes that the job starts must not inherit these descriptors. Otherwise a process that
     # outlives the job would keep the pipes open, and the runner would wait for it.
     os.set_inheritable(arguments.messages_fd, False)
@@ -97,7 +98,7 @@ def launch(arguments: Arguments) -> int:
     _close(arguments.messages_fd, lifeline_reader, start_reader)
     try:
         watch = ChildWatcher(child, guardian, arguments.control_fd, start_writer)
-        with contextlib.suppress(BrokenPipeError):  # the child has ended already
+        with contextlib.suppress(BrokenPipeError):  # the child has exited already
             os.write(start_writer, b"!")
         return watch.run()
     finally:
@@ -131,7 +132,7 @@ def _run_child(arguments: Arguments, start_reader: int) -> NoReturn:
     except SystemExit as exit_:
         code = exit_.code if isinstance(exit_.code, int) else 1
     except BrokenPipeError:
-        pass  # the runner is gone, so the launcher will end this process
+        pass  # the runner is gone, so the launcher will kill this process
     finally:
         _flush_and_exit(code)
 
@@ -157,7 +158,7 @@ def _run_spare(arguments: Arguments, start_reader: int) -> int:
 
 
 def _flush_and_exit(code: int) -> NoReturn:
-    """Exit without the interpreter's shutdown: threads of torch and tokenizers may still run."""
+    """Exit without the interpreter's shutdown, because threads of torch may still be running."""
     if (exception := sys.exc_info()[1]) is not None and not isinstance(exception, SystemExit):
         import traceback
 
@@ -170,7 +171,7 @@ def _flush_and_exit(code: int) -> NoReturn:
 
 def _run_guardian(child: int, lifeline_reader: int) -> NoReturn:
     """Run the guardian: wait until the launcher is gone, then kill the child's process group."""
-    os.setsid()  # a kill of the launcher's process group must not end the guardian as well
+    os.setsid()  # a signal to the launcher's process group must not reach the guardian
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     os.read(lifeline_reader, 1)
@@ -179,9 +180,9 @@ def _run_guardian(child: int, lifeline_reader: int) -> NoReturn:
 
 
 def _end_guardian(guardian: int) -> None:
-    """End the guardian before the launcher ends.
+    """Kill the guardian before the launcher exits.
 
-    Otherwise it would kill the child's process group, whose id may have been reused by then.
+    Otherwise the guardian would kill the child's process group, whose id may have been reused.
     """
     try:
         os.kill(guardian, signal.SIGKILL)
@@ -202,7 +203,7 @@ def signal_group(child: int, number: int) -> None:
 
 
 class ChildWatcher:
-    """The launcher's main loop, which handles control messages until the child has ended."""
+    """The launcher's main loop, which handles control messages until the child has exited."""
 
     def __init__(self, child: int, guardian: int, control_fd: int, start_writer: int) -> None:
         self.child = child
@@ -225,7 +226,7 @@ class ChildWatcher:
         self._adopt_orphans = _become_subreaper()
 
     def run(self) -> int:
-        """Watch the child until it and all processes that it started have ended."""
+        """Watch the child until it and all its descendants have exited; return its exit code."""
         control_open = True
         while not self._reap():
             # The deadline is checked first: after the whole machine was suspended, renewals that
@@ -247,7 +248,7 @@ class ChildWatcher:
         return _exit_code(self.status)
 
     def _reap(self) -> bool:
-        """Reap all processes that have ended; return True once the child has."""
+        """Reap all processes that have exited; return True once the child has exited."""
         while True:
             try:
                 pid, status = os.waitpid(-1, os.WNOHANG)
@@ -280,7 +281,7 @@ class ChildWatcher:
         return True
 
     def _handle_message(self, line: bytes) -> None:
-        """Handle one message. Ignore an invalid one: without renewals, the lease expires."""
+        """Handle one message. Ignore an invalid one, because the lease expires without renewals."""
         import json
 
         try:
@@ -300,7 +301,7 @@ class ChildWatcher:
             sys.stderr.flush()
 
     def _forward_job(self, line: bytes) -> None:
-        """Pass the job on to a spare, once; kill the spare if it doesn't accept the whole line."""
+        """Pass the first job on to a spare; kill the spare if it doesn't accept the whole line."""
         if self.start_writer is None:
             return
         try:
@@ -324,11 +325,11 @@ class ChildWatcher:
         self._cancel(TERMINATION_GRACE_SECONDS)
 
     def _end_leftovers(self) -> None:
-        """End processes that the child left running, inside or outside its process group."""
+        """Kill processes that the child left running, inside or outside its process group."""
         signal_group(self.child, signal.SIGKILL)
         if not self._adopt_orphans:
             return
-        # Repeated, because the launcher adopts the children of each orphan that ends.
+        # Repeated, because the launcher adopts the children of each orphan that exits.
         for _ in range(100):
             orphans = children_of(os.getpid()) - {self.guardian}
             if not orphans:
@@ -363,8 +364,8 @@ def children_of(parent: int) -> set[int]:
         try:
             stat = (entry / "stat").read_bytes()
         except OSError:
-            continue  # it has ended in the meantime
-        # The command's name may contain spaces and parentheses. The fields after it start behind
+            continue  # it has exited in the meantime
+        # The command's name may contain spaces and parentheses. The other fields start after
         # the last closing parenthesis.
         state, ppid = stat.rpartition(b")")[2].split()[:2]
         if int(ppid) == parent and state != b"Z":

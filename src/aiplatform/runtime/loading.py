@@ -23,8 +23,8 @@ def device() -> Any:
 def choose_precision(wanted: str) -> Any:
     """Return the torch dtype to compute in.
 
-    "auto" means bfloat16 if the hardware supports it natively, otherwise float32, because emulated
-    bfloat16 is slower than float32.
+    "auto" selects bfloat16 if the hardware supports it natively. Otherwise it selects float32,
+    because emulated bfloat16 is slower.
     """
     import torch
 
@@ -61,7 +61,7 @@ def precision_name(dtype: Any) -> str:
 
 
 OFFSET_POSITIONS = frozenset({"camembert", "mpnet", "roberta", "xlm-roberta"})
-"""Types of models that number token positions from the padding token's id plus one."""
+"""Types of models whose first token position is the padding token's id plus one."""
 
 
 def context_length(model: Path) -> int:
@@ -77,7 +77,7 @@ def context_length(model: Path) -> int:
 
 
 def load_weights(model: Path, dtype: Any) -> Any:
-    """Load the language model in ``weights/`` of a model directory onto the CPU.
+    """Load the language model from a model directory onto the CPU.
 
     Raises:
         JobError: The weights are missing or damaged.
@@ -88,7 +88,7 @@ def load_weights(model: Path, dtype: Any) -> Any:
 
 
 def load_encoder(model: Path, dtype: Any) -> Any:
-    """Load the encoder in ``weights/`` of a model directory without a head, onto the CPU.
+    """Load the encoder from a model directory, without a head, onto the CPU.
 
     Raises:
         JobError: The weights are missing or damaged.
@@ -119,14 +119,14 @@ def _load(loader: Any, model: Path, dtype: Any) -> Any:
 def load_scorer(
     model: Path, dtype: Any, *, pad: int, labels: Sequence[str] = ("score",), several: bool = False
 ) -> Any:
-    """Load the model in ``weights/`` with a head that gives one score per label, onto the CPU.
+    """Load a model with a head that gives one score per label onto the CPU.
 
     A language model gets a new head with random weights.
 
     Args:
         model: The model's directory.
         dtype: The torch dtype of the weights.
-        pad: The padding token, by which the model finds the end of each text.
+        pad: The id of the padding token, which tells the model where each text ends.
         labels: The labels of the scores.
         several: True if a text may have several of the labels.
 
@@ -141,7 +141,8 @@ def load_classifier(
 ) -> tuple[Any, list[str]]:
     """Load a model with a head as :func:`load_scorer` does.
 
-    Return the model with the names of the modules that the files lack, whose weights are random.
+    Return the model, and the names of the modules whose weights are random because the files lack
+    them.
     """
     from safetensors import SafetensorError
     from transformers import AutoModelForSequenceClassification
@@ -159,7 +160,7 @@ def load_classifier(
             use_safetensors=True,
             local_files_only=True,
             output_loading_info=True,
-            # A classifier that was made elsewhere has a head for other labels.
+            # A classifier from another source has a head for other labels.
             ignore_mismatched_sizes=True,
         )
     except SafetensorError as error:
@@ -189,7 +190,7 @@ def _names_of(labels: Sequence[str], *, several: bool) -> dict[str, Any]:
 
 
 def load_adapter(base: Any, model: Path) -> Any:
-    """Return ``base`` with the LoRA adapter of a tuned model, which can be disabled.
+    """Return ``base`` with a tuned model's LoRA adapter, which callers can disable.
 
     Raises:
         JobError: The tuned model has no adapter.
@@ -208,6 +209,6 @@ def is_tuned(model: Path) -> bool:
 
 
 def selects_logits(model: Any) -> bool:
-    """Return True if a model (below its adapter) can compute the logits of some positions only."""
+    """Return True if the model, below any adapter, can compute logits for selected positions."""
     inner = model.get_base_model() if hasattr(model, "get_base_model") else model
     return "logits_to_keep" in inspect.signature(inner.forward).parameters

@@ -16,7 +16,7 @@ PIPELINES = {
 
 
 def write_card(path: Path, front_matter: dict[str, Any], body: str) -> None:
-    """Write a card; entries that are None are left out."""
+    """Write a model card; entries of ``front_matter`` that are None are left out."""
     import yaml
 
     facts = {key: value for key, value in front_matter.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Packing of texts: they are joined and cut into blocks of equal length."""
+"""Packing of texts, which are joined and then cut into blocks of equal length."""
 
 from typing import Any
 
@@ -13,12 +13,12 @@ def pack(
     """Return the tokens of all rows in blocks of ``length`` tokens; the last may be shorter.
 
     A last block of a single token is left out, because nothing can be learned from it.
-    All tokens are learned except the first one of each block. A block may contain several texts,
-    and its tokens also see the text before theirs, as in pre-training.
+    All tokens are learned except the first one of each block. A block may contain several texts. As
+    in pre-training, the tokens of a text attend to the texts before it in the block.
 
     Args:
         rows: the rows, each with its end token.
-        tokenizer: their tokenizer. If it adds a start token, each row begins with it.
+        tokenizer: the tokenizer of the rows. If it adds a start token, each text begins with it.
         length: the number of tokens in a block.
         seed: the seed for shuffling the rows; None keeps their order.
     """
@@ -48,7 +48,8 @@ def start_tokens(tokenizer: Any) -> Any:
 def mix(blocks: list[Encoded], replay: list[Encoded], share: float) -> list[Encoded]:
     """Return the blocks, followed by as many ``replay`` blocks as make up ``share`` of the total.
 
-    If there are too few, each is used only once, because repeated blocks would be memorized.
+    If there are too few ``replay`` blocks, each is still used only once, because the model would
+    memorize repeated blocks.
     """
     wanted = max(1, round(len(blocks) * share / (1 - share)))
     return [*blocks, *replay[:wanted]]

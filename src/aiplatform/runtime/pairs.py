@@ -1,7 +1,7 @@
 """Encoding of preference pairs as token ids and labels.
 
-Each side of a pair is the whole conversation. Its labels mark the last answer, in which the sides
-differ.
+Each side of a pair is a whole conversation. The two sides differ in the last answer, which is
+marked by the labels.
 """
 
 from collections.abc import Sequence
@@ -66,7 +66,7 @@ def encode_pairs(
         parquet: Canonical file with preference pairs.
         tokenizer: Tokenizer with a chat template; see
             :func:`aiplatform.runtime.chat.load_tokenizer`.
-        max_length: Maximum number of tokens of each side; longer answers are cut at the end.
+        max_length: Maximum number of tokens in each side; longer answers are cut at the end.
         dataset_name: Name of the dataset in error messages.
 
     Raises:

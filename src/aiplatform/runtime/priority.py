@@ -10,7 +10,7 @@ NICENESS = "AIPLATFORM_NICENESS"
 
 
 def apply_niceness() -> None:
-    """Add the niceness set by the worker to that of this process.
+    """Increase this process's niceness by the value that the worker has set.
 
     On Linux, each thread has its own niceness, so it is set for all threads that imports have
     started. If Linux groups processes by session (``sched_autogroup``), niceness only matters
@@ -24,7 +24,7 @@ def apply_niceness() -> None:
         return
     wanted = os.nice(0) + int(told)
     for thread in Path("/proc/self/task").iterdir():
-        with contextlib.suppress(OSError):  # the thread has ended in the meantime
+        with contextlib.suppress(OSError):  # the thread has exited in the meantime
             os.setpriority(os.PRIO_PROCESS, int(thread.name), wanted)
     with contextlib.suppress(OSError):  # the kernel has no autogroups
         Path("/proc/self/autogroup").write_text(told, encoding="ascii")

@@ -1,4 +1,7 @@
-"""Encoding of a dataset's prompts: conversations up to the last answer, which is the reference."""
+"""Encoding of prompts, which are a dataset's conversations without their last answers.
+
+The last answer of a conversation becomes the reference.
+"""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -71,7 +74,7 @@ def encode_prompts(
         parquet: Canonical file with conversations of any shape.
         tokenizer: Tokenizer with a chat template; see
             :func:`aiplatform.runtime.chat.load_tokenizer`.
-        max_tokens: Maximum number of tokens of a prompt.
+        max_tokens: Maximum number of tokens in a prompt.
         dataset_name: Name of the dataset in error messages.
 
     Raises:
@@ -106,9 +109,9 @@ def encode_prompts(
 def _usable_rows(
     parquet: Path, tokenizer: Any, result: Prompts
 ) -> Iterator[tuple[int, str, str | None, Marked]]:
-    """Yield the number, the prompt, the reference and the whole text of each usable row.
+    """Yield the number, prompt, reference and whole text of each usable row.
 
-    The other rows are counted.
+    The unusable rows are counted by reason.
     """
     for number, conversation in enumerate(read_conversations(parquet), start=1):
         result.total += 1
@@ -128,7 +131,7 @@ def _split(messages: Messages, tokenizer: Any) -> tuple[str, str | None, Marked]
         reference = last["content"] if last["content"].strip() else None
     if not messages:
         return NO_PROMPT
-    # The whole text shows the token that ends an answer; without a reference, any answer will do.
+    # The whole text shows which token ends an answer. Without a reference, any answer will do.
     answered = [*messages, {"role": "assistant", "content": reference or "Yes."}]
     try:
         prompt = render(tokenizer, messages, answer_next=True)

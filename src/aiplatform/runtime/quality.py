@@ -1,4 +1,4 @@
-"""Jobs for quality reports and fixes of dataset versions, carried out by the package ``data``."""
+"""Jobs that report on or fix the quality of dataset versions, using the package ``data``."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from aiplatform.protocol.specs import FixSpec, QualitySpec
 from aiplatform.runtime.channel import JobError, Reporter
 
 AGAINST = "against_"
-"""Prefix of the names of inputs to compare with, followed by the index in ``spec.against``."""
+"""Prefix of the names of inputs for comparison, followed by an index into ``spec.against``."""
 
 
 def run_quality(job: Job, report: Reporter) -> dict[str, Any]:

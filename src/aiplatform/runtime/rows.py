@@ -1,9 +1,9 @@
 """Encoding of a dataset's rows as token ids and labels.
 
 Labels mark the tokens that the model should learn. In a conversation, these are the assistant's
-words and the token that ends its turn; in plain text, all tokens. Labels are masked by position.
-Some models, such as SmolLM2, use their end token for padding: masking by token would also hide the
-end of each answer, and the tuned model would never stop.
+words and the token that ends its turn; in plain text, all tokens. Padding is masked by position,
+not by token, because some models, such as SmolLM2, use their end token for padding. Masking by
+token would hide the end of each answer as well, and the tuned model would never stop.
 """
 
 from collections import Counter
@@ -41,7 +41,7 @@ class Encoded(NamedTuple):
 
     @classmethod
     def unlearned(cls, input_ids: Sequence[int]) -> "Encoded":
-        """Return tokens of which none is learned, such as those of a text with a label."""
+        """Return a row without learned tokens, such as a text for a classifier."""
         ids = np.asarray(input_ids, dtype=np.int32)
         return cls(ids, np.full_like(ids, IGNORED))
 
@@ -103,7 +103,7 @@ REFUSED = "the model's chat template refuses it"
 
 
 def read_conversations(parquet: Path) -> Iterator[Messages | str]:
-    """Yield each row's conversation, in order, or the reason why it can't be learned from."""
+    """Yield each row's conversation, in order, or the reason to drop the row."""
     from aiplatform.data.canonical import iter_rows, shape_of
     from aiplatform.data.shapes import to_messages
 
@@ -133,11 +133,11 @@ def encode_dataset(
             :func:`aiplatform.runtime.chat.load_tokenizer`.
         max_length: Maximum number of tokens; longer rows are cut at the end.
         max_rows: Number of rows to read; None for all.
-        learn: The turns of conversations that are learned. Plain text is always learned in full.
+        learn: The turns to learn in conversations. Plain text is always learned in full.
         dataset_name: Name of the dataset in error messages.
 
     Raises:
-        JobError: No row can be used, or the rows' shape has no text to learn.
+        JobError: No row can be used, or rows of this shape contain no text to learn.
     """
     from aiplatform.data.canonical import iter_rows, shape_of
 
@@ -200,12 +200,12 @@ def answer_start(row: Encoded, number: int, max_length: int, dataset_name: str) 
 
 
 def turn_ends(rows: Sequence[Encoded]) -> list[int]:
-    """Return the tokens at which the tuned model must stop: those that end most learned answers.
+    """Return the tokens at which the tuned model must stop, because they end most learned answers.
 
     The list is empty if no token ends at least half of the answers.
 
-    The end token of a base model may differ from that of its chat template, as for Qwen. Without
-    this token, the tuned model would not stop after a correct answer.
+    The end token of a base model may differ from that of its chat template, as for Qwen. If the
+    template's token were not in the list, the tuned model would not stop after a correct answer.
     """
     ends = Counter(int(row.labels[row.labels != IGNORED][-1]) for row in rows)
     # A truncated row may end with any token, so a token counts only if at least half of the rows
@@ -214,7 +214,7 @@ def turn_ends(rows: Sequence[Encoded]) -> list[int]:
 
 
 def mark_text(tokenizer: Any, text: object) -> Marked | str:
-    """Return a plain text with its end token, all to be learned, or the reason to drop it."""
+    """Return plain text with an end token, all marked as learned, or the reason to drop the row."""
     if not isinstance(text, str) or not text.strip():
         return NO_ANSWER
     text += tokenizer.eos_token or ""
@@ -224,12 +224,12 @@ def mark_text(tokenizer: Any, text: object) -> Marked | str:
 def mark_answers(
     tokenizer: Any, messages: Messages | None, learn: Learned = "assistant"
 ) -> Marked | str:
-    """Return the rendered conversation with the learned turns marked, or the reason to drop it.
+    """Return the rendered conversation with its learned turns marked, or the reason to drop it.
 
     A turn begins where the rendered generation prompt ends, and includes the token that ends the
-    turn. Chat templates may change earlier messages: they drop earlier reasoning or treat the last
-    turn differently. Therefore the conversation is rendered up to each turn and compared with the
-    whole, instead of searching for the turn's text.
+    turn. Chat templates may render a message differently if others follow it, for instance without
+    its reasoning. Therefore the conversation is rendered up to each turn and compared with the
+    whole text, instead of searching for the turn's text.
     """
     if messages is None:
         return NO_CONVERSATION
@@ -297,7 +297,7 @@ def _locate(text: str, before: str, through: str, content: str) -> Span | None:
 
 
 def _with_end_token(text: str, spans: list[Span], content: str, eos: str) -> Marked:
-    """Add the end token to the last answer if missing, or the tuned model would never stop."""
+    """Add a missing end token to the last answer, so that the tuned model stops after answers."""
     start, stop = spans[-1]
     words = content.strip()
     if eos and words and text[start:stop].endswith(words):
@@ -367,7 +367,7 @@ def _tokenize(tokenizer: Any, rows: list[Marked]) -> Iterator[tuple[list[int], l
         yield from zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
         return
     # Slow tokenizers return no offsets, so the text is split at the spans before it is tokenized.
-    # At inference it is split there, too: between prompt and answer.
+    # At inference it is split there, too, between prompt and answer.
     for row in rows:
         ids: list[int] = []
         offsets: list[Span] = []

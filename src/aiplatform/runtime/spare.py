@@ -1,9 +1,9 @@
-"""The child of a spare, which imports what a job with a model needs and waits for the job.
+"""The child process of a spare, which imports modules for a job with a model and waits for it.
 
 A job must run as if its process had just been started. This module therefore doesn't touch a GPU,
 open a task's files or draw random numbers, and it sets the job's environment before the job runs.
-Some variables are read only once, at import. The worker gives a spare only jobs for which these
-have the same values.
+Libraries read some environment variables only once, when they are imported. The worker gives a
+spare only jobs for which these variables have the same values.
 """
 
 import contextlib
@@ -56,7 +56,7 @@ would occupy memory for minutes before it could be used.
 """
 
 OOM_SCORE_INCREASE = 500
-"""Increase in the score by which Linux chooses a process to kill when memory runs out."""
+"""Increase of the score by which Linux chooses the process to kill when memory runs out."""
 
 
 class SpareError(Exception):
@@ -64,10 +64,10 @@ class SpareError(Exception):
 
 
 def wait_for_job(messages_fd: int, job_reader: int) -> str | None:
-    """Import modules, report this on the messages pipe, wait for a job and set its environment.
+    """Import modules, report that they are imported, wait for a job and set its environment.
 
-    Return the path of the job file, or None if the other end of ``job_reader`` is closed, so that
-    no job will come.
+    Return the path of the job file, or None if the other end of ``job_reader`` is closed before a
+    job arrives.
 
     Raises:
         SpareError: An import has started CUDA.
@@ -117,8 +117,8 @@ def read_line(descriptor: int) -> bytes:
 def import_at_low_priority() -> None:
     """Import :data:`MODULES` at a lower priority than running tasks.
 
-    This is done in a thread, because on Linux each thread has its own priority. The main thread
-    keeps its priority, because an unprivileged process can't raise a priority that it has lowered.
+    This is done in a separate thread, because on Linux each thread has its own priority. The main
+    thread must keep its priority, because an unprivileged process can't raise a priority again.
 
     Raises:
         ImportError: A package is missing.
@@ -139,8 +139,8 @@ def low_session_weight() -> Iterator[None]:
     """Lower the weight of this process's session while the context is active.
 
     If Linux groups processes by session (``sched_autogroup``, the default on desktops), a thread's
-    priority only matters within its session, and each child has its own session. Unprivileged
-    processes may raise this weight again.
+    priority only matters within its session, and each child process has its own session. Unlike a
+    priority, the weight may be raised again by unprivileged processes.
 
     Raises:
         SpareError: The weight could not be raised again.
@@ -182,4 +182,4 @@ def high_oom_score() -> Iterator[None]:
         yield
         return
     yield
-    score.write_text(before)  # a process may lower its score to the earlier value
+    score.write_text(before)  # a process may lower its score back to the earlier value

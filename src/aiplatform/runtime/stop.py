@@ -1,9 +1,9 @@
-"""Stop requests: how a job reacts to SIGTERM and SIGUSR1.
+"""Stop requests, which a job receives as the signals SIGTERM and SIGUSR1.
 
-Most jobs end immediately: the handler of SIGTERM raises :class:`JobStopped` in the main thread. A
-job that must first finish something (a checkpoint of a training run, or a server's answers in
-progress) delays the exception with :meth:`StopRequest.delay` and checks ``requested`` at a suitable
-time.
+Most jobs stop immediately, because the handler of SIGTERM raises :class:`JobStopped` in the main
+thread. A job that must first finish something (such as a training checkpoint or a server's answers
+in progress) delays the exception with :meth:`StopRequest.delay`, and checks ``requested`` at
+suitable times.
 """
 
 import signal
@@ -13,19 +13,19 @@ from contextlib import contextmanager
 
 
 class JobStopped(BaseException):
-    """An exception that ends the job after a stop request.
+    """An exception that stops the job after a stop request.
 
-    It is a BaseException, so that no ``except Exception`` along the way catches it.
+    It is a BaseException, so that no ``except Exception`` in the job's code catches it.
     """
 
 
 class StopRequest:
-    """This process's stop requests; created once, in the main thread."""
+    """The state of this process's stop requests. Create one object, in the main thread."""
 
     def __init__(self) -> None:
         self.requested = False
         self.draining = False
-        """True if a model server gets no new requests and must end after its last answer."""
+        """True if a model server gets no new requests and must exit after its last answer."""
         self._delays = 0
         self._stopping = False
 
@@ -40,7 +40,7 @@ class StopRequest:
         self.raise_if_requested()
 
     def drain(self) -> None:
-        """Request that a model server end after finishing the responses in progress."""
+        """Request that a model server exit after finishing the responses in progress."""
         self.draining = True
 
     @contextmanager
@@ -61,8 +61,8 @@ class StopRequest:
     def raise_if_requested(self) -> None:
         """Raise :class:`JobStopped` if a stop was requested.
 
-        It is also called at every message, because an exception raised by a signal handler is lost
-        if the signal arrives during a destructor or a callback from C code.
+        The reporter calls this for every message, because an exception raised by a signal handler
+        is lost if the signal arrives during a destructor or a callback from C code.
 
         Raises:
             JobStopped: A stop was requested and is not delayed.
@@ -72,5 +72,5 @@ class StopRequest:
             raise JobStopped
 
     def mark_stopping(self) -> None:
-        """Record that the job is ending, so that :meth:`raise_if_requested` no longer raises."""
+        """Record that the job is stopping, so that :meth:`raise_if_requested` no longer raises."""
         self._stopping = True

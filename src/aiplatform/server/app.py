@@ -77,7 +77,7 @@ token as bearer. Errors are RFC 9457 problem documents with stable codes, in Eng
 def _streams(scope: Scope) -> bool:
     """Return True for uploads, whose routes stream the request body and limit its size themselves.
 
-    Uploads are never JSON.
+    Their bodies are never JSON, so no nesting depth needs to be checked.
     """
     content_type = dict(scope["headers"]).get(b"content-type", b"")
     uploads = ("/bundles", "/datasets", "/versions")
@@ -96,9 +96,9 @@ def _reports(scope: Scope) -> bool:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
-    """Create the first administrator, and keep resources open while the process runs.
+    """Create the first administrator, and keep shared resources open while the process runs.
 
-    These include the database listener and the connection pool for short statements.
+    The resources include the database listener and the connection pool for short statements.
     """
     settings = get_settings()
     with transaction() as session:
@@ -128,18 +128,18 @@ async def lifespan(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
 NORMAL_LIMIT_ROUTES = frozenset(
     {"begin_sso", "finish_sso", "health", "health_details", "read_sso", "refuse_unknown_address"}
 )
-"""Names of public routes with the normal rate limit: guessing there is useless for attackers.
+"""Names of public routes with the normal rate limit, because guessing there gains nothing.
 
-A single sign-on provider's response is accepted only with the browser's cookie, and the exchange
-that follows has the strict limit.
+A single sign-on provider's response is accepted only with the browser's cookie, and the request
+that exchanges the resulting code has the strict limit.
 """
 
 
 class Buckets:
     """A callable that returns the name of a request's rate limit.
 
-    Tokens, passwords and links could be guessed on public routes. These routes therefore have a
-    strict separate limit, except for those in :data:`NORMAL_LIMIT_ROUTES`.
+    On public routes, attackers could guess tokens, passwords and links. These routes, except for
+    those in :data:`NORMAL_LIMIT_ROUTES`, therefore have a separate strict limit.
     """
 
     def __init__(self) -> None:
@@ -168,7 +168,7 @@ class Buckets:
 
 
 def _add_middleware(app: FastAPI, settings: Settings, buckets: Buckets) -> None:
-    """Add the middleware that every request passes; the one added last is the outermost."""
+    """Add the middleware for all requests. The middleware that is added last is the outermost."""
     app.add_middleware(middleware.BodyLimit, limit=settings.max_request_bytes, streams=_streams)
     app.add_middleware(
         RateLimit,
@@ -185,7 +185,8 @@ def _add_middleware(app: FastAPI, settings: Settings, buckets: Buckets) -> None:
     app.add_middleware(WebInterface)
     app.add_middleware(RequestChecks, hosts=settings.allowed_hosts, origins=settings.cors_origins)
     if settings.cors_origins:
-        # No credentials: programs send tokens, and the cookie is only for our own page.
+        # Credentials are not allowed: programs send tokens, and the cookie is only for our own
+        # pages.
         app.add_middleware(
             CORSMiddleware,
             allow_origins=settings.cors_origins,
@@ -195,8 +196,8 @@ def _add_middleware(app: FastAPI, settings: Settings, buckets: Buckets) -> None:
             expose_headers=["*"],
             max_age=600,
         )  # fmt: skip
-    # A failed login writes its own audit entry, with the account. Every page asks for the browser's
-    # session, even if there is none.
+    # Two routes are excluded: a failed login writes its own audit entry, with the account, and
+    # every page requests the browser's session, even if there is none.
     app.add_middleware(
         middleware.CountDenials,
         note=denials.note,
@@ -301,7 +302,7 @@ def served_app() -> FastAPI:
 
 
 def serve() -> int:
-    """Run the API until a signal ends it, and return the exit code."""
+    """Run the API until a signal stops it, and return the exit code."""
     settings = get_settings()
     configure_logging(settings)
     try:

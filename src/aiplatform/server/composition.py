@@ -69,7 +69,7 @@ def compose() -> None:
 
 
 def publish_views() -> None:
-    """Publish columns of higher domains for the statements of lower domains."""
+    """Publish columns of higher domains for use in the SQL statements of lower domains."""
     garbage_collection.ARCHIVES.publish(audit_queries.list_archive_hashes())
     identity_queries.MEMBERSHIPS.publish(projects_queries.list_memberships())
     projects_queries.VERSIONS.publish(datasets_queries.list_version_datasets())

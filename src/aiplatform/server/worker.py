@@ -15,7 +15,7 @@ from aiplatform.server.execution.jobs import NameInUse, run_worker
 
 
 def main() -> int:
-    """Run a worker until a signal ends it, and return the exit code."""
+    """Run a worker until a signal stops it, and return the exit code."""
     hide_pandas()
     configure_logging(get_settings())
     try:

@@ -1,7 +1,7 @@
 """Attack: scripts attack each other and their worker, and try to exceed their limits.
 
-The real runtime runs every script, as root. ``aiplatform doctor`` says which isolation a machine
-offers. If the kernel lacks a feature, the tests of that feature are skipped.
+The tests run every script with the real runtime, which runs as root. Tests of a kernel feature are
+skipped if the kernel lacks it; ``aiplatform doctor`` shows which isolation a machine offers.
 """
 
 import json
@@ -296,7 +296,7 @@ pathlib.Path(os.environ["AIPLATFORM_OUTPUT"], "got.json").write_text(json.dumps(
 
 @pytest.fixture
 def begin(session: Session) -> Iterator[Callable[[], "RunningScript"]]:
-    """Return a function that runs the next script in a thread, as a worker does."""
+    """Return a function that starts the next queued script in a thread, as a worker does."""
     running: list[RunningScript] = []
 
     def begin() -> RunningScript:
@@ -316,7 +316,7 @@ def begin(session: Session) -> Iterator[Callable[[], "RunningScript"]]:
 
 
 class RunningScript:
-    """A running script: its thread and, once it has started, its directory."""
+    """A script that runs in a thread; ``directory`` is set once the script has started."""
 
     def __init__(self, claim: Any) -> None:
         self.claim = claim

@@ -62,7 +62,7 @@ def test_file_of_another_format_than_claimed_is_refused(
 
 
 def test_equal_rows_give_equal_columns_in_every_format(upload: Upload) -> None:
-    """Check files that differ only in the name of their format."""
+    """Check that the outputs begin with the same bytes, apart from the name of the format."""
     contents = set()
     for data, name in ((LINES, "x.jsonl"), (ARRAY, "x.json"), (gzip.compress(LINES), "x.jsonl")):
         upload(data, name)

@@ -86,7 +86,7 @@ def test_invalid_file_is_refused_with_its_line(
 def test_invalid_line_far_into_the_file_is_refused_with_its_line(
     upload: Upload, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Check that after the fast path has read many blocks, the slow path still knows the line."""
+    """Check that after the fast path has read many blocks, the slow path reports the right line."""
     monkeypatch.setattr(BLOCK, (100_000,))
     good = jsonl(*(chat("u: hi", f"a: {n}") for n in range(60_000)))
     for bad, reason in (
@@ -163,7 +163,7 @@ def test_threads_end_with_the_reading(
 
 
 def readers() -> set[threading.Thread]:
-    """Return the threads that parse blocks; an earlier test's exception may keep some alive."""
+    """Return the threads that parse blocks; some may still be alive from earlier tests."""
     return {thread for thread in threading.enumerate() if thread.name.startswith("json")}
 
 

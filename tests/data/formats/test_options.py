@@ -1,4 +1,4 @@
-"""Tests of the uploader's options for text files, which override what is detected."""
+"""Tests of the uploader's options for text files, which override the detected ones."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Tests of detecting encodings, which are recognised with certainty or refused."""
+"""Tests of encoding detection: an encoding is recognised with certainty, or refused."""
 
 import codecs
 import gzip

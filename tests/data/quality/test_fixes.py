@@ -25,7 +25,7 @@ Fixed = Callable[..., dict[str, Any]]
 
 @pytest.fixture
 def fixed(upload: Upload, tmp_path: Path) -> Fixed:
-    """Return a function that fixes rows; its answer includes the rows and the remaining codes."""
+    """Return a function that fixes rows; its result has the new rows and the remaining findings."""
 
     def fix(rows: list[dict[str, Any]], **fixes: str) -> dict[str, Any]:
         upload(jsonl(*rows), "x.jsonl")

@@ -63,7 +63,7 @@ def test_report_shows_language_shares_and_rare_languages(report: Report) -> None
 
 
 def test_all_rows_in_rare_languages_are_found() -> None:
-    """Check that the rows are not merely sampled."""
+    """Check that all rows are examined, not only a sample."""
     texts = [ENGLISH.format(n) for n in range(12_000)]
     for row in (7, 5_001, 11_999):
         texts[row] = GERMAN

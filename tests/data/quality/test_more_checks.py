@@ -50,7 +50,8 @@ def test_correct_or_random_labels_have_no_finding(report: Report) -> None:
 def test_off_diagonal_finds_rows_with_another_confident_label() -> None:
     probabilities = np.array([[0.9, 0.1], [0.7, 0.3], [0.2, 0.8], [0.1, 0.9], [0.95, 0.05]])
     labels = np.array([0, 0, 1, 1, 1])
-    # Rows of label 0 have an average probability of 0.8 for that label. The last row has 0.95.
+    # In the rows labelled 0, label 0 has an average probability of 0.8. In the last row, which is
+    # labelled 1, it has 0.95.
     wrong, meant = off_diagonal(probabilities, labels)
     assert (wrong.tolist(), meant.tolist()) == ([4], [0])
 

@@ -210,7 +210,7 @@ class TestPrivateKeys:
         ],
     )
     def test_spans_of_hostile_text_takes_linear_time(self, junk: str) -> None:
-        """Check that eight times the text does not take nearly 64 times as long."""
+        """Check that eight times as much text takes far less than 64 times as long."""
 
         def seconds(size: int) -> float:
             text = junk * (size // len(junk))

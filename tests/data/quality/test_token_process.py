@@ -1,4 +1,4 @@
-"""Tests of counting tokens in a separate process: equal results, and how the process ends."""
+"""Tests of counting tokens in a separate process: equal results, and how the process exits."""
 
 import contextlib
 import json
@@ -47,9 +47,9 @@ def always_beside(monkeypatch: pytest.MonkeyPatch) -> None:
 def slow(
     upload: Upload, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[Path, Path]:
-    """Create rows and a model whose template never ends for rows after the first row group.
+    """Create rows, and a model whose template never finishes for rows after the first row group.
 
-    The counting process therefore stays at the second row group until it is ended.
+    The counting process therefore stays at the second row group until it is stopped.
     """
     monkeypatch.setattr(canonical, "ROW_GROUP_ROWS", 10)
     rows = [chat("u: hi", f"a: {n}") for n in range(10)] + [chat("u: slow", "a: x")] * 30
@@ -146,7 +146,7 @@ class Enough(Exception):
 
 @pytest.fixture
 def counters() -> Callable[[], set[int]]:
-    """Return a function that returns the child processes started since this fixture.
+    """Return a function that returns the child processes started since the test began.
 
     Servers from other tests are children of this process, too.
     """

@@ -50,7 +50,7 @@ def the_last_piece(s: Scenario) -> Act:
     tus = {"Tus-Resumable": "1.0.0"}
 
     def act() -> Any:
-        """Send the missing bytes. If only the final audit entry failed before, none are missing."""
+        """Send the bytes that the server lacks, or none if only the audit entry failed before."""
         offset = int(done(s.owner.request("HEAD", where, headers=tus)).headers["upload-offset"])
         headers = {
             **tus,

@@ -102,7 +102,7 @@ def exchanging(s: Scenario) -> Act:
 
 
 def without_cookie(s: Scenario, act: Act) -> Any:
-    """Send the request and clear the cookie, which would sign in requests without a token."""
+    """Send the request, then clear its cookie, which would sign in requests without a token."""
     answer = act()
     s.client.cookies.clear()
     return answer

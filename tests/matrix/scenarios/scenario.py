@@ -1,4 +1,4 @@
-"""The base class of scenarios, and the registry of all scenarios."""
+"""The world and clients that a scenario uses, and the registry of all scenarios."""
 
 import json
 import time
@@ -30,7 +30,7 @@ ROWS = "".join(
 
 @dataclass
 class Scenario:
-    """A world with clients for its people; closing ``until`` stops the scenario's servers."""
+    """A world with clients for its users; closing ``until`` stops the scenario's servers."""
 
     client: CheckedClient
     session: Session
@@ -39,7 +39,7 @@ class Scenario:
     until: ExitStack
 
     def api(self, person: str) -> Api:
-        """Return a client that is signed in as one of the world's people."""
+        """Return a client that is signed in as one of the world's users."""
         return Api(self.client, self.world.tokens[person])
 
     @property
@@ -108,7 +108,7 @@ def scenario(key: str) -> Callable[[Callable[[Scenario], Act]], Callable[[Scenar
 
 
 def wait_for_rows(count: Callable[[], int]) -> bool:
-    """Wait up to 10 seconds until ``count`` is positive; return True if it is."""
+    """Wait up to 10 seconds until ``count`` returns more than 0; return True if it does."""
     deadline = time.monotonic() + 10
     while not count() and time.monotonic() < deadline:
         time.sleep(0.02)

@@ -156,7 +156,7 @@ def searching(s: Scenario) -> Act:
 
 @scenario("DELETE experiments/{experiment}")
 def deleting_an_experiment(s: Scenario) -> Act:
-    """Cancel the sweep first: an experiment can't be deleted while one of its sweeps is running."""
+    """Cancel the sweep first, because an experiment with a running sweep can't be deleted."""
     assert s.owner.post(f"{s.path('sweep')}/cancel").is_success
     return partial(s.owner.delete, s.path("experiment"))
 

@@ -90,7 +90,7 @@ def run(
 
 
 def steps(runner: Runner) -> dict[int, dict[str, float]]:
-    """Return the metrics of each step, without the speed."""
+    """Return the loss, learning rate and gradient norm of each step."""
     kept = {"loss", "learning_rate", "grad_norm"}
     return {
         message["step"]: {k: v for k, v in message["values"].items() if k in kept}
@@ -101,7 +101,7 @@ def steps(runner: Runner) -> dict[int, dict[str, float]]:
 
 @pytest.fixture(scope="module")
 def inputs(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Return training inputs. Two ranks can't share the five held-out rows evenly."""
+    """Return training inputs with five held-out rows, which two ranks can't share evenly."""
     directory = tmp_path_factory.mktemp("inputs")
     return {
         "base_model": tiny_model,
@@ -114,7 +114,7 @@ def inputs(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[s
 def unsharded(
     inputs: dict[str, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Runner, Path]:
-    """Return a completed training run without DeepSpeed, and the directory of its output."""
+    """Return a completed training run without DeepSpeed, and its output directory."""
     directory = tmp_path_factory.mktemp("whole")
     return run(directory, SPEC, inputs), directory / "output"
 
@@ -179,7 +179,7 @@ def test_sharded_training_equals_unsharded_and_saves_a_whole_model(
 def test_stopped_training_with_typical_config_resumes_in_one_process(
     inputs: dict[str, Path], tmp_path: Path
 ) -> None:
-    """Train in bf16 with weights and optimizer on the CPU; resume in one process, at stage 1."""
+    """Train in two processes with bf16 and CPU offloading; resume in one process at stage 1."""
     import torch
 
     spec = {**SPEC, "precision": "bf16", "max_steps": 400, "checkpoint_steps": 400}
@@ -302,7 +302,7 @@ def test_fsdp_and_deepspeed_together_are_refused() -> None:
 
 
 def test_trainer_options_contain_the_deepspeed_config() -> None:
-    """Check that options not set by the configuration are the same as without DeepSpeed."""
+    """Check that options missing from the DeepSpeed configuration keep their usual values."""
     plain = AcceleratorOptions.model_validate({"even_batches": False, **zero(2)["accelerator"]})
     options = sharding.trainer_options(plain)
     assert options["accelerator_config"]["even_batches"] is False
@@ -314,7 +314,7 @@ def test_trainer_options_contain_the_deepspeed_config() -> None:
     options = sharding.trainer_options(given)
     assert (options["adam_beta1"], options["adam_beta2"]) == (0.9, 0.99)
     assert (options["adam_epsilon"], options["max_grad_norm"]) == (1e-7, 0.5)
-    # The trainer uses its own AdamW and schedule, with these numbers.
+    # The trainer uses these numbers for its own AdamW and schedule, so DeepSpeed gets neither.
     assert not {"optimizer", "scheduler", "fp16", "train_batch_size"} & options["deepspeed"].keys()
     assert options["deepspeed"]["zero_optimization"] == EVERYDAY["zero_optimization"]
 

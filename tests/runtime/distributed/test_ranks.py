@@ -21,7 +21,7 @@ SPEC = {"batch_size": 2, "eval_steps": 4, "checkpoint_steps": 4}
 
 
 def ranks_of(runner: Runner) -> list[psutil.Process]:
-    """Return the processes of the ranks, in order."""
+    """Return the processes of a job's ranks, ordered by rank."""
     found = [
         process
         for process in psutil.Process(runner.process.pid).children(recursive=True)
@@ -40,7 +40,7 @@ def test_training_with_two_processes_stops_and_resumes(
     job = make_job(tmp_path, training_spec(**SPEC, epochs=40), inputs, ranks={"processes": 2})
     with Runner.of_job(job, tmp_path) as first:
         first.wait_for("metrics", 120)
-        # torchrun sends the signal to one rank after the other.
+        # torchrun sends the signal to one rank after another.
         first.cancel()
         first.finish(60)
         assert first.outcome["type"] == "stopped", first.log
@@ -86,7 +86,7 @@ def test_killed_rank_ends_all_ranks_and_is_named(
 def test_ranks_end_when_the_launcher_is_killed(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path
 ) -> None:
-    """Kill the agent's process group, which excludes the ranks: they have their own sessions."""
+    """Kill only the launcher. The ranks must exit, although each has a session of its own."""
     inputs = {"base_model": tiny_model, "dataset": make_dataset(ROWS)}
     job = make_job(tmp_path, training_spec(**SPEC, epochs=400), inputs, ranks={"processes": 2})
     with Runner.of_job(job, tmp_path) as runner:
@@ -98,7 +98,7 @@ def test_ranks_end_when_the_launcher_is_killed(
 
 
 def failed(**signals: int) -> Any:
-    """Return an error like torchrun's, with the exit codes of ranks ``r0`` and ``r1``."""
+    """Return an error like torchrun's, with an exit code for each failed rank, as in ``r0=-9``."""
     return SimpleNamespace(
         failures={
             int(name[1:]): SimpleNamespace(

@@ -41,7 +41,7 @@ def adapter(directory: Path) -> dict[str, Any]:
 def test_sharded_training_equals_unsharded_and_saves_a_whole_model(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path
 ) -> None:
-    """Check this for a resumed run, too. Two ranks can't share the five held-out rows evenly."""
+    """Include a resumed run, and five held-out rows, which two ranks can't share evenly."""
     import torch
     from transformers import AutoModelForCausalLM
 
@@ -74,7 +74,7 @@ def test_sharded_training_equals_unsharded_and_saves_a_whole_model(
         model = AutoModelForCausalLM.from_pretrained(output / "weights")
         base = AutoModelForCausalLM.from_pretrained(tiny_model / "weights")
         assert model.num_parameters() == base.num_parameters()
-    # The optimizer state of sharded weights is saved under their names.
+    # The optimizer state is keyed by the names of the weights, although these are sharded.
     state = dict(json.loads((Path(checkpoint["path"]) / "training_state.json").read_text())["dict"])
     assert "random_of_others" in state
     names = {name for name, _ in dict(state["optimizer"]["dict"])["state"]["dict"]}

@@ -1,4 +1,4 @@
-"""Tests of the pure parts of an estimate: batches, memory, duration and advice."""
+"""Tests of the pure functions of an estimate: batches, memory, duration and advice."""
 
 from itertools import repeat
 from typing import Any
@@ -30,7 +30,7 @@ from aiplatform.runtime.rows import IGNORED, Encoded
 
 
 def row(length: int, learned: int) -> tuple[Encoded]:
-    """Return a row whose last ``learned`` tokens are learned."""
+    """Return a row of ``length`` tokens, of which only the last ``learned`` are learned."""
     ids = np.arange(length, dtype=np.int32)
     labels = np.where(ids >= length - learned, ids, IGNORED)
     return (Encoded(ids, labels),)
@@ -91,7 +91,8 @@ class TestBatches:
         drawn = make_batches([row(10, 4), row(30, 2)], orders, batch_size=2, count=3)
         assert drawn.tokens.tolist() == [60, 60, 60]
         assert drawn.learned.tolist() == [6, 6, 6]
-        # Tokens 6 to 9 of one row and 28 to 29 of the other are predicted one position earlier.
+        # Tokens 6 to 9 and 28 to 29 are learned. Each is predicted one position earlier, so the
+        # batch needs positions 5 to 28 of both rows.
         assert drawn.positions.tolist() == [2 * 24] * 3
 
     def test_longest_batch_has_the_longest_rows(self) -> None:

@@ -1,4 +1,4 @@
-"""Tests of the job that estimates a training, with a tiny model in this process."""
+"""Tests of the job that estimates a training run, with a tiny model in this process."""
 
 from pathlib import Path
 from typing import Any

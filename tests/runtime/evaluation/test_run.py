@@ -228,7 +228,7 @@ def test_evaluation_of_a_model_without_adapter_compares_it_with_its_base(
     tmp_path: Path,
     recorded: RecordedReporter,
 ) -> None:
-    """Check that a model whose weights were all trained is compared like one with an adapter."""
+    """Check that a model with merged weights gets the same results as with an adapter."""
     merged = tmp_path / "merged"
     shutil.copytree(tuned, merged, ignore=shutil.ignore_patterns("adapter"))
     data = make_dataset(ROWS)

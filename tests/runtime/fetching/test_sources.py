@@ -1,4 +1,4 @@
-"""Tests of dataset sources: the files chosen from a hub, and S3 object URLs."""
+"""Tests of dataset sources: which files are taken from a hub, and the URLs of S3 objects."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -13,7 +13,7 @@ from aiplatform.runtime.importing.gguf import parsed_once
 
 @pytest.fixture
 def parsed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Return the files that the package gguf parses, with one entry per parse."""
+    """Return a list that receives the path of a file each time the package gguf parses it."""
     files: list[str] = []
     original = GGUFReader.__init__
 
@@ -67,7 +67,7 @@ def test_gguf_file_is_parsed_once_for_all_that_transformers_reads(
 
 
 def test_gguf_file_is_parsed_anew_for_the_next_import(file: Path, parsed: list[str]) -> None:
-    """Check this because the next import may have a different file with the same name."""
+    """Parse again, because the next import may have a different file with the same name."""
     with parsed_once():
         read(file)
     with parsed_once():

@@ -151,7 +151,7 @@ def environment(fake: FakeHub, kind: str, home: Path) -> dict[str, str]:
 def test_import_from_a_hub_downloads_only_the_model(
     kind: str, fake: FakeHub, tmp_path: Path
 ) -> None:
-    """Run the import in a real child, because the child decides whether it may use the network."""
+    """Run the import in a child process, which decides whether it may use the network."""
     job = make_job(tmp_path, import_spec(), {})
     with Runner.of_job(job, tmp_path, **environment(fake, kind, tmp_path)) as runner:
         assert runner.finish(timeout=120) == 0, runner.log
@@ -251,7 +251,7 @@ except JobError as error:
 def test_download_from_hugging_face_explains_errors(
     repository: str, status: int, words: str, fake: FakeHub, tmp_path: Path
 ) -> None:
-    """Use a new process, because the hub's client reads the environment at import."""
+    """Use a new process, because the hub's client library reads its settings on import."""
     fake.status = status
     process = subprocess.run(
         [sys.executable, "-c", HUGGINGFACE, repository, str(tmp_path / "incoming")],

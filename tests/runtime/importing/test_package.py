@@ -1,4 +1,4 @@
-"""Tests of models in installed packages: found through metadata, without importing their code."""
+"""Tests of models in installed packages, which are found without importing their code."""
 
 import sys
 from pathlib import Path

@@ -17,7 +17,7 @@ from tests.runtime.harness import Runner
 Start = Callable[..., Runner]
 AS_ROOT = os.geteuid() == 0
 PYTHON = "/usr/bin/python3" if Path("/usr/bin/python3").exists() else "python3"
-"""A Python that other users may run; they can't enter a checkout in root's home directory."""
+"""A Python that all users may run, even if the checkout is in root's home directory."""
 
 ORDINARY = """
 import os, sys
@@ -36,7 +36,7 @@ def report(**message):
 
 @pytest.fixture
 def make_job(tmp_path: Path) -> Callable[..., Job]:
-    """Return a function that creates jobs with a bundle of ``main.py``, as the runner does."""
+    """Return a function that creates a job as the worker does, with ``main.py`` in its bundle."""
 
     def make_job(
         code: str,
@@ -101,7 +101,7 @@ def outputs(runner: Runner) -> dict[str, str]:
 
 
 def wait_until_none_is_left(uid: int) -> None:
-    """Fail unless all processes of a script's user have ended."""
+    """Wait until all processes of a script's user have exited; fail after five seconds."""
     left = [process for process in psutil.process_iter() if owner_of(process) == uid]
     _, alive = psutil.wait_procs(left, timeout=5)
     assert not alive, alive

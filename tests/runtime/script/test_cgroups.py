@@ -1,6 +1,6 @@
 """Tests of version 2 control groups: where they are created, and failures to join them.
 
-Most tests use directories with plain files instead of the kernel's.
+Most tests use directories with plain files instead of the kernel's cgroup file system.
 """
 
 import os
@@ -24,7 +24,7 @@ BOTH = frozenset({"memory", "pids"})
 
 @pytest.fixture
 def own(tmp_path: Path) -> Path:
-    """Create the directories of a group ``slice/service/worker`` and return it."""
+    """Create the directories of a control group ``slice/service/worker``; return the last one."""
     path = tmp_path / "slice/service/worker"
     path.mkdir(parents=True)
     for group in (path, *path.parents[:3]):
@@ -35,7 +35,7 @@ def own(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def written(own: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
-    """Record all writes in a list. Like the kernel, refuse memory in the group with processes."""
+    """Record writes in a list. Like the kernel, refuse ``memory`` for the worker's own group."""
     written: list[tuple[str, str]] = []
 
     def write(path: Path, text: str) -> bool:

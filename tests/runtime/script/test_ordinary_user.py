@@ -50,7 +50,7 @@ def open_directory() -> Iterator[Path]:
 
 
 def offered(**variables: str) -> tuple[dict[str, Any], list[str]]:
-    """Try isolation as ``nobody``; return the result and the labels of a worker with this user."""
+    """Return the result of trying isolation as ``nobody``, and the labels of such a worker."""
     kept = {name: value for name, value in os.environ.items() if "AIPLATFORM" not in name}
     done = subprocess.run(
         [sys.executable, "-c", OFFER],

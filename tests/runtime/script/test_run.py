@@ -1,4 +1,4 @@
-"""Tests of scripts in the real launcher: environment, reports, output, limits and isolation."""
+"""Tests of scripts under the real launcher: environment, reports, output, limits and isolation."""
 
 import json
 import os

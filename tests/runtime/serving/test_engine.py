@@ -1,4 +1,4 @@
-"""Tests of the transformers engine: rows in a batch give the same answers as alone."""
+"""Tests of the transformers engine: batched requests get the same answers as single ones."""
 
 import queue
 import shutil
@@ -67,7 +67,7 @@ class Request:
         engine.submit(self.generation)
 
     def result(self) -> tuple[str, str, int]:
-        """Return the text, finish reason and number of tokens."""
+        """Wait for the whole answer; return its text, finish reason and number of tokens."""
         text = ""
         while True:
             piece = self.pieces.get(timeout=60)
@@ -138,7 +138,7 @@ def test_end_token_ends_the_answer(engine: TransformersEngine) -> None:
 def test_long_prompt_in_parts_gives_the_same_answer(
     engine: TransformersEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Check that an answer generated in the meantime doesn't change, either."""
+    """Check that an answer generated at the same time doesn't change, either."""
     long = "one two three " * 40
     expected = Request(engine, long).result()
     beside = Request(engine, PROMPTS[1], max_tokens=60).result()
@@ -185,7 +185,7 @@ def other_model(kind: str, tiny_model: Path, directory: Path) -> Path:
         "num_key_value_heads": 2,
     }
     match kind:
-        case "sliding":  # every second layer sees 16 tokens
+        case "sliding":  # every second layer attends to only 16 tokens
             config = Gemma2Config(**common, head_dim=16, sliding_window=16)
             model = Gemma2ForCausalLM(config)
         case "plain":  # absolute positions, which padding must not shift

@@ -64,7 +64,7 @@ def make_family(directory: Path, family: str) -> Path:
     torch.manual_seed(5)
     made = getattr(transformers, f"{family}ForCausalLM")(config)
     for name, weight in made.named_parameters():
-        if name.endswith(".bias"):  # they begin as zeros
+        if name.endswith(".bias"):  # biases are initialized to zero
             weight.data.normal_(std=0.2)
     shutil.rmtree(model / "weights" / "model.safetensors", ignore_errors=True)
     made.save_pretrained(model / "weights")
@@ -80,7 +80,7 @@ def test_converted_families_answer_as_in_transformers(family: str, tmp_path: Pat
     with Runner.of_job(job, tmp_path) as runner:
         served = Served(runner, runner.wait_for("ready", 120)["endpoint"])
         for text in (question, *QUESTIONS[:3]):
-            # Later tokens may differ: llama.cpp stores keys and values with 16 bits.
+            # Later tokens may differ, because llama.cpp stores keys and values with 16 bits.
             assert ask(served, text, max_tokens=6) == greedy(model, text, 6)
 
 
@@ -119,7 +119,7 @@ def sentencepiece_model(directory: Path) -> Path:
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
     )
     described = json.loads(tokenizer.to_str())
-    described["added_tokens"] = described["added_tokens"][:3]  # bytes are ordinary tokens
+    described["added_tokens"] = described["added_tokens"][:3]  # byte tokens are ordinary tokens
     fast = PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(json.dumps(described)),
         bos_token="<|im_start|>",
@@ -133,7 +133,7 @@ def sentencepiece_model(directory: Path) -> Path:
 
 
 def test_tokenizer_with_bytes_and_marks_for_spaces_is_converted(tmp_path: Path) -> None:
-    """Before the server is ready, it compares its tokens with those of transformers."""
+    """The server compares its tokens with those of transformers before it becomes ready."""
     pytest.importorskip("xllamacpp")
     model = sentencepiece_model(tmp_path / "model")
     job = make_job(tmp_path, model, None, tmp_path / "cache")

@@ -82,7 +82,7 @@ def ask(served: Served, question: str, **body: Any) -> str:
 
 
 def without_broken(text: str) -> str:
-    """Merge adjacent replacement characters in a text, and remove them from its end.
+    """Merge adjacent replacement characters in ``text``, and remove those at its end.
 
     Their number differs between engines, and llama.cpp omits an incomplete last character.
     """
@@ -293,7 +293,7 @@ def test_logprobs_are_those_of_the_answer(served: Served) -> None:
     for token in tokens:
         assert token["logprob"] <= 0
         assert len(token["top_logprobs"]) == 2
-        # Without sampling, the chosen token is the likeliest one.
+        # Without sampling, the chosen token is the most likely one.
         assert token["logprob"] == pytest.approx(token["top_logprobs"][0]["logprob"])
 
 
@@ -536,7 +536,7 @@ def test_precision_that_only_llama_cpp_has_is_refused_by_others(engine: Any) -> 
 
 
 def test_serving_process_does_not_import_torch(tiny_model: Path) -> None:
-    """Check that torch and transformers take no memory where a converted model is served."""
+    """Check that serving a converted model loads neither torch nor transformers."""
     program = (
         "import sys, aiplatform.runtime.serving.run, aiplatform.runtime.serving.engines.llama_cpp;"
         "print(sorted({'torch', 'transformers', 'gguf'} & set(sys.modules)))"
@@ -562,7 +562,7 @@ def test_killed_server_of_the_base_is_started_again(
             if "--ctx-size" in child.cmdline() and child.pid != own.pid
         )
         other.kill()
-        while other.status() != psutil.STATUS_ZOMBIE:  # the job waits for it at the next request
+        while other.status() != psutil.STATUS_ZOMBIE:  # the job reaps it at the next request
             time.sleep(0.01)
         assert ask(served, "on", model="base") == base
         assert ask(served, "on") == tuned

@@ -41,7 +41,7 @@ def make_job(directory: Path, model: Path, base: Path | None, **spec: object) ->
 
 
 class Served:
-    """A running server and a client for it."""
+    """A running model server and an HTTP client for it."""
 
     def __init__(self, runner: Runner, endpoint: str) -> None:
         self.runner = runner
@@ -247,7 +247,7 @@ def test_replaced_server_completes_answers_takes_late_requests_and_ends(
             lines = response.iter_lines()
             next(lines)
             runner.send(Drain())
-            # Another connection sends a request after the server was told to drain.
+            # Another connection sends a request after the server has been asked to drain.
             transport = httpx.HTTPTransport(uds=str(tmp_path / "s.sock"))
             late = httpx.Client(transport=transport, headers=served.http.headers, timeout=60)
             told = late.post(
@@ -324,7 +324,7 @@ def test_requests_are_passed_to_vllm(tuned_model: Path, tiny_model: Path, tmp_pa
 
 @pytest.mark.parametrize("size", [1, 7, 1000])
 def test_stream_of_vllm_is_relayed_as_it_is_but_for_the_model(size: int) -> None:
-    """Check that the stream may be split anywhere, and that an answer's text is never changed."""
+    """Check that only the name of the model is replaced, wherever the stream is split."""
     text = json.dumps({"model": "model", "delta": 'say "model":"base" 中'}, ensure_ascii=False)
     sent = f"data: {text}\n\n: comment\n\ndata: [DONE]\n\ndata: cut".encode()
 
@@ -342,7 +342,7 @@ def test_stream_of_vllm_is_relayed_as_it_is_but_for_the_model(size: int) -> None
 
 
 def fake_vllm(directory: Path, program: str) -> str:
-    """Return a PATH on which ``vllm`` is the Python program ``program``."""
+    """Return a PATH on which the command ``vllm`` runs the Python code in ``program``."""
     file = directory / "bin" / "vllm"
     file.parent.mkdir()
     file.write_text(f"#!{sys.executable}\n{program}")

@@ -27,7 +27,7 @@ def losses(recorded: RecordedReporter) -> dict[int, float]:
 
 @pytest.fixture
 def train_with(tmp_path: Path, recorded: RecordedReporter) -> Callable[..., Any]:
-    """Return a function that trains and returns the job, the result and the metrics by step."""
+    """Return a function that trains a model; it returns the job, result and metrics by step."""
 
     def run(
         method: str, inputs: dict[str, Path], resume_from: str | None = None, **options: Any

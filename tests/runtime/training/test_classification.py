@@ -90,7 +90,8 @@ def test_training_learns_labels_and_writes_a_classifier(
     assert right / 16 == pytest.approx(result["eval_accuracy"])
 
 
-# An adapter learns less than all weights, because those of the tiny encoder are random.
+# Training an adapter reaches a lower accuracy than training all weights, because the weights of the
+# tiny encoder are random.
 @pytest.mark.parametrize(("tuning", "rate", "accuracy"), [("lora", 3e-3, 0.7), ("full", 2e-3, 0.9)])
 def test_training_makes_a_classifier_of_an_encoder(
     train: Train, tiny_encoder: Path, tuning: str, rate: float, accuracy: float

@@ -156,7 +156,8 @@ def test_figures_are_those_of_a_known_order() -> None:
     vectors = torch.eye(3)
     anchors = torch.stack([vectors[0], vectors[1] * 0.6 + vectors[2] * 0.8, vectors[0]])
     found = retrieval_figures([["p", "q", "p"], ["a", "b", "c"]], [anchors, vectors])
-    # For p, a is first and c third, since c ties with b but comes later. For q, b is second.
+    # For query p, a ranks first and c third, because c ties with b but comes later. For q, b
+    # ranks second.
     assert found["eval_recall_at_1"] == pytest.approx((1 / 2 + 0) / 2)
     assert found["eval_recall_at_10"] == 1
     assert found["eval_mrr"] == pytest.approx((1 + 1 / 2) / 2)

@@ -39,7 +39,7 @@ def inputs(tiny_model: Path, make_dataset: MakeDataset) -> dict[str, Path]:
 
 @pytest.fixture
 def train(train_with: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that trains and returns the job, the result and the metrics by step."""
+    """Return a function that trains a model; it returns the job, result and metrics by step."""
     defaults = {"num_generations": 4, "max_answer_tokens": 6, "rewards": [LETTERS]}
     return partial(train_with, "grpo", **defaults)
 
@@ -47,7 +47,7 @@ def train(train_with: Callable[..., Any]) -> Callable[..., Any]:
 def test_training_raises_the_mean_reward(
     inputs: dict[str, Path], train: Callable[..., Any], recorded: RecordedReporter
 ) -> None:
-    """Check the effect, metrics, result and files with several rewards and accumulated batches."""
+    """Train with several rewards and accumulated batches; check metrics, result and files, too."""
     length = {"kind": "length", "target": 6, "weight": 0.1}
     unused = {"kind": "exact", "weight": 0}
     job, result, series = train(
@@ -102,7 +102,7 @@ def test_training_raises_the_mean_reward(
 def test_resumed_training_equals_an_uninterrupted_one(
     checkpoint: int, inputs: dict[str, Path], train: Callable[..., Any]
 ) -> None:
-    """Check that random answers agree, too. Step 3 is within an epoch, and step 4 ends one."""
+    """Resume inside an epoch (step 3) and at its end (step 4); random answers must match, too."""
     del inputs["eval_dataset"]
     options = {
         "rewards": [LETTERS, {"kind": "length", "target": 3, "unit": "characters"}],

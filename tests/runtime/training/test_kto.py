@@ -42,7 +42,7 @@ def inputs(tiny_model: Path, make_dataset: MakeDataset) -> dict[str, Path]:
 
 @pytest.fixture
 def train(train_with: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a function that trains and returns the job, the result and the metrics by step."""
+    """Return a function that trains a model; it returns the job, result and metrics by step."""
     return partial(train_with, "kto")
 
 
@@ -107,7 +107,7 @@ def test_resumed_training_equals_an_uninterrupted_one(
 def test_training_begins_at_the_loss_of_equal_models(
     loss_type: str, inputs: dict[str, Path], train: Callable[..., Any]
 ) -> None:
-    """Check that the reference is the base model: before the first step, all rewards are 0."""
+    """Check that all rewards start at 0, because the reference model is the base model."""
     del inputs["eval_dataset"]
     _, _, series = train(
         inputs, max_steps=1, batch_size=16, loss_type=loss_type, undesirable_weight=2.0

@@ -22,7 +22,7 @@ from tests.runtime.training.conftest import ROWS
 
 
 def encoded(*lengths: int) -> list[Encoded]:
-    """Return rows of these lengths; no token occurs in two rows."""
+    """Return rows with these lengths in tokens; no token occurs in two rows."""
     starts = np.cumsum([0, *lengths])
     ids = [
         np.arange(start, start + n, dtype=np.int32)
@@ -67,7 +67,7 @@ def test_order_depends_on_the_seed_only() -> None:
 def test_packed_training_learns_the_same_as_one_row_after_the_other(
     tiny_model: Path, make_dataset: MakeDataset, train_with: Callable[..., Any]
 ) -> None:
-    """Check that packing does not change the loss and gradient norm of a step over all rows."""
+    """Check that packing changes neither the loss nor the gradient norm of a step over all rows."""
     inputs = {"base_model": tiny_model, "dataset": make_dataset(ROWS)}
     same = {"max_steps": 2, "lora": {"dropout": 0}, "lr_scheduler": "constant", "warmup_ratio": 0}
     _, plain, plain_series = train_with("sft", inputs, batch_size=len(ROWS), **same)
@@ -107,7 +107,7 @@ def test_sequences_are_reported(
 
 def test_model_that_ignores_positions_is_refused(tiny_model: Path) -> None:
     class Mixing(nn.Module):
-        """A model in which each token sees all tokens before it, whatever their positions."""
+        """A model in which each token depends on all earlier tokens, even those of other rows."""
 
         device = torch.device("cpu")
 

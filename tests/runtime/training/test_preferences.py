@@ -149,7 +149,7 @@ def test_dpo_begins_at_the_loss_of_equal_models(
     tmp_path: Path,
     recorded: RecordedReporter,
 ) -> None:
-    """Check that the reference is the base model: before the first step, all rewards are 0."""
+    """Check that all rewards start at 0, because the reference model is the base model."""
     inputs = {"base_model": tiny_model, "dataset": make_pairs()}
     more = {"label_smoothing": 0.1} if loss_type == "robust" else {}
     train(
@@ -231,7 +231,7 @@ def test_batch_size_does_not_change_the_held_out_figures(
             learning_rate=1e-12,
         )
         found.append({key: value for key, value in result.items() if key.startswith("eval_")})
-    # The loss of ORPO is a mean over tokens, and batches have different numbers of them.
+    # The loss of ORPO is a mean over the tokens of a batch, so it depends on the batches.
     precision = 0.05 if method == "orpo" else 1e-4
     assert found[0] == pytest.approx(found[1], abs=precision)
 

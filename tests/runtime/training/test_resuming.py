@@ -23,7 +23,7 @@ from tests.runtime.training.conftest import ROWS, losses
 def test_resumed_training_equals_an_uninterrupted_one(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
-    """Check that losses agree to six digits: data order, dropout, optimizer and schedule."""
+    """Compare the losses, which depend on the data order, dropout, optimizer and schedule."""
     inputs = {"base_model": tiny_model, "dataset": make_dataset(ROWS)}
     spec = training_spec(epochs=3, gradient_accumulation=2, checkpoint_steps=2)
     whole = make_job(tmp_path / "whole", spec, inputs)

@@ -165,7 +165,7 @@ def test_tuned_model_gives_the_learned_answer_and_stops(
 def test_loss_is_the_mean_over_learned_tokens_of_all_accumulated_batches(
     tiny_model: Path, make_dataset: MakeDataset, tmp_path: Path, recorded: RecordedReporter
 ) -> None:
-    """Compare with a simple computation. Rows of very different lengths reveal wrong means."""
+    """Recompute the loss row by row. Rows of very different lengths would reveal a wrong mean."""
     rows = [chat("Hi", "yes " * n) for n in (1, 2, 30, 3, 1, 20, 2, 5)]
     data = make_dataset(rows)
     spec = training_spec(
@@ -359,7 +359,7 @@ def test_full_tuning_changes_all_weights_and_writes_no_adapter(
     assert {*tuned} == {*base}
     assert all(not torch.equal(tuned[name], base[name]) for name in base)
     assert result["trainable_parameters"] == sum(tensor.numel() for tensor in base.values())
-    # The saved model is the trained one: it has the loss that was measured last.
+    # The saved model has the loss that was measured last, so it is the trained one.
     tokenizer = load_tokenizer(output / "weights")
     rows = encode_dataset(data, tokenizer, max_length=128)
     model = load_weights(output, torch.float32)

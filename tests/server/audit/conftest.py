@@ -23,7 +23,7 @@ def owner(fresh_database: str) -> str:
 
 @pytest.fixture
 def superuser(url: str, postgres: PostgresServer) -> Iterator["psycopg.Connection[Any]"]:
-    """Connect as a superuser who can do anything, in a session with triggers disabled."""
+    """Connect as a superuser, in a session in which no triggers run."""
     if postgres.superuser_url is None:
         pytest.skip("needs a superuser")
     name = psycopg.connect(url).info.dbname

@@ -1,4 +1,4 @@
-"""Tests of archives: rows are copied to the blob store, and may then be pruned from the table."""
+"""Tests of archiving: audit rows are copied to the blob store, then deleted from the table."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -238,7 +238,7 @@ class TestReading:
         self, session: Session, admin: Any, admin_user: User, monkeypatch: pytest.MonkeyPatch,
         rare: bool, window: int, more: dict[str, str],
     ) -> None:  # fmt: skip
-        """Search the word index of parts of the trail, or read the newest rows."""
+        """Check both ways to search: with the word index, and by reading the newest rows."""
         word = f"zeta{uuid4().hex}"
         monkeypatch.setattr("aiplatform.server.audit.queries.FIRST_WINDOW", window)
         monkeypatch.setattr("aiplatform.server.audit.rules.filters.MAX_FETCHED", 0)
@@ -286,7 +286,7 @@ class TestReading:
     def test_pages_have_no_gap_or_overlap_for_any_times(
         self, session: Session, owner_url: str, admin: Any
     ) -> None:
-        """Use rows with equal times, and rows whose numbers and times differ in order."""
+        """Check rows with equal times, and rows that are in another order by id than by time."""
         with psycopg.connect(owner_url, autocommit=True) as connection:
             connection.execute(
                 "INSERT INTO audit_logs (action, created_at)"

@@ -85,7 +85,7 @@ class TestFiles:
         assert first(added) == (Kind.INSERTED, 99999)
 
     def test_row_missing_from_a_complete_export_is_reported(self, tmp_path: Path) -> None:
-        """Remove the row with its proof, and reduce the count at the end accordingly."""
+        """Remove a row and its proof, and change the row count at the end of the file to match."""
         rows = write(25)
         seal(max_rows=10)
 

@@ -22,7 +22,7 @@ PATH = "audit/verification"
 
 @pytest.fixture
 def admin(fresh_database: str) -> Iterator[Api]:
-    """Start the application on a database of its own, and sign its administrator in."""
+    """Start the application with a database of its own; return a client of its administrator."""
     with (
         CheckedClient(create_app(), base_url="http://127.0.0.1:8400") as client,
         session_factory()() as session,
@@ -32,7 +32,7 @@ def admin(fresh_database: str) -> Iterator[Api]:
 
 
 def result(admin: Api) -> Any:
-    """Return the last verification as soon as it has ended."""
+    """Wait until the last verification has ended, and return it."""
     deadline = time.monotonic() + 60
     while (found := admin.get(PATH).json())["state"] == "running":
         assert time.monotonic() < deadline, "the verification does not end"
@@ -84,7 +84,7 @@ def test_altered_entry_is_reported_as_first_finding(admin: Api, superuser: Any) 
 
 
 def test_second_request_is_refused_while_one_runs(admin: Api, superuser: Any) -> None:
-    # The child waits for the lock, as if it were reading a long trail.
+    # The child process waits for the lock, as if it were reading a long trail.
     superuser.execute("SELECT pg_advisory_lock(%s)", [int(AdvisoryLock.AUDIT_VERIFICATION)])
     assert admin.post(PATH).status_code == 202
     refused = admin.post(PATH)

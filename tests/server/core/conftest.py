@@ -35,7 +35,7 @@ FailAtCommit = Callable[[Session], None]
 
 @pytest.fixture
 def fail_at_commit(owner_url: str) -> FailAtCommit:
-    """Return a function that writes rows that violate a constraint only at the commit."""
+    """Return a function whose writes fail only at the commit, due to a deferred constraint."""
     with psycopg.connect(owner_url) as owner:
         owner.execute(
             "CREATE TABLE IF NOT EXISTS late (a int UNIQUE DEFERRABLE INITIALLY DEFERRED);"

@@ -30,7 +30,7 @@ REQUESTS = 60
 
 @pytest.fixture
 def network(database_url: str) -> Iterator[Network]:
-    """Start a proxy to the database whose connections tests can interrupt."""
+    """Start a proxy in front of the database; tests can interrupt its connections."""
     parts = urlsplit(database_url)
     query = parse_qs(parts.query)
     if "host" not in query:
@@ -43,7 +43,7 @@ def network(database_url: str) -> Iterator[Network]:
 
 @pytest.fixture
 def far_url(database_url: str, network: Network) -> str:
-    """Return the URL of the database behind ``network``."""
+    """Return the URL for connections to the database through ``network``."""
     parts = urlsplit(database_url)
     user = parts.netloc.rpartition("@")[0]
     return f"postgresql://{user}@127.0.0.1:{network.port}{parts.path}"
@@ -74,7 +74,7 @@ class TestConnections:
     def test_run_reaches_database_soon_after_its_return(
         self, network: Network, far_url: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Check that retries are more frequent than the pool's own, after 1, 3 and 7 seconds."""
+        """Check that retries come sooner than the pool's own, which are after 1, 3 and 7 s."""
         monkeypatch.setattr(async_database, "WAIT_SECONDS", 1.5)
 
         async def around(database: AsyncDatabase) -> Any:
@@ -104,7 +104,7 @@ class TestConnections:
 
 
 def test_batch_after_pool_timeout_fails_as_a_whole() -> None:
-    """Check that the calls don't fail one by one, each after waiting for the timeout in turn."""
+    """Check that all calls fail together, instead of each waiting for a timeout of its own."""
     calls: list[int] = []
 
     async def away(asked: list[int]) -> list[int | Exception]:
@@ -122,7 +122,7 @@ def test_batch_after_pool_timeout_fails_as_a_whole() -> None:
 
 
 def test_batch_runs_in_an_empty_context() -> None:
-    """Check that no caller's context is used: its trace and log would contain other requests."""
+    """Check that no caller's context is used, because its trace would include other requests."""
     asking = ContextVar("asking", default="nobody")
 
     async def handle(asked: list[str]) -> list[str | Exception]:
@@ -175,7 +175,7 @@ class TestRequests:
 
     @pytest.fixture
     def requests(self, session: Session) -> Callable[[CheckedClient, int], Any]:
-        """Return a function that sends a request whose kind depends on a number."""
+        """Return a function that sends one of five kinds of requests, chosen by a number."""
         owner = make_user(session)
         project = make_project(session, owner=owner)
         token = make_token(session, owner)
@@ -217,7 +217,7 @@ class TestRequests:
     def test_requests_during_interruptions_are_answered(
         self, far: CheckedClient, network: Network, requests: Any
     ) -> None:
-        """Check that requests before, during and after an interruption get a response or a 503."""
+        """Check that requests around an interruption get their normal response or a 503."""
         over = threading.Event()
 
         def keep_asking(number: int) -> list[int]:

@@ -65,7 +65,7 @@ class TestBehindProxies:
             ("2001:db8:1::5", ["2001:DB8:0:0::7"], "2001:db8::7"),
             # Several header lines form one list.
             ("10.0.0.1", ["203.0.113.9", "192.0.2.7", "10.0.0.2"], "192.0.2.7"),
-            # Only trusted proxies: a request from the proxies' own network.
+            # If all addresses are trusted, the request came from the proxies' own network.
             ("10.0.0.1", ["10.0.0.8"], "10.0.0.8"),
             ("10.0.0.1", [], "10.0.0.1"),
             ("10.0.0.1", [""], "10.0.0.1"),

@@ -49,7 +49,7 @@ def test_add_routes_flattens_nested_routers() -> None:
     "options", [{"prefix": "/late"}, {"dependencies": [Depends(lambda: None)]}]
 )
 def test_add_routes_with_options_of_inclusion_is_refused(options: dict[str, object]) -> None:
-    """Check that no guard is lost: the flat list ignores options of ``include_router``."""
+    """Check that no guard is lost, because a flat list ignores ``include_router`` options."""
     inner, outer = APIRouter(), APIRouter()
     inner.add_api_route("/", lambda: None)
     outer.include_router(inner, **options)  # type: ignore[arg-type]

@@ -122,7 +122,7 @@ class TestCollect:
 
         monkeypatch.setattr(garbage_collection, "transaction", slow)
         assert collect_blobs(grace=NOW) == 0
-        assert len(calls) == 3  # the third looks for marked files
+        assert len(calls) == 3  # the third transaction looks for marked files
         assert get_store().exists(file.sha256)
 
     def test_store_file_during_deletion_stores_content_again(
@@ -155,7 +155,7 @@ class TestCollect:
             assert deleting.wait(10)
             kept = pool.submit(keep_again)
             with pytest.raises(TimeoutError):
-                kept.result(0.3)  # it waits for the row
+                kept.result(0.3)  # the writer waits for the lock on the row
             go_on.set()
             assert collected.result(10) == 1
             kept.result(10)
@@ -260,7 +260,7 @@ class TestCollect:
     def test_killed_collector_leaves_consistent_state(
         self, session: Session, store_blob: StoreBlob, moment: str, database_url: str
     ) -> None:
-        """Kill a collector before or after the deletion; another collector or writer continues."""
+        """Kill a collector before or after it deletes a file; a writer and a collector continue."""
         kept, dropped = store_blob(b"killed, kept " + moment.encode()), store_blob()
         assert mark_unreferenced_blobs(grace=NOW) == 2
         code = KILLED.format(before=moment == "before")
@@ -317,7 +317,7 @@ class TestCollect:
                     try:
                         add_reference(session, file, project_id=None, model_id=model.id)
                         session.commit()
-                    except BlobGone:  # collected since it was kept
+                    except BlobGone:  # collected since it was stored
                         session.rollback()
                         continue
                     assert get_store().exists(file.sha256), turn

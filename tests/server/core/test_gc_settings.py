@@ -1,4 +1,4 @@
-"""Tests that Python's garbage collection skips objects that exist since startup."""
+"""Tests that Python's garbage collector skips objects created at startup."""
 
 import subprocess
 import sys

@@ -15,7 +15,7 @@ VERSIONS = sorted((migrate.migrations_dir() / "versions").glob("*.py"))
 
 @pytest.mark.parametrize("path", VERSIONS, ids=[path.stem for path in VERSIONS])
 def test_downgrade_of_each_migration_is_refused(path: Path) -> None:
-    """Check that a downgrade, which would delete data, refers to backups instead."""
+    """Check that a downgrade, which would delete data, fails with an error that names backups."""
     spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None

@@ -24,7 +24,7 @@ PUBLIC = "93.184.215.14"
 
 
 class Inside(ThreadingHTTPServer):
-    """A server on this machine; calls to user-supplied URLs must not reach it."""
+    """A server on this machine that calls to user-supplied URLs must not reach."""
 
     daemon_threads = True
 
@@ -102,7 +102,7 @@ def opened() -> Iterator[None]:
 def names(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[list[str]]]:
     """Replace DNS look-ups with a table and return the table.
 
-    It contains the results of successive look-ups of each name; the last result repeats.
+    It maps each host name to the results of successive look-ups; the last result repeats.
     """
     table: dict[str, list[list[str]]] = {}
     asked: dict[str, int] = {}

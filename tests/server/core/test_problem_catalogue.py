@@ -40,7 +40,7 @@ def fields(template: str) -> set[str]:
 
 @cache
 def server_syntax() -> list[ast.AST]:
-    """Return the nodes of the syntax trees of the server's source files."""
+    """Return all syntax tree nodes of the server's source files."""
     return [node for path in SERVER.rglob("*.py") for node in ast.walk(ast.parse(path.read_text()))]
 
 

@@ -103,12 +103,12 @@ class TestLimits:
         form = {"username": user.username, "password": PASSWORD, "grant_type": "password"}
         got = [limited.post("/api/v1/auth/token", data=form).status_code for _ in range(4)]
         assert got == [200, 200, 200, 429]
-        # Sending a token does not change the bucket.
+        # A request that sends a token counts against the same limit.
         answer = limited.post("/api/v1/auth/token", data=form, headers=bearer(session, user))
         assert answer.status_code == 429
 
     def test_ipv6_network_counts_as_one_address(self, limited: CheckedClient) -> None:
-        """Send from a network in which a customer has 2^64 addresses."""
+        """Send requests from several addresses of a /64 network, which one customer may own."""
         with environment(AIPLATFORM_TRUSTED_PROXIES="127.0.0.1"):
 
             def sign_in(address: str) -> int:

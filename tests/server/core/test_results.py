@@ -1,4 +1,4 @@
-"""Tests of the results that Celery stores in a contract table."""
+"""Tests of Celery results, which are stored in a table defined by the schema contract."""
 
 import time
 from collections.abc import Iterator

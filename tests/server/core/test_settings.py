@@ -59,7 +59,7 @@ def test_invalid_rate_limit_is_refused(limit: str) -> None:
 
 @pytest.mark.parametrize("sender", ["Example, Inc. <no-reply@example.com>", "x@", "a b@c", "@"])
 def test_invalid_mail_from_is_refused(sender: str) -> None:
-    """Check the sender at startup: with an invalid one, every email would fail later."""
+    """Check that an invalid sender fails at startup, because no email could be sent later."""
     with environment(AIPLATFORM_MAIL_FROM=sender), pytest.raises(ValidationError):
         Settings()
 

@@ -1,4 +1,4 @@
-"""Tests of the spool: files that receive streams."""
+"""Tests of the spool, where uploads are written to temporary files."""
 
 import asyncio
 import errno

@@ -17,7 +17,7 @@ SERVER = Path(aiplatform.server.__path__[0])
 
 
 def table_stubs() -> dict[str, str]:
-    """Return the names of tables that server code declares a second time, by file and line."""
+    """Return the names of the tables that are declared without a class, keyed by file and line."""
     stubs = {}
     for path in SERVER.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):

@@ -1,4 +1,4 @@
-"""Tests of browsing a version's rows: pages, search and samples, differences, CSV export."""
+"""Tests of browsing the rows of a version: pages, search, samples, differences and CSV export."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Tests of the comparison data of quality reports as versions and reports are added."""
+"""Tests of the dataset versions with which a new quality report compares a version."""
 
 from collections.abc import Callable
 from typing import Any
@@ -24,7 +24,7 @@ ROWS = [{"text": f"A text about the number {n}."} for n in range(6)]
 
 @pytest.fixture
 def gated(mine: Api, project: Project, stored: Stored) -> Dataset:
-    """Create evaluation data that the project's gate names without a version, and return it."""
+    """Create evaluation data that the project's quality gate names without a version."""
     held = stored(jsonl(ROWS[:1]))
     gate = {"evaluation": [{"dataset": str(held.uuid)}]}
     assert mine.put(f"projects/{project.uuid}/dataset-gate", json=gate).status_code == 200
@@ -55,7 +55,7 @@ def test_new_version_of_the_gates_evaluation_data_replaces_the_old(
 def test_report_compares_with_the_newest_version_of_each_dataset(
     mine: Api, stored: Stored, gated: Dataset
 ) -> None:
-    """Check that the gate's data comes first, then the other data in the order of the requests."""
+    """Check also the order: first the gate's data, then other data in the order of the request."""
     other = stored(jsonl(ROWS[:1]))
     add_version(mine, other, 2)
     quality = f"datasets/{stored(jsonl(ROWS)).uuid}/versions/v1/quality"

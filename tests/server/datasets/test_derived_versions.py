@@ -84,7 +84,7 @@ def test_change_counts_tokens_like_the_previous_version(
 
 
 def end_reports(session: Session) -> None:
-    """Mark quality reports as completed, because waiting ones prevent the deletion of versions."""
+    """Mark all quality report tasks as completed, because pending ones block version deletions."""
     for task in session.scalars(select(Task).where(Task.type == TaskType.DATA_QUALITY)):
         task.status = "completed"
     session.commit()
@@ -201,7 +201,7 @@ class TestPatch:
 
 
 class TestIdenticalContent:
-    """Tests that the error about identical content suggests only supported options."""
+    """Tests that the error for identical content suggests ``allow_identical`` only for uploads."""
 
     @pytest.mark.parametrize(
         ("what", "body"),

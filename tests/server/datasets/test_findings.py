@@ -1,4 +1,4 @@
-"""Tests of browsing the rows that a finding of the quality report concerns."""
+"""Tests of browsing the rows of a finding in a quality report, and of previewing fixes."""
 
 from collections.abc import Callable
 from typing import Any

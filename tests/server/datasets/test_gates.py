@@ -1,4 +1,4 @@
-"""Tests of the quality gate: who may set it, which training tasks it refuses, and its override."""
+"""Tests of the quality gate: rules that a report can break, and overriding the gate."""
 
 from typing import Any
 from uuid import UUID

@@ -1,4 +1,4 @@
-"""Tests of the child process that parses uploads: its environment, death and exit codes."""
+"""Tests of the child process that parses uploads: its environment, failures and limits."""
 
 import asyncio
 import sys
@@ -98,7 +98,7 @@ def test_program_failure_is_not_blamed_on_the_file(
 def test_excessive_cpu_time_is_blamed_on_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Let the kernel kill the real program in the middle of its work."""
+    """Let the real program exceed its CPU time, so that the kernel kills it."""
     monkeypatch.setattr(get_settings(), "ingest_cpu_seconds", 1)
     source = tmp_path / "upload"
     source.write_bytes(b'{"text": "%s"}\n' % (b"abc " * 1000) * 60_000)
@@ -124,9 +124,9 @@ def test_full_disk_is_reported(tmp_path: Path, program: Any) -> None:
 
 @pytest.fixture
 def pid_of(tmp_path: Path, program: Any) -> Any:
-    """Replace the program with one that never ends and has a child.
+    """Replace the program with one that runs for ten minutes and has a child process.
 
-    Return a function that waits for the process ids of both.
+    Return a function that waits until both processes run, and returns their ids.
     """
     program(
         f"""

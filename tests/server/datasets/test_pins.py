@@ -110,7 +110,7 @@ def test_task_that_waits_for_others_locks_tasks_before_datasets(
     datasets: list[Dataset],
     sent: list[tuple[str, bool]],
 ) -> None:
-    """Check that a submission locks tasks before datasets, as the end of a task does."""
+    """Check that a submission locks tasks before datasets, in the same order as a task's end."""
     first = make_task(session, project)
     uuid = str(datasets[0].uuid)
     body = {

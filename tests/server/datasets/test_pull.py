@@ -1,4 +1,4 @@
-"""Tests of pulling versions with the SDK: reused parts, broken connections, damage, the cache."""
+"""Tests of pulling versions with the SDK: reused parts, broken connections, damage and cache."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""Tests of quality reports: what happens when their tasks end."""
+"""Tests of quality reports, and of the changes to a dataset when the task of a report ends."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Tests of the options for reading an uploaded file, and of rows set aside as unreadable."""
+"""Tests of the options for reading an uploaded file, and of the quarantine for unreadable rows."""
 
 import base64
 import json
@@ -175,7 +175,7 @@ class TestOptions:
             assert refused.status_code == 422, more
             detail = refused.json()["detail"]
             assert all(part in detail for part in ("line 3", "“n”", "integer", "six", "--type"))
-        # A version made from others keeps the named types, and so does one without the column.
+        # Appended versions keep the named types, and so do versions without a named column.
         assert types_of(add(b"n,z,m\n9,9,x\n", mode="append"))["z"] == "text"
         assert types_of(add(b"z,m\n9,x\n")) == {"z": "text", "m": "text"}
         assert add(b"n,z,m\nsix,8,x\n").status_code == 422
@@ -313,7 +313,7 @@ def test_downloaded_parquet_uploads_to_the_same_rows(upload: Upload, mine: Api) 
     again = version_of(mine, upload(parquet, filename="rows.parquet"))
     assert mine.get(f"datasets/{again['dataset']}/versions/v1/rows").json()["items"] == before
     assert (again["columns"], again["shape"]) == (first["columns"], first["shape"])
-    # It can be appended to the same rows, too.
+    # The file can be appended to the same rows, too.
     answer = mine.post(
         f"datasets/{first['dataset']}/versions",
         params={"filename": "rows.parquet", "mode": "append"},

@@ -1,4 +1,4 @@
-"""Tests of resumable uploads with tus 1.0, including all errors that can happen on the way."""
+"""Tests of resumable uploads with tus 1.0, including all possible errors."""
 
 import base64
 import fcntl

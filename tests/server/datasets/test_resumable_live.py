@@ -40,7 +40,7 @@ def tus(mine: Api, project: Project) -> Tus:
 def test_second_writer_is_refused_while_a_piece_arrives(
     tus: Tus, server_url: str, session: Session, owner: User
 ) -> None:
-    """Send half a piece over a socket before others try; only the first client's bytes are kept."""
+    """Check that other requests are refused while one client has sent half a piece."""
     content = jsonl([{"text": "x" * 1000, "n": n} for n in range(3000)])
     place = tus.begin(len(content))
     token = make_token(session, owner)
@@ -87,7 +87,7 @@ def connected(url: str, place: str, token: str, length: int) -> socket.socket:
 def test_broken_connection_keeps_what_arrived(
     tus: Tus, server_url: str, session: Session, owner: User
 ) -> None:
-    """Send half a piece over a real socket and close it."""
+    """Send half a piece over a real socket, then close the socket."""
     content = jsonl([{"text": "x" * 1000, "n": n} for n in range(3000)])
     place = tus.begin(len(content))
     half = len(content) // 2
@@ -127,7 +127,7 @@ def test_one_of_many_concurrent_uploads_is_stored(
             for content in contents
         ]
         for raw, content in zip(raws, contents, strict=True):
-            with suppress(OSError):  # it was already answered and disconnected
+            with suppress(OSError):  # the server has already answered and disconnected
                 raw.sendall(content)
         answers = [answer_of(raw) for raw in raws]
     assert answers.count(204) == 1
@@ -196,7 +196,7 @@ def test_upload_after_a_crash_is_committed_once(
     monkeypatch: pytest.MonkeyPatch,
     stored_state: Callable[[], dict[str, Any]],
 ) -> None:
-    """Let several clients repeat the last request after all bytes arrived without a commit."""
+    """Repeat the last request from several clients after all bytes arrived without a commit."""
     place = tus.begin(len(CONTENT), name="made up for")
 
     async def die(*_: Any, **__: Any) -> None:
@@ -242,7 +242,7 @@ def test_piece_for_an_upload_that_ends_meanwhile_is_answered_with_the_result(
     offset: int,
     answer: tuple[int, str | None],
 ) -> None:
-    """End the upload after the request read its row, before or after the file is opened."""
+    """End the upload after a request has read its row, either before or after it opens the file."""
     place = tus.begin()
     real = resumable.open_locked
 

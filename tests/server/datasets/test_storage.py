@@ -132,7 +132,7 @@ class TestGarbageCollection:
         clean(dry=False)
         path = f"datasets/{versions['uuid']}"
         alone = mine.get(f"{path}/storage").json()["versions"][0]["alone"]
-        # This version's report is never made in this test, and its task would prevent the deletion.
+        # The task of the quality report never runs in this test, and would prevent the deletion.
         session.execute(text("UPDATE tasks SET status = 'completed'"))
         session.commit()
         assert mine.delete(f"{path}/versions/v2").status_code == 204

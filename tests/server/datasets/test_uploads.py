@@ -313,7 +313,7 @@ class TestPermissions:
 
 
 class TestDisconnectedClient:
-    """Tests that a client that closes a real socket leaves nothing behind."""
+    """Tests that an upload leaves nothing behind when the client closes its socket."""
 
     def _begin(self, url: str, token: str, project: Project, *, length: int) -> socket.socket:
         address = urlsplit(url)

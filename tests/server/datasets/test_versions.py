@@ -1,4 +1,4 @@
-"""Tests of versions: commits, including concurrent ones, pages of rows, and downloads."""
+"""Tests of versions: commits (including concurrent ones), pages of rows, and downloads."""
 
 import base64
 import hashlib
@@ -322,7 +322,7 @@ class TestContent:
         tmp_path: Any,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        """Check older versions, which have no parts, in a local and in a remote store."""
+        """Check versions from before parts were introduced, in a local and in a remote store."""
         dataset = make_dataset(session, project)
         make_version(session, dataset, file=make_rows(session, tmp_path))
         path = f"datasets/{dataset.uuid}/versions/v1"

@@ -1,4 +1,4 @@
-"""Fixtures from the tests of the queue, which the tests of execution share."""
+"""Fixtures shared with the tests of the queue."""
 
 from tests.server.queue.conftest import _empty_queue, kind, make_worker, owner, project, submit
 

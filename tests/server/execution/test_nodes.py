@@ -275,7 +275,7 @@ def test_failure_of_one_node_fails_the_task(session, train: Submit, make_worker)
 
 
 def test_node_that_lost_contact_waits_for_the_cause(session, train: Submit, make_worker) -> None:
-    """Let node 0 notice the loss of the other node before that node reports the reason."""
+    """Let node 0 notice that it lost contact with node 1 before node 1 reports its error."""
     first, second = make_worker("w1"), make_worker("w2")
     script = """
         import time
@@ -342,7 +342,7 @@ def test_task_is_requeued_when_the_worker_of_a_node_stops(
 
 
 def test_lost_node_ends_the_attempt_on_all_nodes(session, train: Submit, make_worker) -> None:
-    """Check that the reaper ends the lease for all nodes and the task is requeued."""
+    """Check that the reaper expires the leases of all nodes and requeues the task."""
     first, second = make_worker("w1"), make_worker("w2")
     task = train("import time; time.sleep(60)")
     leader, member = claim(session, first), claim(session, second)

@@ -1,4 +1,4 @@
-"""Tests of the reaper, which judges leases by its own clock and resends lost wake-ups."""
+"""Tests of the reaper, which expires leases by its own clock and resends lost wake-ups."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -47,7 +47,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def run_for(reaper: Reaper, clock: Clock, seconds: float) -> list[int]:
-    """Run the reaper every two seconds for a number of seconds."""
+    """Simulate a reaper that runs every two seconds; return the tasks with expired leases."""
     expired: list[int] = []
     for _ in range(round(seconds / 2)):
         clock.now += 2
@@ -76,7 +76,7 @@ def test_lease_expires_after_a_whole_lease_without_renewal(session, held, make_w
 
 @pytest.fixture
 def cannot_end(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Return a function that makes ending one task's attempts raise an error."""
+    """Return a function that makes it an error to end an attempt of the given task."""
 
     def cannot_end(task_id: int) -> None:
         close = attempts.close
@@ -249,7 +249,7 @@ def test_restarted_worker_requeues_what_it_held(session, held, make_worker):
 def test_error_does_not_end_the_reaper_thread(
     client: object, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
-    """Check that the next round runs: the cause, such as an unreadable key file, may be gone."""
+    """Check that the next round runs, because the error may have been temporary."""
     turns: list[int] = []
     with environment(AIPLATFORM_REAPER_SECONDS="0.2"):
         process = jobs.WorkerProcess(get_settings())
@@ -269,7 +269,7 @@ def test_error_does_not_end_the_reaper_thread(
 def test_failing_hourly_work_does_not_keep_leases_from_expiring(
     client: object, monkeypatch: pytest.MonkeyPatch, place: str
 ) -> None:
-    """Check that the reaper is not replaced: a new one would not know how old any lease is."""
+    """Check that the reaper is kept, because a new one would measure lease ages from zero."""
     reapers: list[Reaper] = []
     looks: list[int] = []
     with environment(AIPLATFORM_REAPER_SECONDS="0.2"):

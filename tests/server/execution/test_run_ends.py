@@ -1,4 +1,4 @@
-"""Tests of how external runs end: silent runs, late reports, and the time of the end."""
+"""Tests of the end of external runs: runs that stop reporting, late reports, and the end time."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -76,7 +76,7 @@ class TestSilence:
         timeline = owner.get(f"tasks/{run}/timeline").json()["items"]
         kinds = [event["kind"] for event in timeline]
         assert kinds == ["started", "failed", "reported", "completed"]
-        # From here on, it is like any other run that has ended.
+        # From here on, the run is like any other run that has ended.
         assert report(owner, run, ("loss", 2, 1.0)).json()["code"] == "task.finished"
         otherwise = owner.post(f"tasks/{run}/end", json={"status": "failed"})
         assert otherwise.json()["code"] == "task.finished"

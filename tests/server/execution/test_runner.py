@@ -1,4 +1,4 @@
-"""Tests of one attempt with a real child and launcher: what is stored, and how it ends."""
+"""Tests that run a single attempt with a real launcher and a real child process."""
 
 import math
 import os
@@ -290,7 +290,7 @@ def test_large_output_is_stored_completely_and_in_order(session, submit, worker)
 
 
 def test_child_of_a_killed_worker_is_killed(session, submit, worker, tmp_path):
-    """Run the worker in a separate process, whose launcher notices that the pipe was closed."""
+    """Kill a worker in a separate process; the launcher notices that its pipe is closed."""
     import subprocess
     import sys
 

@@ -213,7 +213,7 @@ class TestPermissions:
         for scope, status in (("tasks:write", 200), ("tasks:read", 403)):
             token = f"aip_key_{uuid4().hex}"
             make_key(session, owner, scope, token=token)
-            for _ in range(2):  # the first use of a key takes another path
+            for _ in range(2):  # the first use of a key takes a different code path
                 assert report(Api(client, token), run, ("loss", 1, 1.0)).status_code == status
 
     def test_report_after_the_session_ended_is_refused(

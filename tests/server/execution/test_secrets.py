@@ -44,7 +44,7 @@ def run(session: Session, make_worker: Callable[..., int]) -> None:
 
 
 def everything(session: Session, *, but: str = "secrets") -> str:
-    """Return all rows of all tables in the database as text."""
+    """Return all rows of all tables except ``but`` as text."""
     tables = session.scalars(
         text("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
     ).all()

@@ -1,4 +1,4 @@
-"""Tests of spares: when a worker keeps one, and that it harms no task.
+"""Tests of spares: when a worker keeps a spare, and that spares do not affect tasks.
 
 A spare is a process that has imported torch ahead of the next task.
 """
@@ -43,7 +43,7 @@ while os.read(control, 4096):
 
 
 class World:
-    """The conditions for a spare that a test controls: time and available memory."""
+    """A fake clock and a fake amount of available memory, which the tests control."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -57,7 +57,7 @@ def world() -> World:
 
 @pytest.fixture
 def kept(monkeypatch: pytest.MonkeyPatch, kind: Any, home: Path, world: World) -> Iterator[Spares]:
-    """Make the worker's spares run scripts; only the test calls ``maintain``."""
+    """Yield spares for scripted tasks; no thread maintains them, so the test calls ``maintain``."""
     settings = get_settings().model_copy(update={"warm_runtime": "auto"})
     found = Spares(
         settings, gpus=False, clock=lambda: world.now, available_mb=lambda: world.available
@@ -250,7 +250,7 @@ def test_spare_ends_when_it_is_not_renewed(kept: Spares, world: World, monkeypat
 
 @pytest.mark.parametrize("how", ["stopping", "SIGKILL"])
 def test_spare_ends_with_its_worker(home: Path, kind: Any, how: str):
-    """Run the worker in a separate process."""
+    """Stop or kill a worker that runs in a separate process."""
     program = dedent(f"""
         import time
         from aiplatform.server.core.settings import get_settings

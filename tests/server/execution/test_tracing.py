@@ -1,4 +1,4 @@
-"""Tests of traces: a trace extends from the request to the phases of the task's runtime."""
+"""Tests of traces, which extend from the request to the phases of the task's runtime."""
 
 import io
 import json

@@ -53,7 +53,7 @@ def test_worker_shows_its_free_resources_and_their_holders(
 
 
 def test_workers_that_start_together_do_not_deadlock(session, kind, make_worker):
-    """Check that workers lock usage rows in the same order, whatever they claimed first."""
+    """Check that workers lock the usage rows of projects in the same order."""
     projects = [make_project(session) for _ in range(2)]
     names = ["a", "b"]
     for name, order in zip(names, (projects, projects[::-1]), strict=True):
@@ -186,7 +186,7 @@ print(generate_latest(registry).decode())
 class FakeNvml:
     """A fake of the NVML library with two GPUs.
 
-    The second is partitioned and has one MIG instance (a part of a GPU) out of at most two.
+    The second GPU is partitioned; it has one MIG instance (a part of a GPU) of at most two.
     """
 
     class NVMLError(Exception):

@@ -47,7 +47,7 @@ def manual_worker(client: Any) -> ManualWorker:
 
 @pytest.fixture
 def rows(session: Session, tmp_path: Any) -> Callable[[str], StoredFile]:
-    """Return a function that stores a text as the rows file of a dataset version."""
+    """Return a function that stores text as the rows file of a dataset version."""
     from aiplatform.server.datasets.rules import ROWS_PATH
 
     return lambda text: make_blob(session, text.encode(), ROWS_PATH, tmp_path)
@@ -55,7 +55,7 @@ def rows(session: Session, tmp_path: Any) -> Callable[[str], StoredFile]:
 
 @pytest.fixture
 def made(session: Session, tmp_path: Any) -> list[StoredFile]:
-    """Return the files that a training task writes to its output."""
+    """Return stored files like those that a training task leaves in its output."""
     contents = {
         "adapter/adapter_model.safetensors": b"adapter",
         "weights/model.safetensors": b"merged",
@@ -95,7 +95,7 @@ def held_out(session: Session, project: Project, rows: Callable[[str], StoredFil
 def config(
     base: Model, dataset: Dataset, held_out: Dataset, manual_worker: ManualWorker
 ) -> dict[str, Any]:
-    """Return the smallest config of an experiment."""
+    """Return a minimal config for an experiment."""
     return {
         "base_model": str(base.uuid),
         "dataset": {"dataset": str(dataset.uuid)},

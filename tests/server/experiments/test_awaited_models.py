@@ -53,7 +53,7 @@ def train(owner_api: Api, experiment: Experiment) -> Submit:
 def evaluate(
     owner_api: Api, project: Project, held_out: Dataset, manual_worker: ManualWorker
 ) -> Submit:
-    """Return a function that requests an evaluation of a named or a training task's model."""
+    """Return a function that requests the evaluation of a model, or of a training task's result."""
 
     def submit(model: Any, *, headers: Any = (), after: Any = (), **spec: Any) -> Any:
         if "config" in model:
@@ -128,7 +128,7 @@ class TestRuns:
         made: list[StoredFile],
         experiment: Experiment,
     ) -> None:
-        """Check that both transactions lock the first run before the experiment: no deadlock."""
+        """Check that both transactions lock the first run before they lock the experiment."""
         first, claim = train(), manual_worker.take()
         with ThreadPoolExecutor() as pool, transaction() as ending:
             attempts.hold(ending, claim)

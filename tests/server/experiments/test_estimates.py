@@ -1,4 +1,4 @@
-"""Tests of training estimates: submission, pace from earlier trainings, and comparison."""
+"""Tests of training estimates: submission, pace from earlier training runs, and comparison."""
 
 from __future__ import annotations
 

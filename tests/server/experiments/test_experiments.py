@@ -221,7 +221,7 @@ class TestCreate:
         refused = create(method="embedding", **data)
         assert (refused.status_code, refused.json()["code"]) == (409, "model.not_tunable")
         assert "is a language model, and the method embedding tunes an encoder" in refused.text
-        # The result of such a training is an encoder, and can be tuned again.
+        # Such a training run produces an encoder, which can be tuned again.
         card = {"facts": {"config": {"method": "embedding"}}}
         encoder = make_model(session, project, card=card)
         answer = create(method="embedding", base_model=str(encoder.uuid), **data)
@@ -253,7 +253,7 @@ class TestCreate:
         task = session.scalars(select(Task).where(Task.uuid == run.json()["uuid"])).one()
         roles = session.scalars(select(TaskInput.role).where(TaskInput.task_id == task.id))
         assert set(roles) == {"base_model", "dataset", "replay_dataset"}
-        # The replayed data must pass the quality gate, too: this dataset has no report.
+        # The replayed data must pass the quality gate, too, but no longer has a report.
         owner_api.put(f"projects/{project.uuid}/dataset-gate", json={"min_score": 99})
         session.execute(delete(QualityReport))
         session.commit()

@@ -281,7 +281,7 @@ class TestRegistration:
         manual_worker: ManualWorker,
         made: list[StoredFile],
     ) -> None:
-        """Check that no model without a project is created: all projects would share it."""
+        """Check that no model without a project is created, because all projects would share it."""
         run()
         claim = manual_worker.take()
         before = set(session.scalars(select(Model.id)))

@@ -27,7 +27,7 @@ Create = Callable[..., Any]
 
 @pytest.fixture
 def many(session: Session, project: Project) -> list[Experiment]:
-    """Create five experiments: with the losses 0.5, 1.0, 1.5 and NaN, and without a loss."""
+    """Create four experiments with losses of 0.5, 1.0, 1.5 and NaN, and one without a loss."""
     losses: list[Any] = [0.5, 1.0, 1.5, "NaN", None]
     return [
         make_experiment(

@@ -1,4 +1,4 @@
-"""Tests of the guards outside projects."""
+"""Tests of the permission guards for routes that belong to no project."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -41,7 +41,7 @@ def test_actor_of_request_keeps_only_addresses_that_the_database_accepts(
 
 
 def denied(session: Session, user: User) -> tuple[AuditLog, AuditEntry]:
-    """Return the user's audit entry; the test fails unless there is exactly one."""
+    """Return the only audit entry of the user; fail if there is not exactly one."""
     row = session.execute(
         select(AuditLog, AuditEntry)
         .join(AuditEntry, AuditEntry.audit_id == AuditLog.id)

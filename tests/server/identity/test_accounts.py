@@ -1,4 +1,4 @@
-"""Tests of the first administrator, creating accounts, and passwords."""
+"""Tests of the first administrator, of creating accounts, and of passwords."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -268,7 +268,7 @@ class TestDelete:
 
 
 class TestLastAdministrator:
-    """Tests with the module's administrator as the only one on the platform."""
+    """Tests of a platform whose only active administrator is ``admin_user``."""
 
     @pytest.fixture(autouse=True)
     def _only_one(self, session: Session, admin_user: User) -> None:

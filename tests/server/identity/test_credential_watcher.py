@@ -77,7 +77,7 @@ def test_stream_ends_within_a_second(stream: Any, admin: Api, session: Session, 
         assert admin.post("auth/reset-password", json=body).status_code == 204
     asked = time.monotonic()
     assert ended.wait(5)
-    # Two figures, because the machine may be slow to respond to the request itself.
+    # The message shows two times, because the request itself may be slow.
     assert time.monotonic() - asked < 1.5, (asked - started, time.monotonic() - asked)
     assert "unauthenticated" in lines[-1] or "unauthenticated" in lines[-2], lines[-3:]
     assert not bystander.is_set()
@@ -103,7 +103,7 @@ def session_of(session: Session, user: User) -> int:
 
 @pytest.mark.usefixtures("database_url")
 def test_lost_wake_up_costs_a_second(session: Session) -> None:
-    """Deactivate the user by SQL, without a notification."""
+    """Check that a deactivation without a notification ends the session within two seconds."""
     user = make_user(session)
     login = session_of(session, user)
 

@@ -87,7 +87,7 @@ class TestDefaultPasswordExposed:
             session.execute(update(User).values(username="root", role=role, is_active=active))
         if active:
             start()
-        else:  # the first start would create another administrator, with the default password
+        else:  # the start would create another administrator, with the default password
             with pytest.raises(DefaultPasswordExposed):
                 start()
 

@@ -27,7 +27,7 @@ def user(session: Session) -> User:
 
 @pytest.fixture
 def told(session: Session, user: User, monkeypatch: pytest.MonkeyPatch) -> Told:
-    """Return a function that signs in with a program and returns True if the user is notified."""
+    """Return a function that signs in and returns True if the user is notified of a new device."""
     heard: list[str] = []
     monkeypatch.setattr(
         hooks, "announce_security_event", lambda *_, agent, **__: heard.append(agent)

@@ -55,10 +55,10 @@ def request_for(database: AsyncDatabase, **params: str) -> Request:
 async def admitted(
     database: AsyncDatabase, guard: Guard[Any], token: str | None, **params: str
 ) -> Any:
-    """Return the evidence for a request, or the error."""
+    """Return the guard's evidence for a request, or the error that the guard raised."""
     try:
         return await guard.admit(request_for(database, **params), token)
-    except Exception as error:  # noqa: BLE001  (whatever it is, it is what the test looks at)
+    except Exception as error:  # noqa: BLE001  (tests examine any error)
         return error
 
 
@@ -252,7 +252,7 @@ def test_lost_connection_is_retried(session: Session, with_database: Any, monkey
 def test_timeout_of_the_pool_is_not_retried(
     session: Session, with_database: Any, monkeypatch: Any
 ) -> None:
-    """Check that a pool timeout fails at once; waiting threads would block other requests."""
+    """Check that a pool timeout fails at once, because waiting threads block other requests."""
     token = make_token(session, make_user(session))
 
     async def away(*_: Any) -> Any:

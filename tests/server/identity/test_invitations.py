@@ -212,7 +212,7 @@ class TestRegistration:
         answer = client.post("/api/v1/auth/register", json=body)
         assert (answer.status_code, answer.json()["role"]) == (201, "user")
         assert client.post("/api/v1/auth/register", json=self.body(role="admin")).status_code == 422
-        # The response does not tell which of the two is in use.
+        # The response does not reveal whether the name or the address is in use.
         name, email = make_user(session).username, make_user(session).email
         taken = [
             client.post("/api/v1/auth/register", json=self.body(**fields))

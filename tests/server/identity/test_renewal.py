@@ -1,4 +1,4 @@
-"""Tests of renewing tokens: a refresh token can be used once."""
+"""Tests of token renewal with refresh tokens, each of which can be used once."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -63,7 +63,7 @@ class TestRefresh:
         assert again.status_code == 200
         pair = again.json()
         assert me(client, pair["access_token"]) == 200
-        # Only one pair is valid: the pair in the first response is not.
+        # Only the new pair is valid; the pair in the lost response is not.
         assert me(client, lost["access_token"]) == 401
         assert renew(client, pair["refresh_token"]).status_code == 200
 

@@ -34,7 +34,7 @@ def create(me: Any, *permissions: str, **fields: Any) -> Any:
 
 @pytest.fixture
 def manager(session: Session, api: Act) -> Any:
-    """Return a user who may only manage roles and datasets, and read tasks."""
+    """Return a client for a user who may only manage roles and datasets, and read tasks."""
     role = make_role(session, "roles:*", "datasets:*", "tasks:read")
     user = make_user(session, role=role.name)
     found = api(user)
@@ -242,7 +242,7 @@ class TestChange:
         own = manager.user.role
         answer = manager.patch(f"roles/{own}", json={"permissions": ["*"]}, headers=ANY)
         assert answer.json()["code"] == "role.held"
-        # They hold this permission globally, but not in someone else's project.
+        # The manager holds this permission globally, but not in someone else's project.
         inside = make_role(session, "datasets:read")
         make_member(session, make_project(session), inside, manager.user)
         answer = manager.patch(

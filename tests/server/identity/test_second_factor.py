@@ -20,7 +20,7 @@ Act = Callable[[User | None], Api]
 
 
 class Phone:
-    """An authenticator app that can generate codes for other time steps."""
+    """An authenticator app that can also generate codes for past and future time steps."""
 
     def __init__(self, secret: str) -> None:
         self.app = pyotp.TOTP(secret)

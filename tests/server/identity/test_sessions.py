@@ -68,7 +68,7 @@ class TestOwnSessions:
         uuid = theirs.get("users/me/sessions").json()["items"][0]["uuid"]
         assert api(user).delete(f"users/me/sessions/{uuid}").status_code == 404
         assert theirs.get("users/me").status_code == 200
-        # An administrator can end them all but does not see devices and addresses.
+        # An administrator can end all sessions but does not see their devices and addresses.
         assert admin.delete(f"users/{other.username}/sessions").json() == {"ended": 1}
         assert theirs.get("users/me").status_code == 401
 
@@ -82,5 +82,5 @@ class TestOwnSessions:
         assert session.scalar(mine) is None
         with CheckedClient(app, base_url="http://127.0.0.1") as started:
             assert me(started, token) == 200
-        session.rollback()  # it is written at the latest when the process ends
+        session.rollback()  # the time is written when the process stops, if not before
         assert session.scalar(mine) is not None

@@ -134,7 +134,7 @@ class TestSignIn:
     def test_unknown_account_costs_the_same_work(
         self, client: CheckedClient, session: Session, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Compare the calls, because measured times would be unreliable."""
+        """Compare the calls that verify hashes, because measured times would be unreliable."""
         verified: list[str] = []
         original = PasswordHash.verify
 

@@ -78,7 +78,7 @@ class TestSignIn:
     def test_account_with_unconfirmed_address_is_not_linked(
         self, session: Session, flow: Flow, api: Callable[..., Any], how: str
     ) -> None:
-        """Check that an account is not linked just because it claimed the address first."""
+        """Check that an account is not linked just because its user claimed the address first."""
         email = f"chief{number()}@example.com"
         if how == "changed":
             thief = make_user(session)
@@ -191,7 +191,7 @@ def test_provider_on_a_forbidden_network_is_not_called(provider: FakeProvider, c
 
 
 def test_sdk_signs_in_through_a_provider_from_a_library(server_url: str, tmp_path: Any) -> None:
-    """Use real parts only: the program's port, the browser, the provider's form, the redirect."""
+    """Test the whole flow: the SDK's local port, a browser, the provider's form, the redirect."""
     from oidc_provider_mock import User as Person
     from oidc_provider_mock import run_server_in_thread
 

@@ -67,7 +67,7 @@ class TestFalsifiedTokens:
         flow.sign_in()
         flow.provider.key = RSAKey.generate_key(2048, {"kid": "two"})
         flow.provider.header = {"alg": "RS256", "kid": "two"}
-        assert flow.back()["error"] == "sso.failed"  # not sooner than REFETCH_SECONDS
+        assert flow.back()["error"] == "sso.failed"  # keys are kept for REFETCH_SECONDS
         monkeypatch.setattr(providers, "REFETCH_SECONDS", 0.0)
         flow.sign_in()
 

@@ -1,4 +1,4 @@
-"""Tests of deployments that follow an alias: each move updates them without a gap."""
+"""Tests of deployments that follow an alias and are updated, without a gap, when it moves."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def newer(session: Session, project: Project, tuned: Model, files: list[StoredFi
 
 @pytest.fixture
 def move(mine: Api, tuned: Model) -> Move:
-    """Return a function that moves ``production`` of ``tuned`` to a version."""
+    """Return a function that moves the alias ``production`` of ``tuned`` to a version."""
 
     def move(model: Model, expected: Model | None, api: Api = mine) -> Any:
         body = {"reason": "Better.", "expected": None if expected is None else str(expected.uuid)}
@@ -45,7 +45,7 @@ def move(mine: Api, tuned: Model) -> Move:
 
 @pytest.fixture
 def following(session: Session, deploy: Callable[..., Any], tuned: Model, move: Move) -> Deployment:
-    """Create a deployment that follows ``production``, which points to ``tuned``."""
+    """Create a deployment that follows the alias ``production``, which points to ``tuned``."""
     move(tuned, None)
     made = deploy(model=f"{tuned.name}@production", follow=True)
     assert made.status_code == 201, made.text

@@ -36,7 +36,7 @@ def newer(session: Session, project: Project, files: list[StoredFile]) -> Model:
 
 @pytest.fixture
 def served(deployment: Deployment, manual_worker: ManualWorker) -> Any:
-    """Return the claim of the task whose server answers the deployment's requests."""
+    """Start a model server for a new deployment, and return the claim of the server's task."""
     claim = manual_worker.take()
     manual_worker.ready(claim, "unix:/old", "old")
     return claim

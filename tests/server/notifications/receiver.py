@@ -14,7 +14,7 @@ from standardwebhooks import Webhook
 class Receiver(ThreadingHTTPServer):
     """An HTTP server that collects webhook calls.
 
-    ``status``, ``wait`` and ``drip`` set how it responds.
+    ``status``, ``wait`` and ``drip`` determine how the server responds.
     """
 
     daemon_threads = True

@@ -83,9 +83,9 @@ class StreamClient:
 
 
 def call(url: str, token: str, method: str, path: str) -> int:
-    """Send a request to the server of the streams and return the status code.
+    """Send a request to the server that runs the streams, and return the status code.
 
-    It must be this server, because the streams' hub runs in its event loop.
+    No other server would do, because the hub of the streams runs in this server's event loop.
     """
     headers = {"Authorization": f"Bearer {token}"}
     return httpx.request(method, f"{url}/api/v1/{path}", headers=headers).status_code

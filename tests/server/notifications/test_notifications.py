@@ -1,4 +1,4 @@
-"""Tests of inboxes, preferences and texts of notifications."""
+"""Tests of notifications: inboxes, preferences and texts."""
 
 from collections.abc import Callable
 from string import Formatter

@@ -1,4 +1,4 @@
-"""Tests of stream order: interruptions never lose a notification or send it twice."""
+"""Tests of the order of streamed notifications, none of which may be lost or sent twice."""
 
 import threading
 import time
@@ -19,12 +19,12 @@ class TestOrder:
     def test_notification_of_a_slow_transaction_is_not_skipped(
         self, session: Session, watch: Any, database_url: str
     ) -> None:
-        """Let the transaction that began first commit last: ids are assigned before commits."""
+        """Let the transaction with the lower notification id commit last."""
         user = make_user(session)
         token = make_token(session, user)
         watcher = watch(token)
         with session_factory()() as slow:
-            announce(slow, N.TASK_COMPLETED, to=[user.id], name="slow")  # it has its id now
+            announce(slow, N.TASK_COMPLETED, to=[user.id], name="slow")  # the id is assigned here
             tell(session, user, "fast")
             time.sleep(0.4)
             # ``fast`` is committed, but sending it now would move the position past ``slow``.
@@ -57,7 +57,7 @@ class TestOrder:
     def test_late_number_of_an_early_transaction_is_sent(
         self, session: Session, watch: Any
     ) -> None:
-        """Let the transaction that began first write last: higher id, lower transaction number."""
+        """Give the higher notification id to the transaction with the lower number."""
         user = make_user(session)
         token = make_token(session, user)
         watcher = watch(token)
@@ -135,7 +135,7 @@ class TestOrder:
 
 
 def test_restored_rows_are_not_waited_for(session: Session, watch: Any) -> None:
-    """Restore rows with transaction numbers that the new server has not reached yet."""
+    """Restore rows with transaction numbers that the new database server has not yet reached."""
     from aiplatform.server.notifications.queries import settle_restored
 
     user = make_user(session)

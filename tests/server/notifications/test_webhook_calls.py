@@ -151,7 +151,7 @@ class TestNothingIsLost:
         assert len(receiver.got) == 1
         delivery = only(session, webhook)
         assert (delivery.status, delivery.attempts) == ("pending", 1)
-        assert drain() == 0  # the lease of the killed worker has not ended
+        assert drain() == 0  # the killed worker's lock on the delivery has not expired
         session.execute(text("UPDATE webhook_deliveries SET locked_until = now()"))
         session.commit()
         assert drain() == 1

@@ -1,4 +1,4 @@
-"""Tests of failing webhooks: they are called again, and eventually switched off."""
+"""Tests of failing webhooks, which are called again and eventually disabled."""
 
 import gzip
 import time
@@ -147,7 +147,7 @@ class TestSwitchingOff:
         assert told.type == "webhook:disabled"
         make_due(session)
         assert drain() == 0
-        # Switched on again, it gets the waiting deliveries.
+        # Once enabled again, the webhook gets the pending deliveries.
         receiver.status = 200
         me, path = api(owner), f"webhooks/{webhook.uuid}"
         etag = me.get(path).headers["etag"]

@@ -62,7 +62,7 @@ class FakeModelServer:
         self._call(self._die())
 
     def hang_up_idle(self) -> None:
-        """Drop all connections but keep listening, as servers do with idle connections."""
+        """Drop all connections but keep listening, like a server that closes idle connections."""
         self._call(self._drop())
 
     def _call(self, work: Any) -> None:
@@ -168,7 +168,7 @@ class FakeModelServer:
 
     @staticmethod
     async def _sleep(reader: asyncio.StreamReader, seen: Seen, seconds: float) -> None:
-        """Wait for a time; raise ConnectionError if the client disconnects."""
+        """Wait for ``seconds``; raise ConnectionError if the client disconnects."""
         deadline = time.monotonic() + seconds
         while (left := deadline - time.monotonic()) > 0:
             await asyncio.sleep(min(left, 0.02))

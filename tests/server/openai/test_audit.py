@@ -19,7 +19,7 @@ from tests.server.openai.fake_model_server import FakeModelServer
 
 
 def audited(session: Session, deployment: Deployment) -> tuple[AuditLog, AuditEntry]:
-    """Return the audit entry of a chat with the deployment; it is written after the response."""
+    """Wait for the audit entry of a chat, which is written after the response, and return it."""
     statement: Any = (
         select(AuditLog, AuditEntry)
         .join(AuditEntry, AuditEntry.audit_id == AuditLog.id)

@@ -1,4 +1,4 @@
-"""Tests of deployments with the unchanged ``openai`` client."""
+"""Tests of chats with deployments through the standard ``openai`` client."""
 
 from __future__ import annotations
 
@@ -218,7 +218,7 @@ class TestWho:
 
 
 class TestNames:
-    """Tests of deployment names, and of the deployment that a name stands for."""
+    """Tests of how the name in a request is resolved to a deployment."""
 
     def test_name_in_two_own_projects_is_ambiguous(
         self, session: Session, sign_in: SignIn, project: Project, owner: User, deploy: Deploy

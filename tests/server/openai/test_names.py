@@ -99,7 +99,7 @@ def test_own_project_comes_first_among_projects_with_one_name(
 def test_project_name_may_contain_any_characters(
     session: Session, sign_in: SignIn, owner: User, deploy: Deploy
 ) -> None:
-    """Check that any project name fits into a header of the request to the model server."""
+    """Check that any project name can be sent to the model server in a request header."""
     for name in ("客服/问答", "a\r\nAuthorization: Bearer x", "50 % off:base"):
         project = make_project(session, owner, name=f"{name}{number()}")
         deploy(project, name="faq")
@@ -124,7 +124,7 @@ def test_chinese_names_are_listed_and_answered_unchanged(
 
 
 class TestVersions:
-    """Model names such as ``faq@production`` instead of deployment names."""
+    """Tests of requests that name a model version, such as ``faq@production``, not a deployment."""
 
     @pytest.fixture
     def versions(self, session: Session, project: Project) -> list[Model]:

@@ -1,4 +1,4 @@
-"""Tests that a response ends when the client disconnects or loses the right to it."""
+"""Tests that a response ends when the client disconnects or loses access to the deployment."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def test_stream_of_replaced_server_is_completed(
     )
     next(iter(stream))
     retire(session, deployment, model_server.token, project)
-    replace(session, None, deployment)  # type: ignore[arg-type]  # nobody's right matters here
+    replace(session, None, deployment)  # type: ignore[arg-type]  # permissions don't matter here
     session.commit()
     text = "".join(chunk.choices[0].delta.content or "" for chunk in stream if chunk.choices)
     assert text.split()[-1] == "w159"
@@ -129,7 +129,7 @@ def test_request_routed_to_a_replaced_server_goes_to_the_new_one(
     session: Session, chat: openai.OpenAI, deployment: Deployment, model_server: FakeModelServer,
     monkeypatch: pytest.MonkeyPatch, stream: bool,
 ) -> None:  # fmt: skip
-    """Replace the server, and let the old one end, after the request was routed."""
+    """Replace the model server and stop the old one after the request was routed."""
     with FakeModelServer("new") as newer:
         routed = routing.choose_target
 

@@ -1,4 +1,4 @@
-"""Tests of the OpenAI-compatible API: connections, access watch, audit queue and look-ups."""
+"""Tests of parts of the OpenAI-compatible API: model names, connections, look-ups and audit."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_parse_model_splits_name_and_variant(name: str, deployment: str, variant
 
 @pytest.mark.parametrize("name", ["0F2C8B0E-1f5e-4c7e-9a55-6d1b1a3a7c11", "{0}", "urn:uuid:0"])
 def test_parse_model_accepts_one_spelling_of_uuids(name: str) -> None:
-    """Check that any other spelling is treated as a name, not as a uuid."""
+    """Check that other spellings of a uuid are treated as names."""
     assert parse_model(name).uuid is None
 
 

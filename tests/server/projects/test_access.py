@@ -67,7 +67,7 @@ def request_for(**params: str) -> Request:
 
 @pytest.fixture
 def ask(session: Session) -> Ask:
-    """Return a function that calls a guard for a user and a project or another resource."""
+    """Return a function that calls a guard for a user and a project, or a resource in it."""
 
     def ask(
         user: User | None,
@@ -110,7 +110,7 @@ class TestEvidence:
             (2, False, [], set()),
             (2, True, None, {"*"}),
             (2, True, ["tasks:read"], {"*"}),
-            # The owner may have a role as well, which takes nothing away.
+            # An owner may have a role, too, which takes no permissions away.
             (1, False, ["tasks:read"], {"*"}),
         ],
     )
@@ -257,7 +257,7 @@ class TestProjectGuard:
     def test_guard_sends_one_statement(
         self, session: Session, ask: Ask, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Check that a guard reads everything in one statement, and thus at the same moment."""
+        """Check that a guard reads everything in one statement, so its values are consistent."""
         project = make_project(session)
         user = make_member(session, project, "viewer")
         token = make_token(session, user)

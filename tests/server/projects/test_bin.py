@@ -216,7 +216,7 @@ class TestModels:
     def test_deleted_model_is_hidden_and_not_shared(
         self, session: Session, mine: Api, admin: Api, api: Act, project: Project
     ) -> None:
-        """Check that a deleted model, which has left its project, does not become shared."""
+        """Check that a deleted model does not become shared, although it has left its project."""
         model = make_model(session, project)
         deployment = make_deployment(session, project, model)
         assert mine.delete(f"models/{model.uuid}").status_code == 204

@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("client")
 
 
 class TestInterleavedRequests:
-    """Tests of races step by step: the second transaction waits, then sees the first's changes."""
+    """Tests of races in which one transaction waits and then sees the changes of the other."""
 
     def test_restore_during_a_purge_finds_nothing(
         self, session: Session, mine: Api, project: Project

@@ -134,7 +134,7 @@ class TestDelete:
     def test_deletion_stops_the_projects_tasks(
         self, session: Session, api: Act, before: TaskStatus, after: TaskStatus
     ) -> None:
-        """Use the handler that the composition root registers."""
+        """Check the handler that the application registers at startup."""
         owner = make_user(session)
         project = make_project(session, owner)
         task = make_task(session, project, status=before)

@@ -39,7 +39,7 @@ def create_key(me: Any, *scopes: str, **fields: Any) -> Any:
 
 @pytest.fixture
 def holder(session: Session, api: Act, client: CheckedClient) -> Callable[..., tuple[Any, Any]]:
-    """Return a function that creates a key and returns a client that uses it, and the key."""
+    """Return a function that creates a key and returns a client for the key and the response."""
 
     def hold(user: User, *scopes: str, **fields: Any) -> tuple[Any, Any]:
         answer = create_key(api(user), *scopes, **fields)
@@ -415,7 +415,7 @@ class TestRevocation:
 
 
 class TestProjectOfKey:
-    """Tests that a key for one project finds the project by name, whatever its scopes are."""
+    """Tests that a key for one project finds the project by name, whatever scopes the key has."""
 
     @pytest.fixture
     def found(self, session: Session, holder: Hold) -> Callable[..., Any]:

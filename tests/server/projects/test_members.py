@@ -41,7 +41,7 @@ class MemberTests:
         return (by or self.me).put(f"{self.path}/{user}", json={"role": role})
 
     def give(self, user: Any, role: str, by: Any = None) -> Any:
-        """Give a role; if the user is invited, accept the invitation in the user's name."""
+        """Give a user a role; if this creates an invitation, accept it as that user."""
         answer = self.ask(user, role, by)
         if answer.status_code != 202:
             return answer

@@ -1,4 +1,4 @@
-"""Tests of leaving and transferring projects, and of the explanation of permissions."""
+"""Tests of leaving and transferring projects, and of explaining permissions."""
 
 import time
 from collections.abc import Callable
@@ -157,7 +157,7 @@ class TestRaces:
         place = f"projects/{project.uuid}/members/{friend.username}"
         with ThreadPoolExecutor(1) as pool:
             given = pool.submit(me.put, place, json={"role": "admin"})
-            wait_for_lock(session)  # the guard has admitted it
+            wait_for_lock(session)  # the guard has admitted the request
             session.delete(
                 session.scalars(
                     select(ProjectPermission).where(ProjectPermission.user_id == giver.id)
@@ -275,7 +275,7 @@ class TestExplain:
         assert [(key["name"], key["permissions"]) for key in keys] == [("reads", ["datasets:read"])]
 
     def test_own_access_is_explained_to_every_member(self, session: Session, api: Act) -> None:
-        """Check that members see their permissions; the web interface hides refused actions."""
+        """Check that members see their permissions, so that a page can hide other actions."""
         project = make_project(session)
         viewer = make_member(session, project, "viewer")
         found = api(viewer).get(f"projects/{project.uuid}/access/me")

@@ -1,4 +1,4 @@
-"""Tests of purging overdue resources in the bin, even if processes die or collide."""
+"""Tests of purging overdue resources from the bin, even if processes die or run concurrently."""
 
 import signal
 import subprocess
@@ -48,7 +48,7 @@ def purge(session, actor, entry):
 service.purge = purge
 service.purge_overdue()
 """
-"""Program of a purge that is killed in its second transaction, just before the commit."""
+"""Program that purges the bin and is killed in its second transaction, just before the commit."""
 
 
 def select_entry_id(uuid: object) -> Any:

@@ -1,4 +1,4 @@
-"""Tests of storage quotas: usage is counted under a lock, so that nobody exceeds them."""
+"""Tests of storage quotas; a lock keeps concurrent uploads from exceeding them."""
 
 import threading
 from collections.abc import Callable

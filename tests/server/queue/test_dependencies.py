@@ -154,7 +154,7 @@ class TestDependencies:
     def test_dependent_changed_while_it_is_settled_does_not_deadlock(
         self, session, submit, chained, make_worker, project, settled_at_once
     ):
-        """Check that both transactions lock the task first and its scheduling row after that."""
+        """Check that both transactions lock the task before they lock its scheduling row."""
         first = submit()
         waiting = chained(after(first))
         claimed = claim(session, make_worker())

@@ -1,8 +1,8 @@
 """Model-based tests of the queue, with random events in random order.
 
 Hypothesis chooses what happens to a few tasks on two workers, with the real database. The model
-checks which worker holds which task, which states may follow, that no task is lost, and that no
-write is accepted from an attempt that has lost its task.
+checks which worker holds which task, which state changes are allowed, that no task is lost, and
+that no write is accepted from an attempt that has lost its task.
 
 Some rules start threads that race, so their results vary. Everything else depends only on
 Hypothesis's choices, so that Hypothesis can replay a failure.
@@ -189,13 +189,13 @@ class Queue(RuleBasedStateMachine):
         ):
             with pytest.raises(LostLease), transaction() as session:
                 action(session)
-        # A reaper that saw the old lease must not end the new one either.
+        # A reaper that read the old lease must not end the new lease, either.
         with transaction() as session:
             assert not attempts.expire(session, claim.task_id, claim.fence, "seen too late")
 
     @rule(number=st.integers(0, 9), how=st.sampled_from(["completed", "release", "pause"]))
     def the_reaper_comes_in_between(self, number: int, how: str) -> None:
-        """End an attempt while the reaper expires its lease: exactly one must take effect."""
+        """End an attempt while the reaper expires its lease; only one of them may take effect."""
         if not self.claims:
             return
         claim = self.attempt(number)
@@ -268,7 +268,7 @@ class Queue(RuleBasedStateMachine):
 
 
 def _reachable(before: TaskStatus, now: TaskStatus) -> bool:
-    """Return True if transitions lead from ``before`` to ``now``; one rule may cause several."""
+    """Return True if any number of transitions leads from ``before`` to ``now``."""
     seen = {before}
     while more := {step for status in seen for step in TRANSITIONS[status]} - seen:
         seen |= more

@@ -120,7 +120,7 @@ def test_level_is_the_same_in_sql_and_python(database_engine, priority, seconds)
     ],
 )
 def test_functions_of_the_order_are_inlined_by_postgresql(session: Session, call, inside):
-    """Check the query plan: a function call per row would take a fifth of a claim's time."""
+    """Check the query plan, because calls per row would take a fifth of the time of a claim."""
     plan = " ".join(session.scalars(text(f"EXPLAIN VERBOSE SELECT {call}")))
     assert inside in plan
     assert not re.search("usage_share|decayed_usage|usage_left|task_level", plan)
@@ -219,7 +219,7 @@ def test_pick_follows_the_formula_until_the_queue_is_empty(
 def test_pick_reads_all_lines_when_the_first_ones_do_not_suit(
     session: Session, kind, submit: Callable[..., object]
 ):
-    """Use more projects than the first query reads; only a task of the last one may start."""
+    """Use more projects than the first query reads; only the last project's task may start."""
     projects = [make_project(session) for _ in range(40)]
     for place, project in enumerate(projects):
         last = place == len(projects) - 1

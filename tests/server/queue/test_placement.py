@@ -151,9 +151,9 @@ demands = st.builds(
 
 @given(total=amounts, promised=demands, later=st.lists(demands, max_size=6))
 def test_tasks_started_after_a_reservation_leave_its_room(total, promised, later):
-    """Check that the task with the reservation fits alongside all tasks started since then.
+    """Check that the reserved task fits alongside all tasks started after the reservation.
 
-    The tasks that were running before the reservation have ended by then.
+    The reserved task starts once all tasks from before the reservation have ended.
     """
     if not total.holds(promised):
         return

@@ -1,4 +1,4 @@
-"""Tests of preemption: an urgent task takes the resources of others, which resume later."""
+"""Tests of preemption: an urgent task takes the resources of other tasks, which resume later."""
 
 import threading
 from collections.abc import Callable

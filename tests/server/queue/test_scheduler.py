@@ -1,4 +1,4 @@
-"""Tests of the scheduler: fair shares of projects, reservations, devices, labels, moves."""
+"""Tests of the scheduler: fair shares, reservations, devices, labels, and moved tasks."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -51,7 +51,7 @@ def test_projects_take_turns(session: Session, kind, make_worker: MakeWorker):
         make_task(session, modest)
     worker = make_worker(cpus=100)
     taken = [session.get_one(Task, claim(session, worker).task_id).project_id for _ in range(6)]
-    # At first no project has used anything, so age decides; then the project that runs less.
+    # At first no project has used anything, so age decides; then the lower usage decides.
     assert taken[:2] == [busy.id, modest.id]
     assert sorted(taken[2:4]) == sorted((busy.id, modest.id))
     assert sorted(taken) == sorted([busy.id, modest.id] * 3)
@@ -79,7 +79,7 @@ def test_project_usage_follows_its_leases(
 def test_large_task_reserves_the_next_room(
     session: Session, submit: Submit, make_worker: MakeWorker
 ):
-    """Check that any number of small tasks behind a large one can't keep it waiting."""
+    """Check that small tasks, however many, can't keep an earlier large task waiting."""
     worker = make_worker(cpus=4)
     running = [submit(resources={"cpus": 2}) for _ in range(2)]
     held = [claim(session, worker) for _ in running]
@@ -150,7 +150,7 @@ def test_reservation_moves_when_its_worker_has_stopped(
 def test_reservation_locked_by_another_claim_does_not_block(
     session: Session, submit: Submit, make_worker: MakeWorker
 ):
-    """Check that two claims that each move a reservation do not deadlock."""
+    """Check that a claim does not wait for a reservation that another transaction has locked."""
     worker, other = make_worker("worker", cpus=4), make_worker("other", cpus=4)
     submit(resources={"cpus": 1})
     claim(session, other)

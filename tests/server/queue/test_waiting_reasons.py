@@ -28,7 +28,7 @@ def waiting(
     submit: Callable[..., Task],
     make_worker: Callable[..., int],
 ) -> Task:
-    """Return a waiting task. Its own project holds one CPU core, another project the other."""
+    """Return a task that waits while its project and another project hold one CPU core each."""
     worker_id = make_worker("w1", cpus=2)
     make_task(session, project, name="mine")
     make_task(session, make_project(session), name="secret")

@@ -30,7 +30,7 @@ def project(session: Session, owner: User) -> Project:
 
 @pytest.fixture
 def owner_api(api: Callable[[User | None], Api], owner: User) -> Api:
-    """Return a client of the API that acts as the project's owner."""
+    """Return an API client signed in as the project's owner."""
     return api(owner)
 
 

@@ -42,7 +42,7 @@ def versions(session: Session, project: Project) -> list[Model]:
 
 @pytest.fixture
 def move(owner_api: Api) -> Callable[..., Any]:
-    """Return a function that moves ``production`` to a version and returns the response."""
+    """Return a function that moves the alias ``production`` and returns the response."""
 
     def move(
         model: Model, expected: Model | None, *, alias: str = "production", reason: str = "Better."
@@ -259,7 +259,7 @@ class TestDeletion:
 
 
 class TestReferences:
-    """Submissions that name a model as ``name@alias``."""
+    """Tests of submissions that name a model as ``name@alias``."""
 
     def test_reference_is_replaced_by_the_version_that_it_means(
         self, session: Session, project: Project, versions: list[Model], move: Callable[..., Any]

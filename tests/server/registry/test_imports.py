@@ -1,4 +1,4 @@
-"""Tests of imports: uploading files, importing, failing and repeating."""
+"""Tests of model imports: uploads of files, successful and failed imports, and repeats."""
 
 import hashlib
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Tests of how tasks use models, how tuned models are registered, and downloads."""
+"""Tests of models: their use by tasks, the registration of tuned models, and downloads."""
 
 import hashlib
 from collections.abc import Callable

@@ -80,7 +80,7 @@ def submit(mine: Api, project: Project) -> Callable[..., Any]:
 
 @pytest.fixture
 def run(session: Session) -> Callable[[], Task]:
-    """Return a function that runs the next script to its end and returns its task."""
+    """Return a function that runs the next queued script to its end and returns its task."""
 
     def run() -> Task:
         offers = Capacity(4, 8192, (), ("script:plain",))

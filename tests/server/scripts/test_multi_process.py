@@ -62,7 +62,7 @@ def two_workers(session: Session) -> list[int]:
 
 @pytest.fixture
 def run_on_both(session: Session, two_workers: list[int]) -> Callable[[], Task]:
-    """Return a function that runs the next script to its end on both workers."""
+    """Return a function that runs the next queued script to its end on both workers."""
 
     def run_on_both() -> Task:
         threads = []

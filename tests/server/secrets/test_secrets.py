@@ -1,4 +1,4 @@
-"""Tests of secrets: store, list, replace, delete, re-encrypt; values are never shown."""
+"""Tests of storing, listing, replacing, deleting and re-encrypting secrets without showing them."""
 
 from collections.abc import Callable
 from typing import Any

@@ -120,7 +120,7 @@ def test_halted_trials_pause_resume_and_are_pruned_at_the_end(
     first, second = manual_worker.take(), manual_worker.take()
     say(first, loss={1: 9.0, 2: 1.0})
     advance_all()
-    assert states(owner_api, uuid) == ["running", "running"]  # the only one at the rung is the best
+    assert states(owner_api, uuid) == ["running", "running"]  # the only trial at a rung is the best
     say(second, loss={2: 2.0})
     advance_all()
     assert states(owner_api, uuid) == ["running", "paused", "running"]

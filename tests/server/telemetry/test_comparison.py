@@ -1,4 +1,4 @@
-"""Tests of several tasks' metric series in one chart, and of their summaries."""
+"""Tests of comparing the metric series of several tasks, and of their summaries."""
 
 from sqlalchemy.orm import Session
 

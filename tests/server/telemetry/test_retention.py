@@ -1,4 +1,4 @@
-"""Tests of the retention of ended tasks' data: preview, deletion, and audit entry."""
+"""Tests of deleting overdue data of ended tasks: rules, preview, deletion and audit entry."""
 
 from collections.abc import Callable
 from pathlib import Path

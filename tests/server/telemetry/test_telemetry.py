@@ -155,7 +155,7 @@ def test_cost_follows_the_price_of_the_gpu_model() -> None:
 
 
 class TestEstimate:
-    """Tests of estimates: each percent of progress takes one second, except for delays."""
+    """Tests of the estimated time left; each percent of progress takes a second plus any delay."""
 
     def run(self, until: int, held_up: dict[int, float]) -> float | None:
         estimate, now = Estimate(), 0.0
@@ -188,7 +188,7 @@ class TestEstimate:
 def sampler(
     nvml: FakeNvml, home: Path, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> Sampler:
-    """Return a resource usage sampler without a thread: the test itself calls its methods."""
+    """Return a sampler of resource usage that starts no thread; the test calls its methods."""
     made = Sampler(home)
     monkeypatch.setattr(made, "_begin", lambda: None)
     return made

@@ -13,7 +13,7 @@ FROM_PAGE = {"X-AIPlatform-UI": "1", "Origin": ORIGIN, "Sec-Fetch-Site": "same-o
 
 
 class Browser:
-    """A fake browser that keeps the session cookie and sends the headers of a platform page."""
+    """A fake browser that keeps the session cookie and sends the web interface's headers."""
 
     def __init__(self, client: CheckedClient) -> None:
         self.client = client
@@ -44,5 +44,5 @@ class Browser:
         return self.request("POST", PATH, json={"username": username, "password": password, **body})
 
     def read(self, **options: Any) -> Any:
-        """Read the session; this renews its tokens if that is due."""
+        """Read the session, which also renews its tokens if they are due."""
         return self.request("GET", PATH, **options)

@@ -1,4 +1,4 @@
-"""A client of the web interface's event stream that reads it in a thread."""
+"""A client that reads the web interface's event stream in a thread."""
 
 import contextlib
 import json

@@ -180,7 +180,7 @@ class TestRenewal:
         assert signed_in.tokens.access != before.access
         assert answer.json()["renew_in"] in range(14 * 60, 15 * 60 + 1)
         assert me(client, signed_in.tokens.access) == 200
-        # Requests that were sent with the earlier cookie still succeed until it would have expired.
+        # Requests with the earlier cookie still succeed until its access token expires.
         assert me(client, before.access) == (200 if by == self.HALF else 401)
 
     def test_two_tabs_renew_at_once(self, signed_in: Browser, session: Session) -> None:

@@ -1,4 +1,4 @@
-"""Tests of the files and headers of the web interface, and of a server without its files."""
+"""Tests of the files and headers of the web interface, and of a server without these files."""
 
 import gzip
 import re
@@ -18,7 +18,7 @@ SCRIPT = "console.log('page');" * 200
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Create a directory like that of a web interface build."""
+    """Create a directory with the files of a built web interface."""
     directory = tmp_path_factory.mktemp("static")
     (directory / "assets").mkdir()
     (directory / "assets" / "main-1a2b3c4d.js").write_text(SCRIPT)

@@ -1,4 +1,4 @@
-"""Tests of the web interface's event stream: topics, permissions, continuation, and its end."""
+"""Tests of the web interface's event stream: topics, permissions, continuation and end."""
 
 import time
 from collections.abc import Callable, Iterator

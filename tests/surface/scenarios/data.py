@@ -32,7 +32,7 @@ def serving(directory: Path) -> Iterator[str]:
 
 
 def table(*numbers: int, column: str = "text") -> bytes:
-    """Return JSON lines, each with a number and a text."""
+    """Return rows as JSON Lines, each with a number and text."""
     return b"".join(json.dumps({"n": n, column: f"row {n}"}).encode() + b"\n" for n in numbers)
 
 
@@ -261,7 +261,7 @@ def changes(live: LivePlatform) -> None:
         assert version.row_count == len(rows)
         return [row["n"] for row in rows]
 
-    # Without quality reports, which would take longer than the rest of the scenario.
+    # No quality report may start, because it would take longer than the rest of the scenario.
     with live.cordoned():
         assert numbers(made.add_version(table(1, 2, 3, 3, 4, column="remark"))) == [1, 2, 3, 3, 4]
         assert numbers(datasets.append(made, table(5, column="remark"))) == [1, 2, 3, 3, 4, 5]
@@ -321,7 +321,7 @@ def changes_by_commands(live: LivePlatform) -> None:
     assert re.search(r'3 +\{"n":3,"remark":"row 3"\} +dropped', shown)
     live.cli("datasets", "fix", name, "duplicates=deduplicate", "--detach")
     assert numbers() == [1, 2, 3]
-    # Without quality reports, which would take longer than the rest of the scenario.
+    # No quality report may start, because it would take longer than the rest of the scenario.
     with live.cordoned():
         live.cli("datasets", "append", name, more, "--detach")
         assert numbers() == [1, 2, 3, 4, 5]
@@ -371,7 +371,7 @@ def imports(live: LivePlatform) -> None:
         for task in (first, second, live.client.tasks.get(queued["uuid"])):
             assert task.wait(300).status == "completed"
     assert [datasets.get(name).row_count for name in names] == [3, 3, 3]
-    # There is no hub and no bucket here: this tests only that the server accepts the request.
+    # There is no hub or bucket here, so this tests only that the server accepts the request.
     with live.cordoned():
         for task in (
             datasets.import_s3("s3://bucket/rows.jsonl", name=live.name("fetched")),

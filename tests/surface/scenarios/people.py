@@ -382,7 +382,7 @@ def sign_in_with_a_provider(live: LivePlatform) -> None:
     live.provider.person = {"sub": live.name("dora")}
 
     def visit(address: str) -> None:
-        """Open an address and follow it through the sign-in, as a browser does."""
+        """Open an address and follow the redirects of the sign-in, as a browser does."""
         with httpx.Client() as browser:
             to_provider = browser.get(address).headers["location"]
             back = live.provider.authorize(to_provider)

@@ -330,7 +330,7 @@ def notifications(live: LivePlatform) -> None:
     live.client.projects.create(project := live.name("shared"))
 
     def notify() -> None:
-        """Cause a notification for the person by inviting them to a project."""
+        """Cause a notification for the user by inviting them to a project."""
         live.client.projects.set_member(project, user, "viewer")
         live.client.projects.remove_member(project, user)
 
@@ -361,7 +361,7 @@ def notifications(live: LivePlatform) -> None:
     seen: list[object] = []
 
     def see(read: Callable[[], object]) -> None:
-        """Wait for a notification with ``read``, and cause notifications until it returns."""
+        """Call ``read``, which waits for a notification; cause notifications until it returns."""
         watching = threading.Thread(target=lambda: seen.append(read()))
         watching.start()
         while watching.is_alive():

@@ -544,8 +544,8 @@ def model_imports(live: LivePlatform) -> None:
     live.cli("models", "rm", name, "--yes")
     names = {model.name for model in models.list()}
     assert not {made.name, whole.name, name} & names
-    # There is no package with weights and no model hub here: this tests only that the server
-    # accepts the request.
+    # There is neither a package with weights nor a model hub here, so this tests only that the
+    # server accepts the request.
     with live.cordoned():
         package = models.import_package("no-such-package", name=live.name("package"))
         hub = models.import_hub("somebody/model", name=live.name("hub"))

@@ -140,7 +140,7 @@ class ExternalRuns(Group):
 
 
 def machine_facts() -> dict[str, Any]:
-    """Return properties of the machine and program that execute the run."""
+    """Return properties of the machine and of the program that executes the run."""
     return {
         "host": platform.node(),
         "system": platform.platform(),

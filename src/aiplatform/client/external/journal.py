@@ -128,7 +128,7 @@ def files_below(source: Path, name: str | None) -> Iterator[tuple[Path, str]]:
 
 
 LONGEST_RECORD = 1 << 20
-"""Length in bytes of the longest line in a journal's file."""
+"""Maximum length in bytes of a line in a journal file."""
 
 ABOUT, POINTS, LOG, END = "run.json", "points.jsonl", "log.jsonl", "end.json"
 
@@ -158,7 +158,7 @@ class JournalNotFound(ClientError):
 
 
 class Records:
-    """A file of records, one per line, to which lines are added completely or not at all."""
+    """A file of records, one per line; each batch of lines is added completely or not at all."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

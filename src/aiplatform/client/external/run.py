@@ -1,4 +1,4 @@
-"""An external run as the user's training loop uses it; it writes to files, never to the network."""
+"""External runs as used in a training loop: they write to files, never to the network."""
 
 import atexit
 import logging
@@ -32,7 +32,7 @@ Write = Callable[[str, LogStream], None]
 
 
 class Tee:
-    """A stream that passes all text to the stream it replaces, and whole lines to ``write``.
+    """A stream that passes all text to the stream it replaces, and complete lines to ``write``.
 
     If a line was overwritten by carriage returns, as progress bars do, only its last state is
     passed to ``write``.
@@ -47,7 +47,7 @@ class Tee:
         self._lock = threading.Lock()
 
     def write(self, text: str) -> int:
-        """Write the text to the original stream, and its whole lines to ``write``."""
+        """Write the text to the original stream, and its complete lines to ``write``."""
         written = self.original.write(text)
         with self._lock:
             if self._finished:
@@ -62,14 +62,14 @@ class Tee:
         return written
 
     def writelines(self, lines: Any) -> None:
-        """Write several texts."""
+        """Write each text in ``lines``."""
         for line in lines:
             self.write(line)
 
     def finish(self) -> None:
         """Stop passing lines to ``write``, but keep writing to the original stream.
 
-        Log handlers, for example, may still hold this stream.
+        Log handlers, for example, may still refer to this stream.
         """
         with self._lock:
             self._finished = True
@@ -87,7 +87,7 @@ def _shown(line: str) -> str:
 
 
 class Capture:
-    """The capture of standard output and standard error, from its creation to :meth:`stop`."""
+    """A capture of standard output and standard error, active until :meth:`stop` is called."""
 
     def __init__(self, write: Write) -> None:
         self._out = Tee(sys.stdout, LogStream.STDOUT, write)
@@ -118,7 +118,7 @@ class RunCancelled(ClientError):
 class ExternalRun:
     """A run that executes here and is shown on the platform; see :meth:`Client.run`.
 
-    As a context manager, it ends with the block: completed, or failed with the exception.
+    As a context manager, it ends the run as completed, cancelled or failed when the block ends.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class ExternalRun:
 
     @property
     def task(self) -> UUID | None:
-        """The run's uuid on the platform; None until the server knows about it."""
+        """The run's uuid on the platform; None until the server has registered the run."""
         found = self.journal.about.get("task")
         return None if found is None else UUID(found)
 
@@ -334,7 +334,7 @@ class ExternalRun:
             self._warn("journal", f"what the run reports can't be written and is lost: {error}")
 
     def _warn(self, about: str, text: str) -> None:
-        """Log a warning, but only once for each ``about``: a loop may run a million times."""
+        """Log a warning, but only once for each ``about``, because a loop may repeat it often."""
         if about not in self._warned:
             self._warned.add(about)
             log.warning("%s", text)

@@ -1,4 +1,4 @@
-"""The sender of a run's journal: in a thread during the run, or afterwards.
+"""The sender of a run's journal. It works in a thread during the run, or afterwards.
 
 No exception is raised in the user's training loop. Records that can't be sent remain in the
 journal.

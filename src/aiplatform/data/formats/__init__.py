@@ -3,9 +3,9 @@
 Each text format is a member of ``DataFormat``, and has a module of the same name with a function
 ``open_text``.
 
-Every reader streams: it yields a sequence of :class:`~aiplatform.data.chunk.Chunk`, in memory
-bounded by the limits, and can be iterated again from the beginning. Every error in a file is a
-:class:`~aiplatform.data.errors.MalformedData` with its position.
+Every reader streams: it yields one :class:`~aiplatform.data.chunk.Chunk` after another, uses no
+more memory than the limits allow, and can be iterated again from the beginning. Every error in a
+file is a :class:`~aiplatform.data.errors.MalformedData` with its position.
 """
 
 from collections.abc import Iterator

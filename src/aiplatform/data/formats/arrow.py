@@ -56,7 +56,7 @@ class Arrow:
     def __iter__(self) -> Iterator[Chunk]:
         meter = Meter(self.packed, COLUMNAR_BOMB_RATIO)
         first = 1
-        # Don't map the file: the mapping of a large file would count as memory of this process.
+        # Don't map the file, because a mapped file would count as memory of this process.
         with pa.OSFile(str(self.path)) as opened:
             read = self._read(opened)
             columns = len(next(read).names)

@@ -16,7 +16,7 @@ from aiplatform.data.limits import EXACT_INT
 LINE_END, RETURN, OPENING, CLOSING = b"\n\r{}"
 
 MARGIN = 64
-"""Number of bytes by which Arrow's block size exceeds the block, so that it is never tiny."""
+"""Number of bytes by which Arrow's block size exceeds the data, so that it is never tiny."""
 
 
 def is_one_per_line(data: bytes) -> bool:
@@ -44,7 +44,7 @@ def parse(data: bytes, rows: int, schema: pa.Schema) -> pa.RecordBatch | None:
 
     Args:
         data: Concatenated JSON objects.
-        rows: The number of objects that there must be.
+        rows: The expected number of objects.
         schema: The columns found so far; see ``Plan.hint``.
     """
     try:

@@ -1,4 +1,4 @@
-"""Reader for several files as one: the rows of the first, then those of the second, and so on."""
+"""Reader that presents several files as one, with their rows in the order of the files."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -18,7 +18,7 @@ class _Reader(Protocol):
 
 
 class Concatenated:
-    """A reader for files one after another; its errors contain the name of the file.
+    """A reader that reads several files in order; its errors contain the name of the file.
 
     Args:
         parts: Pairs of the name and the reader of each file.

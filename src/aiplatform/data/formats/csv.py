@@ -134,7 +134,7 @@ class Csv:
         self.dialect = sniff(sample, delimiters=delimiters, quote=reading.quote)
 
     def describe(self) -> dict[str, Any]:
-        """Return the options with which the file is read, for its uploader."""
+        """Return the options with which the file is read, to show them to the uploader."""
         return {
             "delimiter": self.dialect.delimiter,
             "quote": self.dialect.quote,
@@ -179,7 +179,7 @@ class Csv:
     def _records(
         self, records: Any, feed: "_Lines"
     ) -> Iterator[tuple[list[str], int, MalformedData | None]]:
-        """Yield each record with its line, and its error if reading can continue after the record.
+        """Yield each record with its line number, and with its error if it is not valid.
 
         Raises:
             MalformedData: a quote is never closed, so it is unknown where the next row begins.

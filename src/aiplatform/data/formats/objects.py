@@ -1,10 +1,10 @@
-"""Parse JSON objects, one per row, into columns; values are exact, or an error with a position.
+"""Parse JSON objects, one per row, into columns; integers of any size remain exact.
 
 orjson does most of the work. It rounds integers beyond 64 bits, so texts with that many digits are
 read by the standard library. The standard library also rereads what orjson refuses, for two
 reasons: its error messages are better, and it accepts ``NaN``, ``Infinity`` and ``-Infinity``,
 which Python and pandas write for missing numbers. Numbers that are too large for double precision
-(``1e999``) become infinity, as in every IEEE reader. Of a repeated key, the last value counts.
+(``1e999``) become infinity, as in every IEEE reader. If a key is repeated, its last value counts.
 """
 
 import itertools
@@ -22,7 +22,7 @@ from aiplatform.data.quarantine import Quarantine, decode_escaped
 BOM = b"\xef\xbb\xbf"
 DIGITS_TO_ZERO = bytes(0x30 if 0x30 <= byte <= 0x39 else byte for byte in range(256))
 LONG_NUMBER = b"0" * 19
-"""Shortest number, after replacing digits by zeros, that might not fit into 64 bits: 19 digits."""
+"""Shortest run of digits that might not fit into 64 bits, with all digits replaced by zeros."""
 
 REASONS_ZH = {
     "Expecting value": "此处应有值",

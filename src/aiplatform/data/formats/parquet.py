@@ -165,7 +165,7 @@ class _Thrift:
 
 
 class CanonicalJson:
-    """The columns of JSON text in a Parquet file that the platform wrote, according to its schema.
+    """The JSON text columns of a Parquet file that, according to its schema, the platform wrote.
 
     The file may have been changed since, or only claim to be canonical. Therefore a value that is
     not valid JSON is left unchanged.
@@ -223,11 +223,11 @@ def _merged(message: dict[str, Any]) -> dict[str, Any]:
 
 
 MAX_SPELT_BYTES = 256 * MIB
-"""Bytes by which dictionaries and shared prefixes may enlarge rows that are decoded together."""
+"""Largest number of bytes that dictionaries and prefixes may add to rows decoded together."""
 
 DICTIONARY_ENCODINGS = {"PLAIN_DICTIONARY", "RLE_DICTIONARY"}
 PREFIX_ENCODING = "DELTA_BYTE_ARRAY"
-"""Encoding in which a text can repeat the one before it while taking up almost no space."""
+"""Encoding in which text that repeats the previous text takes up almost no space."""
 
 
 class Parquet:

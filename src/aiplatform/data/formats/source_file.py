@@ -14,7 +14,7 @@ COMPRESSIONS = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd"}
 PARQUET_MAGIC = b"PAR1"
 ARROW_FILE_MAGIC = b"ARROW1"
 ARROW_STREAM_MAGIC = b"\xff\xff\xff\xff"
-"""Beginning of each message of a stream; no text in a supported encoding begins with it."""
+"""Beginning of each message of an Arrow stream; no text in a supported encoding begins with it."""
 
 ARCHIVES = {
     b"PK\x03\x04": Words("a ZIP archive or an Office file", "ZIP 压缩包或 Office 文件"),
@@ -39,7 +39,7 @@ class SourceFile:
     The first bytes determine the compression; the name has no influence.
 
     Raises:
-        MalformedData: the file is empty, or an archive or document of another kind.
+        MalformedData: the file is empty, or is an archive, an image or a document.
     """
 
     def __init__(self, path: Path) -> None:
@@ -77,8 +77,8 @@ class SourceFile:
         """Yield the unpacked bytes in pieces of ``size``; the last one may be shorter.
 
         Raises:
-            MalformedData: the compression is damaged, the file is a decompression bomb, or there is
-                too much data.
+            MalformedData: the compressed data is damaged, the file is a decompression bomb, or
+                there is too much data.
         """
         meter = Meter(self.size)
         with self.path.open("rb") as file:
@@ -133,7 +133,7 @@ class Meter:
 
 
 def _unpack(file: BinaryIO, compression: str, size: int) -> Iterator[bytes]:
-    """Yield unpacked bytes in pieces of ``size``, over all members or frames of the file."""
+    """Yield the unpacked bytes of all members or frames of the file, in pieces of ``size``."""
     parts: list[bytes] = []
     held = 0
     try:

@@ -1,4 +1,4 @@
-"""Read a source as text: detect its encoding, convert it to UTF-8, and cut it at line ends."""
+"""Read a file as text: detect its encoding, convert it to UTF-8, and cut it at line ends."""
 
 import codecs
 import re
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 WINDOW_BYTES = MIB
 SEARCHED_BYTES = 64 * MIB
-"""Number of ASCII bytes at the beginning after which text is assumed to be UTF-8."""
+"""Number of leading ASCII bytes after which text is assumed to be UTF-8."""
 
 BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -139,8 +139,8 @@ def detect(chunks: Iterator[bytes], *, lenient: bool = False) -> Encoding:
 def to_utf8(chunks: Iterator[bytes], encoding: Encoding) -> Iterator[bytes]:
     """Yield the text as UTF-8, without its byte order mark.
 
-    UTF-8 itself is not checked here: the readers decode it anyway, and know better where an error
-    is.
+    UTF-8 itself is not checked here, because the readers decode it anyway, and can give the exact
+    position of an error.
 
     Raises:
         MalformedData: the text is not in that encoding.
@@ -192,9 +192,10 @@ def _utf16(window: bytes) -> str | None:
 
 
 def _reads_like_text(window: bytes, codec: str) -> bool:
-    """Return True if enough of the characters are common ones.
+    """Return True if enough of the decoded characters are common ones.
 
-    Latin text decoded as UTF-16 gives rare ideographs, as does UTF-16 in the wrong byte order.
+    Text in a Latin encoding that is decoded as UTF-16 gives rare ideographs, as does UTF-16 in the
+    wrong byte order.
     """
     text = codecs.getincrementaldecoder(codec)().decode(window)[:JUDGED_CHARACTERS]
     usual = sum(
@@ -210,7 +211,7 @@ def _reads_like_text(window: bytes, codec: str) -> bool:
 
 
 def _first_error(window: bytes, codec: str) -> int | None:
-    """Return the position of the first invalid byte, or None; an incomplete end is valid."""
+    """Return the first invalid byte's position, if any; an incomplete last character is valid."""
     try:
         codecs.getincrementaldecoder(codec)().decode(window)
     except UnicodeDecodeError as error:
@@ -303,12 +304,12 @@ def raw_text(text: str) -> str:
 
 
 class TextSource:
-    """The text of a source.
+    """The text of a file, as blocks of UTF-8.
 
     Args:
         source: The file.
         encoding: The encoding that the uploader named; None to detect it.
-        lenient: True to leave errors in single lines to the reader.
+        lenient: True to let the reader handle errors in single lines.
 
     Raises:
         MalformedData: the encoding is not supported.

@@ -27,14 +27,14 @@ AS_TEXT_BYTES = 32
 """Approximate length of a date, time, decimal or other value that is converted to text."""
 
 LEAST_BYTES = 4
-"""Bytes that every value counts for, even a missing one, because decoding takes time."""
+"""Size counted for every value, even a missing one, because decoding takes time."""
 
 VIEW_BYTES = 16
 """Size of a string view in bytes; the first four contain the length."""
 
 
 def batch_sizes(batch: pa.RecordBatch) -> Sizes:
-    """Return the decoded bytes of each row, at least one for each value.
+    """Return the decoded size of each row in bytes.
 
     Raises:
         MalformedData: the lists of a column contain too many values.

@@ -32,7 +32,7 @@ class Boilerplate(Check):
 
     Only answers that are longer than the phrase count; the module ``repeated_answers`` checks for
     answers that are equal as a whole. Phrases are counted by their hash in two arrays of fixed
-    size, so that memory does not depend on the number of rows.
+    size, so memory does not depend on the number of rows.
     """
 
     def __init__(self, context: Context) -> None:
@@ -88,20 +88,20 @@ class Edges:
         self._first: dict[int, int] = {}
 
     def count(self, edges: pl.Series, rows: np.ndarray, least: float) -> None:
-        """Count the edges of ``rows``, and keep the text of those that occur often enough.
+        """Count the edges of ``rows``, and keep the text of frequent ones.
 
         Args:
             edges: The beginnings or ends.
             rows: The row number of each edge.
-            least: The number of occurrences so far at which the text is kept.
+            least: The number of occurrences from which an edge is frequent.
         """
         if not len(edges):
             return
         buckets = (edges.hash(0).to_numpy() % np.uint64(BUCKETS)).astype(np.int64)
         met, first, counts = np.unique(buckets, return_index=True, return_counts=True)
         self._counts[met] += counts.astype(np.uint32)
-        # If a phrase is frequent in all rows, its count reaches the limit at its last occurrence or
-        # before, so its text is kept.
+        # A phrase that is frequent in the whole dataset reaches the limit at its last occurrence at
+        # the latest, so its text is kept.
         for at in np.flatnonzero(self._counts[met] >= least).tolist():
             bucket = int(met[at])
             if bucket not in self._texts:

@@ -28,7 +28,7 @@ PLAIN_TEMPLATE = (
 NEWLINE = "\n"
 
 TODAY = datetime(2026, 1, 1, tzinfo=UTC)
-"""Fixed date for templates that print one, because a report must not depend on when it is made."""
+"""Fixed date for templates that print one, because a report must not depend on the current day."""
 
 
 class TemplateRefusedError(ValueError):
@@ -49,7 +49,7 @@ class ChatTemplate:
     """A compiled chat template.
 
     Attributes:
-        own: True if the template belongs to the model; False for the plain one.
+        own: True if the template belongs to the model; False for :data:`PLAIN_TEMPLATE`.
         eos_token: The text that ends a turn; may be empty.
     """
 

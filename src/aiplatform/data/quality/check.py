@@ -36,15 +36,15 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The properties of a dataset that a check knows before it sees the first row.
+    """The properties of a dataset that are known before its first row is read.
 
     Attributes:
         shape: The shape of the rows.
         schema: The schema of the canonical Parquet file.
         rows: The number of rows.
         references: Other data with which the rows are compared.
-        keeps_rows: True if findings must contain their row numbers. A report does not need them,
-            and there may be more than fit into memory.
+        keeps_rows: True if findings must contain their row numbers. A report does not need
+            these numbers, and there may be more of them than fit into memory.
     """
 
     shape: DataShape
@@ -87,12 +87,12 @@ class Finding:
         count: The number of rows.
         message: A description, in both languages.
         effect: The effect on training, in both languages.
-        column: The column that it concerns; None if it does not concern a single column.
+        column: The column with the problem; None if it is not limited to a single column.
         examples: The first few of the rows.
         rows: The numbers of the rows, ascending; all of them, unless the check looks only at a
             sample. Empty if :attr:`Context.keeps_rows` is not set.
         groups: Rows that belong together, the largest groups first.
-        checked_by: The name of the third-party check that found it; None for checks of the
+        checked_by: The name of the third-party check that found the problem; None for checks of the
             platform.
     """
 

@@ -25,10 +25,10 @@ SWITCH_SECONDS = 0.0005
 
 @contextmanager
 def short_switch_interval() -> Iterator[None]:
-    """Reduce the interpreter's switch interval inside the block.
+    """Reduce the interpreter's switch interval inside the ``with`` block.
 
-    NumPy releases the interpreter lock in each of its many steps. By default, it would wait 5 ms to
-    get the lock back from a thread that is running Python code.
+    NumPy releases the interpreter lock in each of its many steps. By default, it would wait
+    5 ms each time to get the lock back from a thread that is running Python code.
     """
     before = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_SECONDS)

@@ -1,4 +1,4 @@
-"""Clusters of similar rows, and the similarity of row pairs, with their data on disk."""
+"""Clusters of similar rows, and the similarity of row pairs; their data is kept on disk."""
 
 from collections.abc import Iterator
 
@@ -23,7 +23,7 @@ class Clusters:
     def __init__(self, rows: int) -> None:
         self.count = 0
         self._rows = rows
-        # Distance from each row back to its parent. In a file of zeros, each row is a root.
+        # Distance from each row back to its parent. At first all are zero, so each row is a root.
         self._back = self._zeros()
 
     def _zeros(self) -> MappedArray:

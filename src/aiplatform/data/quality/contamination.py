@@ -147,7 +147,7 @@ class BenchmarkIndex:
         self.contaminated = 0
 
     def look(self, keys: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Record the runs that also occur in the benchmark, and return the rows that have one."""
+        """Record the runs that the benchmark contains, too, and return the rows with such runs."""
         positions = self._runs.positions(keys)
         hit = positions >= 0
         if not hit.any():
@@ -158,7 +158,7 @@ class BenchmarkIndex:
         return np.unique(pairs[:, 0])
 
     def close(self, most: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the contaminated rows of the data, ascending, each with a row of the benchmark.
+        """Return the contaminated rows, ascending, each with a benchmark row that shares a run.
 
         Runs that occur in more than ``most`` rows are ignored.
         """

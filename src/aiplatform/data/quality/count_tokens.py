@@ -1,11 +1,12 @@
 """``python -m aiplatform.data.quality.count_tokens``: count the tokens of all rows of a dataset.
 
-A report starts this program in parallel with its checks. It is a separate process, because both are
-mostly Python code, and a Python process runs only one thread of Python code at a time. It prints
-lines of JSON: the number of rows counted so far, and in the end the lengths or the error.
+The process that makes a quality report (the *starter*) starts this program, so that tokens are
+counted in parallel with the checks. Both are mostly Python code, and a Python process runs only one
+thread of Python code at a time. The program prints lines of JSON: the number of rows counted so
+far, and finally the lengths or the error.
 
 The starter keeps the standard input of this program open, but writes nothing to it. When the
-starter ends, for whatever reason, the input is closed, and this program ends, too.
+starter exits, for whatever reason, the input is closed, and this program exits, too.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 if __name__ == "__main__":
-    # A signal to stop goes to the whole process group. Only the starter obeys it, and then ends
+    # A signal to stop goes to the whole process group. Only the starter reacts, and then stops
     # this program; otherwise, the starter would see a failure here instead of the signal.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -70,7 +71,7 @@ def send(message: dict[str, Any]) -> None:
 
 
 def error_as_dict(error: Exception) -> dict[str, Any]:
-    """Return an error as JSON, to be raised again by the starter; log its traceback."""
+    """Log the traceback of an error, and return the error as JSON for the starter to raise."""
     traceback.print_exception(error)
     if isinstance(error, OSError):
         return {"error": "OSError", "args": [error.errno, error.strerror, error.filename]}
@@ -78,7 +79,7 @@ def error_as_dict(error: Exception) -> dict[str, Any]:
 
 
 def end_with_starter() -> None:
-    """Wait until the standard input is closed, then end this process."""
+    """Wait until the standard input is closed, then exit."""
     while os.read(sys.stdin.fileno(), 1024):
         pass
     os._exit(1)

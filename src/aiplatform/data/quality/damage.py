@@ -88,7 +88,7 @@ def damaged_of(texts: pa.Array) -> Iterator[tuple[int, str]]:
 
 
 def is_doubtful_damage(text: str, *, marked: bool) -> bool:
-    """Return True if ``text`` shows signs of damage that only a closer look confirms.
+    """Return True if slower tests find damage in ``text``, which need not show certain signs.
 
     Args:
         text: The text.
@@ -102,7 +102,7 @@ def is_doubtful_damage(text: str, *, marked: bool) -> bool:
 def around_marks(text: str) -> Iterator[str]:
     """Yield the parts of ``text`` that can contain mojibake.
 
-    ftfy is slow, and most parts of a text can't contain any.
+    Only these are passed to ftfy, because it is slow.
     """
     begin, end = 0, -1
     for mark in MARKS.finditer(text):

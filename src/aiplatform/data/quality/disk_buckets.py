@@ -1,4 +1,4 @@
-"""Storage for the per-row data of checks on disk, so that memory does not grow with the rows.
+"""Storage on disk for the per-row data of checks, so that memory does not grow with the rows.
 
 Records are put into buckets by the high bits of a key, so that equal keys are in the same bucket
 and each bucket fits into memory. Only :class:`RowSet` grows with the dataset, by one bit per row.
@@ -74,7 +74,7 @@ class Buckets:
         self._file.write(records.data)
 
     def __iter__(self) -> Iterator[Iterator[np.ndarray]]:
-        """Yield the buckets, each as an iterator of parts, in the order in which they were added.
+        """Yield each bucket as an iterator of parts, with records in the order of addition.
 
         Only a bucket that is too large has several parts.
         """
@@ -119,7 +119,7 @@ class RowSet:
         np.bitwise_or.at(self._bits, rows >> 3, np.uint8(1) << (rows & 7).astype(np.uint8))
 
     def has(self, rows: np.ndarray) -> np.ndarray:
-        """Return one boolean per row: True if it is in the set."""
+        """Return one boolean per row: True if the row is in the set."""
         found: np.ndarray = (self._bits[rows >> 3] >> (rows & 7).astype(np.uint8)) & 1 != 0
         return found
 

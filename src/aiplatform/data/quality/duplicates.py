@@ -63,7 +63,7 @@ class Duplicates(Check):
 
 
 class Copies:
-    """The rows that repeat an earlier one, found by digests that are kept on disk.
+    """The rows that repeat an earlier row, found by comparing digests that are kept on disk.
 
     Attributes:
         rows: The set of these rows; complete after :meth:`close`.
@@ -133,7 +133,7 @@ def repeated(halves: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _slices(column: pa.Array) -> list[Slice]:
-    """Return functions that map a row to bytes, which together identify the row's value."""
+    """Return functions that each map a row to bytes; together, the bytes identify its value."""
     if not is_conversation(column):
         return _text_slices(column if pa.types.is_string(column.type) else column.cast(pa.string()))
     bounds = column.offsets.to_pylist()

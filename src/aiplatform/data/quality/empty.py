@@ -10,7 +10,7 @@ from aiplatform.data.quality.texts import blank, is_conversation, messages_of, r
 class Empty(Check):
     """A check for texts and messages that are empty or only white space.
 
-    It looks at the columns that the shape needs; in tables, at all text columns.
+    It examines the columns that the shape requires; in tables, all text columns.
     """
 
     def __init__(self, context: Context) -> None:

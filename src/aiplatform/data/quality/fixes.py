@@ -115,9 +115,9 @@ def fixed_batches(
 def fixed_rows(
     base: Path, fix: RowFix, positions: Sequence[int]
 ) -> Iterator[tuple[int, dict[str, Any], dict[str, Any]]]:
-    """Yield the rows at ``positions`` with their positions, before and after the text fixes.
+    """Yield each row at ``positions`` with its position, before and after the text fixes.
 
-    Rows that a fix would drop are not detected here; their positions are those of the finding.
+    Fixes that drop rows have no effect here, because the caller knows which rows they drop.
 
     Args:
         base: The canonical Parquet file.
@@ -267,7 +267,7 @@ def _conversations(like: pa.Array, messages: pa.Array, lengths: npt.NDArray[np.i
 
 
 def changed_rows(before: pa.Array, after: pa.Array) -> npt.NDArray[np.bool_]:
-    """Return one boolean per value: True if it differs."""
+    """Return one boolean per value: True if the value has changed."""
     if before.equals(after):
         return np.zeros(len(before), bool)
     pairs = zip(before.to_pylist(), after.to_pylist(), strict=True)
@@ -275,7 +275,7 @@ def changed_rows(before: pa.Array, after: pa.Array) -> npt.NDArray[np.bool_]:
 
 
 def repair_encoding(text: str) -> str:
-    """Undo wrong decodings: Latin-1 and Windows-1252 by ftfy, GBK by this module.
+    """Undo wrong decoding: ftfy handles Latin-1 and Windows-1252, this module GBK.
 
     Lost characters (U+FFFD) can't be restored.
     """

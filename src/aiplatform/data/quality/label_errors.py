@@ -1,10 +1,10 @@
-"""Check for labels that are probably wrong, by confident learning.
+"""Check for labels that are probably wrong, with confident learning.
 
 The method is that of Northcutt, Jiang and Chuang 2021, “Confident Learning: Estimating Uncertainty
-in Dataset Labels” (JAIR 70, arXiv:1911.00068). A model that has not seen the row predicts its
-label. Each label has a threshold: the average probability that the model gives to it in the rows
-that have it. If the model predicts another label with at least that label's threshold, the row is
-an off-diagonal entry of the confident joint.
+in Dataset Labels” (JAIR 70, arXiv:1911.00068). For each row, a model that was not trained on it
+predicts the label. The threshold of a label is the average probability that the model gives to the
+label in the rows that have it. If another label reaches its threshold and is more probable than the
+row's own label, the row is an off-diagonal entry of the confident joint.
 
 The model is a logistic regression over the TF-IDF of tokens and token pairs, with five folds. It is
 trained twice, the second time without the suspicious rows, whose labels would make it less certain
@@ -41,7 +41,7 @@ FEATURES = 1 << 18
 HEAD = 2000
 """Maximum number of characters used from each text."""
 CONFIDENT = 0.6
-"""Probability of another label that makes a row suspicious, even if the average is higher."""
+"""Upper limit for the thresholds of labels, which are average probabilities."""
 LEAST_GAIN = 0.2
 """Minimum gain in accuracy over guessing, as a fraction of the largest possible gain.
 
@@ -123,7 +123,7 @@ class LabelErrors(Check):
 
 
 def features_of(texts: list[str]) -> Any:
-    """Return hashed TF-IDF features of tokens and token pairs: a sparse matrix, a row per text."""
+    """Return a sparse matrix of hashed TF-IDF features of tokens and token pairs, by text."""
     from scipy.sparse import csr_matrix  # noqa: PLC0415  (half a second, for classifications only)
     from sklearn.feature_extraction.text import TfidfTransformer  # noqa: PLC0415
 
@@ -191,10 +191,10 @@ def better_than_guessing(probabilities: np.ndarray, labels: np.ndarray) -> bool:
 def off_diagonal(
     probabilities: np.ndarray, labels: np.ndarray, enough: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the rows that the confident joint counts under another label, and that label.
+    """Return the indices of probably mislabelled rows, and their labels in the confident joint.
 
-    Rows are given by their indices. The threshold of a label is the mean probability of the label
-    in its own rows, but at most ``enough``.
+    The threshold of a label is the mean probability of the label in its own rows, but at most
+    ``enough``.
     """
     count = probabilities.shape[1]
     own = probabilities[np.arange(len(labels)), labels]

@@ -84,7 +84,7 @@ class Labels(Check):
 def surplus_rows(path: Path, seed: int = SEED) -> np.ndarray:
     """Choose rows to drop, so that no label has over ten times the rows of the scarcest one.
 
-    They are drawn at random, but the same seed gives the same rows. A label with fewer than
+    The rows are drawn at random, but the same seed gives the same rows. A label with fewer than
     :data:`LEAST_ROWS` rows does not count as the scarcest, unless all have fewer.
 
     Returns:

@@ -54,7 +54,7 @@ class LanguageModel:
         return scores
 
     def _visits(self, texts: list[bytes]) -> tuple[np.ndarray, np.ndarray]:
-        """Return, for each n-gram found, the index of its text, and the n-gram."""
+        """Return two arrays: for each n-gram found, the index of its text, and the n-gram."""
         lengths = np.array([len(text) for text in texts])
         # The longest texts come first, so that the unfinished ones are always a slice.
         order = np.argsort(-lengths, kind="stable")

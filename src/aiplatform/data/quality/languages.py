@@ -61,7 +61,7 @@ class Languages(Check):
         self._mixed = context.new_tally()
         self._within = context.new_tally()
         self._counts = np.zeros(UNKNOWN + 1, np.int64)
-        # The same, without the rows whose answer is in another writing system than the question.
+        # Rows by language, without those whose answer and question use different writing systems.
         self._alike = np.zeros(UNKNOWN + 1, np.int64)
         self._languages: list[np.ndarray] = []
         self._examples: dict[int, list[Example]] = {}
@@ -108,9 +108,9 @@ class Languages(Check):
         return dict(sorted(((n, c) for n, c in known if c), key=lambda pair: -pair[1]))
 
     def summary(self) -> dict[str, Any] | None:
-        """Return the shares of languages (ISO 639-1) among the rows whose language is clear.
+        """Return the shares of the 20 most frequent languages (ISO 639-1).
 
-        Returns None if there are no such rows.
+        Only rows whose language is clear count. Returns None if there are no such rows.
         """
         mix = self._mix()
         if not mix:

@@ -2,9 +2,9 @@
 
 Rows match in one of three ways; the first that applies counts:
 
-- the whole row, word for word
-- its question, with another answer
-- a similar row, found by MinHash and verified as in
+- the whole rows are equal, word for word
+- the questions are equal, but the answers differ
+- the rows are similar: found by MinHash and verified as in
   :mod:`~aiplatform.data.quality.near_duplicates`
 
 Case, punctuation and white space are ignored.
@@ -94,7 +94,7 @@ class Leakage(Check):
         ]
 
     def summary(self) -> list[dict[str, Any]]:
-        """Return, for each reference, how many of its rows leaked, by kind."""
+        """Return the number of leaked rows of each reference, by kind of match."""
         return [index.summary() for index in self._indexes]
 
 
@@ -118,8 +118,8 @@ class RowFeatures:
     """The features of the rows in a batch, computed once and compared with all references.
 
     Attributes:
-        whole: Fingerprints of whole rows; 0 for none.
-        asked_by_all: Fingerprints of the questions; 0 for none.
+        whole: Fingerprints of whole rows; 0 for a row without content.
+        asked_by_all: Fingerprints of the questions; 0 for a row without a question.
         asked_counts: Token counts of the questions.
         asked: Fingerprints of the questions that are long enough; 0 for others.
     """
@@ -207,9 +207,9 @@ class EvaluationIndex:
             file.close()
 
     def matches(self, rows: RowFeatures) -> list[np.ndarray]:
-        """Return the row of the reference that each row matches, or -1.
+        """Return the reference row that each row matches, or -1 if there is none.
 
-        The list has one array for each kind of match in :data:`KINDS`.
+        The list has one such array for each kind of match in :data:`KINDS`.
         """
         whole = self._whole.first_rows(rows.whole)
         asked = self._asked.first_rows(rows.asked)

@@ -12,8 +12,9 @@ MAX_OTHER_COLUMNS = 20
 class Missing(Check):
     """A check for nulls, NaN, and conversations without messages.
 
-    A missing value is an error in a column that the shape needs, and information in a column that
-    training does not read. Optional columns of the shape (``system``, ``input``) are not checked.
+    A missing value is reported as an error in a column that the shape requires, and as information
+    in a column that training does not read. Optional columns of the shape (``system``, ``input``)
+    are not checked.
     """
 
     def __init__(self, context: Context) -> None:

@@ -5,8 +5,8 @@ Massive Datasets, chapter 3). Every candidate is verified by the exact Jaccard s
 rows' shingles.
 
 A shingle is a pair of neighbouring tokens. A token is a word, or one character of a writing system
-without spaces. Pairs suit both: an edited word changes only two of them, while shingles of five
-characters or words would lose most of the similarity after a few edits.
+without spaces. Pairs suit both, because an edited word changes only two of them, while shingles of
+five characters or words would lose most of the similarity after a few edits.
 """
 
 from collections.abc import Iterator
@@ -43,7 +43,7 @@ LEAST_SHINGLES = 8
 MAX_GROUPS, MAX_GROUP_ROWS = 10, 10
 """Largest number of groups in the report (the largest ones), and of rows in each group."""
 COMPARED = 8
-"""Number of rows of a bucket with which each row is compared: those just before it."""
+"""Number of preceding rows in a bucket with which each row is compared."""
 PAIRS = 1024
 """Number of pairs that are compared together. Each may load two 64 KiB pieces of a mapped file."""
 
@@ -150,7 +150,7 @@ class NearDuplicates(Check):
 
 
 def _last_of_each(records: np.ndarray) -> np.ndarray:
-    """Return the last few of the sorted records for each key, to compare with later records."""
+    """Return the last few records of each key, to be compared with later ones; input is sorted."""
     keys = records["key"]
     ends = np.searchsorted(keys, keys, side="right")
     return records[ends - np.arange(len(keys)) <= COMPARED]

@@ -1,4 +1,4 @@
-"""Check for answers labelled good or bad that all have the same label."""
+"""Check for unpaired preferences whose answers are all good or all bad."""
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -9,7 +9,7 @@ from aiplatform.protocol.enums import DataShape
 
 
 class OneSided(Check):
-    """A check that unpaired preferences have both good and bad answers."""
+    """A check for unpaired preferences without good answers, or without bad ones."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

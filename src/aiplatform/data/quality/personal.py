@@ -28,7 +28,7 @@ EFFECT = Words(
 
 
 class Personal(Check):
-    """A check for personal data of several kinds; the examples show where it is, not the data."""
+    """A check for several kinds of personal data, which its examples mask."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

@@ -91,9 +91,10 @@ RESERVED = re.compile(r"(?:^|[@.])(?:example\.(?:com|net|org)|[^.@]+\.(?:example
 
 
 def is_email(found: str) -> bool:
-    """Return True unless the domain is reserved (RFC 2606) or the user is ``git``.
+    """Return True unless the domain is reserved (RFC 2606), or the user is ``git``.
 
-    ``git@`` is the shared account of Git servers.
+    ``git@`` is the shared account of Git servers. Addresses with consecutive dots do not
+    count either.
     """
     name, _, domain = found.lower().rpartition("@")
     return name != "git" and not RESERVED.search("@" + domain) and ".." not in found
@@ -199,7 +200,7 @@ def is_key(found: str) -> bool:
 
 
 def is_assigned_secret(found: str) -> bool:
-    """Return True if the value in an assignment looks random.
+    """Return True if the value in an assignment looks random and is not a placeholder.
 
     It must have letters and digits, and an entropy of at least 3 bits per character.
     """
@@ -211,7 +212,7 @@ def is_assigned_secret(found: str) -> bool:
 
 
 def is_named_secret(key: str, value: str) -> bool:
-    """Return True if the key of a value in an object makes it a secret, as an assignment would."""
+    """Return True if ``key = value``, written as an assignment, would assign a secret."""
     if not TELLING.search(key):
         return False
     written = f'{key}="{value}"'
@@ -224,7 +225,8 @@ def is_named_secret(key: str, value: str) -> bool:
 def is_bare_secret(found: str) -> bool:
     """Return True if a value assigned without quotes, as in settings files, looks random.
 
-    It must have a long piece and several digits, unlike names made up of words.
+    It must have several digits and a long part without ``-`` and ``_``, unlike names made up of
+    words.
     """
     value = found.partition("=")[2]
     longest = max(map(len, re.split(r"[_-]", value)))

@@ -15,7 +15,7 @@ from aiplatform.data.limits import MIB
 Found = TypeVar("Found")
 
 LOOK_BYTES = MIB
-"""Approximate content of a piece; some checks need dozens of bytes per character."""
+"""Approximate size of a piece; some checks need dozens of bytes per character."""
 
 
 def pieces_of(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:

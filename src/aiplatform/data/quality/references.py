@@ -29,9 +29,9 @@ class Reference:
     """A version with which the data is compared.
 
     Attributes:
-        label: Its name for users, such as ``held-out@v2``.
-        role: ``evaluation``: none of its rows may occur in training data; ``benchmark``: none of
-            its passages may.
+        label: The name of the version for users, such as ``held-out@v2``.
+        role: ``evaluation`` if none of its rows may occur in training data, or ``benchmark`` if
+            none of its passages may.
         path: Its canonical Parquet file.
         dataset: The uuid of its dataset, for the report.
     """
@@ -43,11 +43,11 @@ class Reference:
 
     @property
     def rows(self) -> int:
-        """The number of its rows."""
+        """The number of rows in the version."""
         return row_count(self.path)
 
     def batches(self) -> Iterator[tuple[pa.RecordBatch, list[str]]]:
-        """Yield its rows in small pieces, each with the columns that training would read."""
+        """Yield the version's rows in small pieces, each with the columns that training reads."""
         schema = pq.read_schema(self.path)
         known = CONTENT_COLUMNS.get(shape_of_schema(schema), schema.names)
         names = [name for name in known if name in schema.names]
@@ -75,7 +75,7 @@ STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 def fingerprints(tokens: np.ndarray, rows: np.ndarray, count: int) -> np.ndarray:
-    """Return a hash (uint64) of the tokens of each of ``count`` rows, in order; 0 if it has none.
+    """Return a hash (uint64) of the tokens of each of ``count`` rows; 0 if a row has no tokens.
 
     Tokens do not include case, punctuation or white space, so these don't matter.
     """
@@ -103,7 +103,7 @@ class SortedKeys:
         self.rows = move_to_disk(rows[order])
 
     def positions(self, wanted: np.ndarray) -> np.ndarray:
-        """Return the first index of each key in ``keys``, or -1 for an unknown key and for 0."""
+        """Return the first index in ``keys`` of each wanted key; -1 if it is unknown or 0."""
         if not len(self.keys):
             return np.full(len(wanted), -1, np.int64)
         at = np.searchsorted(self.keys, wanted)
@@ -112,7 +112,7 @@ class SortedKeys:
         return np.where(hit, at, -1)
 
     def first_rows(self, wanted: np.ndarray) -> np.ndarray:
-        """Return the first row with each key, or -1."""
+        """Return the first row with each wanted key; -1 if the key is unknown or 0."""
         positions = self.positions(wanted)
         found = np.full(len(wanted), -1, np.int64)
         hit = positions >= 0

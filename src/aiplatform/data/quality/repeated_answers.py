@@ -138,7 +138,7 @@ class RepeatedAnswers(Check):
 
 
 def plain_of(text: str) -> str:
-    """Return ``text`` in lower case, with each run of white space replaced by one space."""
+    """Return ``text`` in lower case, trimmed, and with one space for each run of white space."""
     if text.isascii() and text.isprintable() and "  " not in text:
         return text.strip().lower()  # The same result, in a tenth of the time.
     return " ".join(text.split()).casefold()

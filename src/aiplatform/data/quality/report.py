@@ -41,8 +41,8 @@ def make_report(
 ) -> dict[str, Any]:
     """Make the quality report of a dataset version.
 
-    Memory is bounded: all data about individual rows is on disk, except for a few bits. Equal files
-    give equal reports.
+    Memory is bounded, because all data about individual rows is on disk, except for a few bits per
+    row. Equal files give equal reports.
 
     Args:
         parquet: A canonical Parquet file.

@@ -42,7 +42,7 @@ def messages_of(conversations: pa.Array) -> tuple[pa.Array, pa.Array, pa.Array]:
 
 
 def rows_where(mask: pa.Array, rows: pa.Array, count: int) -> pa.Array:
-    """Return one boolean for each of ``count`` rows: True if any of its messages is masked.
+    """Return one boolean for each of ``count`` rows: True if ``mask`` is true for any message.
 
     Args:
         mask: One boolean per message.

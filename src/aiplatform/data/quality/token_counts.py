@@ -2,10 +2,10 @@
 
 Byte-pair encoding works within the pieces into which the pre-tokenizer cuts a text. Pre-tokenizers
 with the regular expressions of GPT-2, Llama 3 or Qwen 2 cut before every space that follows a
-character other than white space: no alternative of these expressions matches white space after
-another character. Therefore the number of tokens in a text is the sum over its words, each with the
-space before it; and most words repeat. For a tokenizer that is not known to be of this kind, whole
-texts are tokenized.
+character other than white space, because no alternative of these expressions matches white space
+after another character. Therefore the number of tokens in a text is the sum over its words, each
+with the space before it. Counts of words are cached, because most words repeat. For a tokenizer
+that is not known to be of this kind, whole texts are tokenized.
 
 Chinese has no spaces. The expressions also cut between a letter or a number and the punctuation
 that follows, so that Chinese texts are counted clause by clause.
@@ -165,7 +165,7 @@ def cuts_at_spaces(config: dict[str, Any]) -> bool:
     """Return True if texts can be counted word by word with a tokenizer; see the module docstring.
 
     Args:
-        config: The content of its ``tokenizer.json``.
+        config: The content of the tokenizer's ``tokenizer.json``.
     """
     model = config["model"]
     if model.get("type") != "BPE" or model.get("dropout"):

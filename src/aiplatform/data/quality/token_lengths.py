@@ -19,10 +19,10 @@ class TokenLengths:
 
     Attributes:
         max_length: Number of tokens at which training truncates a row.
-        own_template: True if the chat template belongs to the model; False for the plain one.
+        own_template: True if the chat template belongs to the model; False for the plain default.
         over: The rows that are truncated.
         refused: The rows that the chat template does not accept.
-        reason: Why the chat template does not accept the first of these rows.
+        reason: The reason why the chat template does not accept the first of these rows.
         rows_by_count: The number of rows for each number of tokens.
     """
 

@@ -22,7 +22,7 @@ For a smaller file, starting the process would take longer than counting.
 """
 
 ASK_SECONDS = 1.0
-"""Seconds between calls of ``wait``, in which the caller may report progress or stop."""
+"""Seconds between calls to ``wait``, in which the caller may report progress or cancel."""
 
 
 class CountingFailedError(RuntimeError):
@@ -30,9 +30,9 @@ class CountingFailedError(RuntimeError):
 
 
 class TokenProcess:
-    """A process that counts the tokens of a file; use it as a context manager, which ends it.
+    """A process that counts the tokens of a file; a context manager, which stops it on exit.
 
-    It also ends when this process ends, for whatever reason.
+    The process also exits when this process exits, for whatever reason.
 
     Args:
         parquet: The canonical Parquet file.
@@ -51,7 +51,7 @@ class TokenProcess:
             *(sys.executable, "-P", "-m", PROGRAM, f"--rows={parquet}", f"--weights={weights}"),
             *(f"--max-length={max_length}", *(["--keeps-rows"] if keeps_rows else [])),
         ]
-        # It inherits standard error, so its messages go to the same log.
+        # The new process inherits standard error, so its messages go to the same log.
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self._listener = threading.Thread(target=self._listen, name="tokens", daemon=True)
         self._listener.start()

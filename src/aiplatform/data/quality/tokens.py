@@ -1,7 +1,7 @@
 """Count the tokens of rows with the tokenizer of a base model, in the same form as in training.
 
-A conversation is rendered by the model's chat template (or by the plain one, for models without a
-template) up to its last answer, and ends with the end-of-turn token. A plain text is followed by
+A conversation is rendered by the model's chat template (or by a plain default, for models without
+one) up to its last answer, and ends with the end-of-turn token. A plain text is followed by
 this token, too. A preference pair counts as its longer side.
 """
 

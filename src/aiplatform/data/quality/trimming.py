@@ -40,9 +40,9 @@ CUT: dict[DataShape, tuple[str, ...]] = {
 SENTENCE_END = re.compile(r"[。！？；…][”’」』）]*|[.!?][\"'”’)\]]*(?=\s)|\n")
 WORD_END = re.compile(r"(?<=\S)(?=\s)")
 WORTH = 0.5
-"""Minimum fraction of the fitting text that must remain after a cut at the end of a sentence.
+"""Minimum fraction of the longest fitting text that a cut at the end of a sentence must keep.
 
-If less would remain, the text is cut after a word.
+If less would be kept, the text is cut after a word.
 """
 
 LONGEST_TOKEN = 64
@@ -99,7 +99,7 @@ class Trimmer:
         speaker = "role" if text == "content" else "from"
         ends = [n + 1 for n, message in enumerate(value) if message[speaker] in ASSISTANTS]
         if self._shape is DataShape.UNPAIRED_PREFERENCE:
-            # The label says whether the last answer is good. It must not move to an earlier one.
+            # The label says whether the last answer is good, so the last answer must remain.
             ends = [end for end in ends if end == len(value)]
         fitting = bisect_right(ends, 0, key=lambda end: 0 if fits(value[:end]) else 1)
         if fitting:

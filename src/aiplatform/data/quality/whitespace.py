@@ -1,4 +1,4 @@
-"""Check for white space around texts, and for many empty lines in a row."""
+"""Check for white space around texts, and for many consecutive empty lines."""
 
 import re
 
@@ -14,7 +14,7 @@ HEAP = r"(?:[ \t]*\n){4,}"
 
 
 class Whitespace(Check):
-    """A check for texts with white space around them, or with three empty lines in a row."""
+    """A check for texts with white space around them, or with three consecutive empty lines."""
 
     def __init__(self, context: Context) -> None:
         super().__init__(context)

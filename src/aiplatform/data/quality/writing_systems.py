@@ -74,7 +74,7 @@ def count_letters(batch: pa.RecordBatch, names: list[str]) -> LetterCounts:
 
 
 def confirm_mixed(texts: list[str], suspects: np.ndarray) -> np.ndarray:
-    """Return the indices in ``suspects`` whose prose also has mixed writing systems."""
+    """Return the ``suspects`` whose prose alone mixes writing systems, and is not damaged."""
     prose = [NOT_PROSE.sub(" ", texts[index]) for index in suspects.tolist()]
     kept = suspects[count_letters_of_texts(prose)[1]]
     # Damaged text has letters of any writing system; it is a separate finding.

@@ -71,7 +71,8 @@ class AuditFindingOut(Shape):
 class AuditVerificationOut(Shape):
     """A verification of the whole audit trail, with its findings.
 
-    A ``running`` one has no result yet; a ``failed`` one could not be completed, see ``error``.
+    A ``running`` verification has no result yet. A ``failed`` verification could not be completed;
+    ``error`` says why.
     """
 
     uuid: UUID

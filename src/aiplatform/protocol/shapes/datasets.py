@@ -71,7 +71,7 @@ COLUMNS: dict[str, Any] = {
 class DatasetVersionOut(Shape):
     """An immutable version.
 
-    Hash, size (bytes) and row count are those of its canonical Parquet file.
+    The hash, the size in bytes and the row count refer to the version's canonical Parquet file.
     """
 
     uuid: UUID

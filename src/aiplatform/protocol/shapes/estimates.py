@@ -27,7 +27,7 @@ class RowExample(Shape):
 
 
 class DroppedRows(Shape):
-    """The rows that are dropped for the same reason."""
+    """The number of rows that are dropped for the same reason, with examples."""
 
     reason: str
     rows: int
@@ -35,7 +35,7 @@ class DroppedRows(Shape):
 
 
 class RowEstimate(Shape):
-    """The rows that a training uses, truncates and drops."""
+    """The numbers of rows that a training run uses, truncates and drops, with examples."""
 
     total: int
     used: int
@@ -68,14 +68,14 @@ class StepEstimate(Shape):
 
 
 class Segment(Shape):
-    """A part of a rendered text; ``learned`` is true if the model learns to write it."""
+    """A part of rendered text; ``learned`` is true if the model learns to write it."""
 
     text: str
     learned: bool
 
 
 class RenderedRow(Shape):
-    """One of the dataset's first texts, as the model reads it."""
+    """One of the dataset's first rows, rendered as the text that the model reads."""
 
     number: int
     part: str | None = Field(description="such as chosen or rejected; null if a row has one text")
@@ -91,10 +91,10 @@ class MemoryEstimate(RangeOut):
 
 
 class TimeEstimate(RangeOut):
-    """The duration of the training in seconds, and the source of the estimate.
+    """The duration of the training run in seconds, and the source of the estimate.
 
-    The source ``history`` stands for earlier ``trainings`` on this installation, ``calibration``
-    for a few ``steps`` of this training.
+    With the source ``history``, the estimate is based on ``trainings`` earlier training runs on
+    this installation; with ``calibration``, on ``steps`` measured steps of this run.
     """
 
     source: Annotated[Literal["history", "calibration"], Extensible()]
@@ -111,7 +111,7 @@ class EstimateWarning(Shape):
 
 
 class TrainingEstimate(Shape):
-    """The rows, tokens, steps, memory and time of a training that has not begun."""
+    """The estimated rows, tokens, steps, memory and time of a training run before it starts."""
 
     rows: RowEstimate
     tokens: TokenEstimate
@@ -123,7 +123,7 @@ class TrainingEstimate(Shape):
 
 
 class RunEstimate(Shape):
-    """The newest estimate of the training that was made before the run, for comparison."""
+    """The newest estimate that was made before the run, for comparison with the actual figures."""
 
     uuid: UUID
     memory_mb: MemoryEstimate

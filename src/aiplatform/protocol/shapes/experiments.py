@@ -105,7 +105,7 @@ EXAMPLE_RUN: Any = {
 
 
 class RunOut(Shape):
-    """A training run or an external run. The task with the same uuid has its logs and series."""
+    """A training run or an external run. The task with the same uuid has its logs and metrics."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE_RUN]})
 
@@ -290,7 +290,7 @@ class SweepOut(Shape):
 
 
 class SweepDetailOut(SweepOut):
-    """A sweep with its trials by number, and the best trial."""
+    """A sweep with its trials, ordered by number, and the best trial."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -67,7 +67,7 @@ class UserDetails(UserOut):
 
 
 class MeOut(UserDetails):
-    """The caller's own account, with its global role's permissions outside projects."""
+    """The caller's own account, with the permissions that its role grants outside projects."""
 
     permissions: list[str]
 

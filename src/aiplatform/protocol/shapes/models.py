@@ -114,7 +114,7 @@ class ModelAliasOut(Shape):
 
 
 class ModelAliasMoveOut(Shape):
-    """A change of an alias. ``from_*`` is null if it was created, ``to_*`` if it was deleted.
+    """A change of an alias. ``from_*`` is null if the alias is new, ``to_*`` if it was deleted.
 
     The uuids are also null for versions that have been deleted since.
     """
@@ -188,7 +188,7 @@ class DeploymentOptions(Strict):
 
 
 class DeploymentUpdateOut(Shape):
-    """An update in progress. Its server is starting, and takes over when it is ready."""
+    """A deployment update in progress. The new server is starting; it takes over when ready."""
 
     model: UUID | None = Field(description="null when it was deleted since")
     model_name: str | None

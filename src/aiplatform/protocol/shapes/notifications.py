@@ -120,8 +120,8 @@ class NewWebhookOut(WebhookOut):
 class WebhookAttemptOut(Shape):
     """One call to a webhook.
 
-    If there is neither a status code nor an error, the call is in progress or its worker died
-    during it.
+    If there is neither a status code nor an error, the call is in progress, or the worker died
+    during the call.
     """
 
     attempt: int

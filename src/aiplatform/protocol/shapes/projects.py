@@ -207,14 +207,14 @@ class StorageUsage(Shape):
 
 
 class CountUsage(Shape):
-    """The number currently in use; ``limit`` is null if there is no limit."""
+    """The number of tasks or GPUs in use; ``limit`` is null if there is no limit."""
 
     used: int
     limit: int | None
 
 
 class ProjectUsageOut(Shape):
-    """A project's usage and limits. Content that is used twice counts twice."""
+    """A project's usage and limits. Content that is stored twice counts twice."""
 
     storage: StorageUsage
     tasks: CountUsage

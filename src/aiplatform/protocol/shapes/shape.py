@@ -1,4 +1,4 @@
-"""The base class of all responses, and the version differences that the SDK accepts."""
+"""The base class of all responses, which the SDK can read from older and newer servers."""
 
 from types import NoneType
 from typing import Any, Self, get_args, get_origin
@@ -29,7 +29,7 @@ class Shape(BaseModel):
 
         Fields that a newer server adds are kept as attributes, and so are unknown values of
         :class:`Extensible` fields. A field that an older server does not send is None if it may be
-        null, and otherwise empty, zero or False. Text, times and uuids have no such value.
+        null, and otherwise empty, zero or False. Missing text, times and uuids are errors.
 
         Raises:
             pydantic.ValidationError: ``data`` can't be read as this shape.
@@ -56,8 +56,7 @@ OTHER_VERSION = {"other_version": True}
 class Extensible:
     """An annotation for a set of values that later versions may extend.
 
-    A program that reads a response keeps values that it does not know; see
-    :meth:`Shape.read_answer`.
+    A program that reads a response keeps unknown values; see :meth:`Shape.read_answer`.
     """
 
     @classmethod
@@ -83,7 +82,7 @@ def _accept_unknown_text(
 
 
 def has_empty_value(annotation: Any) -> bool:
-    """Return True if :func:`empty_value` knows a value for this type."""
+    """Return True if :func:`empty_value` can return a value for this type."""
     return NoneType in get_args(annotation) or (get_origin(annotation) or annotation) in EMPTY_TYPES
 
 

@@ -136,7 +136,7 @@ class TelemetryOut(Shape):
 
 
 class AttemptUsageOut(Shape):
-    """The resources that an attempt held, with the duration: until now if it is running."""
+    """The resources that an attempt held, and for how long; until now if it is still running."""
 
     attempt: int
     running: bool
@@ -147,7 +147,7 @@ class AttemptUsageOut(Shape):
 
 
 class TaskUsageOut(Shape):
-    """The resources that a task has used; ``cost`` is null if the settings contain no prices."""
+    """The resources that a task has used; ``cost`` is null if no prices are configured."""
 
     seconds: float
     gpu_hours: float
@@ -227,7 +227,7 @@ class LogLineOut(Shape):
 
 
 class AcceptedOut(Shape):
-    """The number of stored records, and the status of the run; `cancelling` means it must stop.
+    """The number of stored records, and the run's status; `cancelling` means the run must stop.
 
     The writer's records up to number `taken` are stored.
     """
@@ -303,7 +303,7 @@ class WorkerOut(Shape):
 
 
 class FreedOut(Shape):
-    """The tasks, checkpoints and bytes that the next clean-up will delete."""
+    """The tasks, checkpoints and bytes that the next cleanup will delete."""
 
     log_tasks: int
     log_bytes: int
@@ -314,7 +314,7 @@ class FreedOut(Shape):
 
 
 class RetentionOut(Shape):
-    """The retention policy of a project, and the data that the next clean-up will delete.
+    """The retention policy of a project, and the data that the next cleanup will delete.
 
     Days are counted from a task's end; null keeps the data forever. ``checkpoints_last`` and
     ``checkpoints_best`` are the numbers of checkpoints to keep.

@@ -1,9 +1,9 @@
-"""The agent of a node: it starts the node's ranks (processes) with torchrun and reports for them.
+"""The agent of a node, which starts the node's ranks (processes) and forwards their messages.
 
-Rank 0 reports through a named pipe, because torchrun does not pass on file descriptors. Its
-messages are forwarded unchanged, except for the outcome. The outcome is held back until torchrun
-knows how all ranks ended: if another rank fails, torchrun stops rank 0, which then reports that it
-was stopped.
+The agent starts the ranks with torchrun. Rank 0 sends its messages through a named pipe, because
+torchrun does not pass on file descriptors. The agent forwards these messages unchanged, except for
+the outcome, which it holds back until all ranks have exited. If another rank fails, torchrun stops
+rank 0, which then reports only that it was stopped. The agent reports the failure instead.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ RENDEZVOUS_SECONDS = 300
 
 
 def run_ranks(job_file: str, job: Job, ranks: Ranks, report: Reporter) -> int:
-    """Run this node's ranks until they end, report the outcome, and return the exit code.
+    """Run this node's ranks until they exit, report the outcome, and return the exit code.
 
     Raises:
         JobStopped: A stop was requested and rank 0 reported no outcome.
@@ -38,7 +38,7 @@ def run_ranks(job_file: str, job: Job, ranks: Ranks, report: Reporter) -> int:
     try:
         failure = _launch(job_file, pipe, job, ranks)
     except JobStopped:
-        # All ranks were told to stop. The outcome reported by rank 0 decides.
+        # All ranks have been stopped. The outcome that rank 0 reported counts.
         failure = None
         report.stop.requested = True
     finally:
@@ -59,7 +59,7 @@ def run_ranks(job_file: str, job: Job, ranks: Ranks, report: Reporter) -> int:
     if ranks.node == 0:
         report.failure("Rank 0 ended without a result.")
         return 1
-    # The other nodes have no result; their agents only report that nothing failed.
+    # Only node 0 has a result; the agents of other nodes just report that nothing failed.
     report.result({})
     return 0
 
@@ -68,7 +68,7 @@ def _launch(job_file: str, pipe: Path, job: Job, ranks: Ranks) -> Any:
     """Start the ranks and wait for them. Return torchrun's error if ranks failed, otherwise None.
 
     Raises:
-        JobStopped: A SIGTERM ended them.
+        JobStopped: This process received a SIGTERM.
     """
     from torch.distributed.elastic.multiprocessing.api import SignalException
     from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
@@ -110,7 +110,7 @@ def _launch(job_file: str, pipe: Path, job: Job, ranks: Ranks) -> Any:
 
 
 class Relay:
-    """A thread that forwards the messages of rank 0 but keeps back its outcome."""
+    """A thread that forwards the messages of rank 0, except for its outcome."""
 
     def __init__(self, pipe: Path, report: Reporter) -> None:
         os.mkfifo(pipe, 0o600)
@@ -124,7 +124,7 @@ class Relay:
         self._thread.start()
 
     def finish(self) -> bytes | None:
-        """Forward the remaining messages after rank 0 has ended, and return its outcome.
+        """Forward the remaining messages after rank 0 has exited, and return its outcome.
 
         The result is None if rank 0 sent no outcome.
         """
@@ -157,13 +157,13 @@ class Relay:
 
 
 def explain(directory: Path, failed: Any) -> tuple[str, bool]:
-    """Return the cause of a failure as a sentence, and True if a retry may help.
+    """Return the cause of a failure as a sentence, and whether a retry may help.
 
     If several ranks failed, the first one that raised an error is used. A rank that only lost
-    contact with the others, or was ended together with them, doesn't know the cause.
+    contact with the others, or that torchrun stopped because of them, doesn't know the cause.
 
     Args:
-        directory: Directory in which failed ranks left their errors.
+        directory: Directory to which failed ranks have written their errors.
         failed: torchrun's ``ChildFailedError``.
     """
     said: dict[int, dict[str, Any]] = {}

@@ -1,4 +1,4 @@
-"""The program of one rank: a process that shares a job with others. ``agent`` starts it."""
+"""The program of a rank, which is one of several processes that run a job; see ``agent``."""
 
 import contextlib
 import ctypes
@@ -29,7 +29,7 @@ DISCONNECT_MESSAGES = (
     "nccl remote", "timed out waiting", "socket timeout", "watchdog caught", "sendbytes failed",
     "recvvalue failed", "connection was likely closed",
 )  # fmt: skip
-"""Parts of the error messages that are raised because another rank has ended.
+"""Parts of error messages that only mean that another rank has exited.
 
 There is no exception class for these errors.
 """
@@ -118,7 +118,7 @@ def interface_of(wanted: str | None) -> str | None:
 
 
 def is_lost_contact(error: BaseException) -> bool:
-    """Return True if the error only says that another rank has ended."""
+    """Return True if the error only means that another rank has exited."""
     said = str(error).lower()
     return isinstance(error, RuntimeError | OSError) and any(
         sign in said for sign in DISCONNECT_MESSAGES
@@ -126,7 +126,7 @@ def is_lost_contact(error: BaseException) -> bool:
 
 
 def end_with_agent() -> None:
-    """End this process when its agent ends.
+    """Make this process exit when its agent exits.
 
     A rank leads its own session, so killing the agent's process group doesn't reach it.
     """
@@ -149,7 +149,7 @@ def _end_when_orphaned(agent: int) -> None:
 
 
 def destroy_process_group() -> None:
-    """Leave the process group of the ranks."""
+    """Leave torch's process group, if this process has joined one."""
     if "torch" in sys.modules:
         import torch.distributed as dist
 

@@ -1,1 +1,1 @@
-"""Estimates of trainings: their rows, tokens, steps, memory and time, and advice on settings."""
+"""Estimates of the rows, tokens, steps, memory and time of training runs, and advice."""

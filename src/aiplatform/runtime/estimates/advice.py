@@ -1,4 +1,4 @@
-"""Advice on the settings of a training, in English and Chinese. Pure functions."""
+"""Advice on training settings, in English and Chinese. All functions here are pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ FEW_ROWS = 500
 
 @dataclass(frozen=True)
 class Facts:
-    """The figures of an estimate on which advice depends. Memory is in MiB."""
+    """The figures of an estimate that determine the advice. Memory is in MiB."""
 
     used: int
     truncated: int
@@ -37,12 +37,12 @@ class Facts:
     padding_share: float
     steps: Steps
     sufficient_length: int
-    """Number of tokens that is enough for 95 % of the rows."""
+    """Maximum length, in tokens, that is enough for 95 % of the rows."""
     longest_context: int
-    """Largest number of tokens that the model reads."""
+    """Maximum number of tokens that the model can read."""
     memory_mb: float
     available_mb: int | None
-    """Memory that the training may use, if known."""
+    """Memory that the training run may use, if known."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def usual_learning_rate(spec: TrainingSpec) -> float:
 
 
 def advise(spec: TrainingSpec, facts: Facts) -> Iterator[Remark]:
-    """Yield a remark for each setting for which a better one is known."""
+    """Yield a remark for each setting that could be improved."""
     yield from _on_rows(spec, facts)
     yield from _on_batches(spec, facts)
     yield from _on_learning(spec, facts)

@@ -1,4 +1,4 @@
-"""The batches of a training, made from the rows in the trainer's order. Pure functions."""
+"""The batches of a training run, in the trainer's order. All functions here are pure."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -11,17 +11,17 @@ import numpy.typing as npt
 from aiplatform.runtime.rows import IGNORED, Encoded
 
 MOST_BATCHES = 2000
-"""Maximum number of batches made; more would hardly change the mean and the maximum."""
+"""Maximum number of batches to make; more would hardly change the mean and the maximum."""
 
 Numbers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Batches:
-    """Sizes of batches on one device, one number per batch.
+    """Sizes of the batches on one device. Each array has one number per batch.
 
-    ``tokens`` includes padding. ``positions`` counts the positions at which logits are computed,
-    and ``learned`` the tokens in the loss, both summed over the sequences of the batch.
+    ``tokens`` includes padding. ``positions`` is the number of positions at which logits are
+    computed, and ``learned`` the number of tokens in the loss; both are totals over a batch.
     """
 
     tokens: Numbers
@@ -36,7 +36,7 @@ class Batches:
 
 @dataclass(frozen=True)
 class Steps:
-    """The numbers of batches and optimizer steps of a training."""
+    """The numbers of batches and optimizer steps of a training run."""
 
     batches_per_epoch: int
     per_epoch: int
@@ -70,13 +70,13 @@ def make_batches(
     batch_size: int,
     count: int,
 ) -> Batches:
-    """Return the first ``count`` batches, at most :data:`MOST_BATCHES`.
+    """Return the sizes of the first ``count`` batches, but of at most :data:`MOST_BATCHES`.
 
     All sequences of a batch are padded to the longest one.
 
     Args:
-        sequences: For each row one or more sequences.
-        orders: For each epoch, the row indices in the order in which the rows are learned.
+        sequences: The token sequences of each row; a row may have several.
+        orders: The row indices of each epoch, in the order in which the rows are learned.
         batch_size: Number of rows in a batch.
         count: Number of batches.
     """
@@ -94,7 +94,7 @@ def make_batches(
 
 
 def longest_batch(sequences: Sequence[tuple[Encoded, ...]], batch_size: int) -> Batches:
-    """Return the batch of the longest rows, which needs the most memory of all possible batches."""
+    """Return the size of a batch of the longest rows, which needs the most memory."""
     sizes = _sizes(sequences)
     longest = sizes[np.argsort(sizes[:, 0])[-batch_size:]]
     measured = _measure(longest, len(sequences[0]))
@@ -103,7 +103,7 @@ def longest_batch(sequences: Sequence[tuple[Encoded, ...]], batch_size: int) -> 
 
 
 def _sizes(sequences: Sequence[tuple[Encoded, ...]]) -> Numbers:
-    """Return for each row: length, first and last learned position, number of learned tokens."""
+    """Return each row's length, first and last learned position, and number of learned tokens."""
     rows: list[Any] = []
     for texts in sequences:
         places = [np.flatnonzero(text.labels[1:] != IGNORED) for text in texts]

@@ -1,4 +1,7 @@
-"""The duration of a training, from earlier ones or from a few measured steps. Pure functions."""
+"""Estimates of a training run's duration, from earlier runs or a few measured steps.
+
+All functions here are pure.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,10 +21,10 @@ OVERHEAD_OF_LOADING = 1.5
 
 @dataclass(frozen=True)
 class Work:
-    """The tokens that one device computes in a training, including padding.
+    """The numbers of tokens that one device computes in a training run, including padding.
 
-    ``final_held_out`` are those of the evaluation after the last step, and ``other_held_out`` those
-    of all earlier evaluations.
+    ``final_held_out`` is the number of tokens in the evaluation after the last step, and
+    ``other_held_out`` that in all earlier evaluations.
     """
 
     trained: float
@@ -31,15 +34,15 @@ class Work:
 
 @dataclass(frozen=True)
 class MeasuredStep:
-    """The duration of a step and the tokens that it computed, including padding."""
+    """The duration of a step and its number of computed tokens, including padding."""
 
     seconds: float
     tokens: int
 
 
 def from_history(pace: Pace, work: Work) -> dict[str, Any]:
-    """Return the estimated duration at the pace of earlier trainings."""
-    # The overhead of the earlier trainings contains their last evaluations.
+    """Return the estimated duration at the pace of earlier training runs."""
+    # The overhead of the earlier training runs includes their last evaluations.
     tokens = work.trained + FORWARD_SHARE * work.other_held_out
 
     def seconds(per_token: float) -> float:
@@ -64,7 +67,7 @@ def from_calibration(
         measured: At least one step. If there are several, the first is left out, because it
             includes one-time preparation.
         loading_seconds: The time until the first step began.
-        work: The tokens of the training.
+        work: The tokens of the training run.
     """
     counted = measured[1:] or measured
     pace = [step.seconds / max(1, step.tokens) for step in counted]

@@ -1,16 +1,16 @@
-"""The formula for the peak memory of a training. Pure functions; all amounts are in MiB.
+"""The formula for the peak memory of a training run, in MiB. All functions here are pure.
 
 The peak is the sum of these parts:
 
-- ``libraries``: memory of the process besides the model. Measured on a CPU; on a GPU it is 0,
-  because only torch's own memory counts there.
+- ``libraries``: memory that the process uses for everything but the model. It was measured on a
+  CPU. On a GPU it is 0, because only torch's own memory counts there.
 - ``weights``: the weights as they are loaded.
-- ``trained_weights``: for each trained weight its gradient and Adam's two averages in 32 bits, and
-  for an adapter the weight itself.
-- ``activations``: values that each token leaves in each layer for the backward pass.
+- ``trained_weights``: the gradient and Adam's two averages of each trained weight, in 32 bits. If
+  the trained weights are those of an adapter, they are included as well.
+- ``activations``: values that each layer stores for each token until the backward pass.
 - ``logits``: scores over the vocabulary at the learned positions, and their gradients.
 
-The loading of the weights is a second, smaller peak, which only counts if batches are small.
+Loading the weights causes another peak, which is the higher one only if batches are small.
 """
 
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ LIBRARIES = 570
 """Memory in MiB of a CPU process that has imported torch, transformers, peft and trl."""
 
 HIDDEN_VECTORS = 9
-"""Vectors of the hidden size that a token leaves in a layer.
+"""Vectors of the hidden size that a layer stores for a token.
 
 They are the inputs and outputs of two norms, and four vectors of the attention and its output.
 """
@@ -37,7 +37,7 @@ NORM_VECTORS = 2
 """Additional vectors if the norms are trained: their results before the weights."""
 
 INNER_VECTORS = 4
-"""Vectors of the feed-forward size that a token leaves in a layer: gate, up and two products.
+"""Vectors of the feed-forward size that a layer stores for a token: gate, up and two products.
 
 The last one is the input of the second linear layer. It is kept only if that layer is trained.
 """
@@ -45,7 +45,7 @@ The last one is the input of the second linear layer. It is kept only if that la
 DROPOUT_BYTES = 7
 """Bytes for each number in the input of an adapter with dropout: the result and the noise.
 
-A measured value. It would be eight, but the input itself need not be kept.
+This is a measured value. It would be eight, but the input itself need not be kept.
 """
 
 FULL_PRECISION = 4
@@ -53,10 +53,10 @@ TRAINED_BYTES = 12
 """Bytes for each trained weight besides the weight itself: gradient and two averages."""
 
 MARGIN = 0.15
-"""Relative margin of the range on both sides, for methods on which the formula was checked."""
+"""Relative margin on both sides of the estimate, for methods on which the formula was checked."""
 
 WIDE_MARGIN = 0.4
-"""The same for all other methods."""
+"""Relative margin for all other methods."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ class MemorySetting:
 
 
 def memory_parts(model: ModelFacts, setting: MemorySetting, batches: Batches) -> dict[str, float]:
-    """Return the parts of the peak memory in MiB; the largest of ``batches`` decides."""
+    """Return the parts of the peak memory in MiB, for the batch that needs the most."""
     lora = setting.lora
     trained = model.parameters if lora is None else model.adapter_parameters(lora)
     parts = {
@@ -95,7 +95,7 @@ def memory_parts(model: ModelFacts, setting: MemorySetting, batches: Batches) ->
 
 
 def peak_mb(model: ModelFacts, setting: MemorySetting, batches: Batches) -> float:
-    """Return the peak memory in MiB, of loading or of the largest batch."""
+    """Return the peak memory in MiB, either while loading or in the largest batch."""
     training = sum(memory_parts(model, setting, batches).values())
     if setting.device == "gpu":
         return training
@@ -104,7 +104,7 @@ def peak_mb(model: ModelFacts, setting: MemorySetting, batches: Batches) -> floa
 
 
 def token_bytes(model: ModelFacts, setting: MemorySetting) -> float:
-    """Return the bytes that a token leaves in all layers for the backward pass."""
+    """Return the bytes that all layers store per token for the backward pass."""
     per_layer = HIDDEN_VECTORS * model.hidden + INNER_VECTORS * model.inner
     size = setting.compute_bytes
     if setting.lora is None:
@@ -123,7 +123,7 @@ def token_bytes(model: ModelFacts, setting: MemorySetting) -> float:
 
 
 def logits_mb(model: ModelFacts, setting: MemorySetting, batches: Batches) -> "np.ndarray":
-    """Return the memory for the scores of each batch over the vocabulary."""
+    """Return the memory for each batch's logits over the vocabulary, in MiB."""
     if not setting.has_logits:
         return np.zeros(len(batches.tokens))
     scored = batches.positions * (2 * setting.compute_bytes)

@@ -1,4 +1,4 @@
-"""Description of the rows that a training would learn: counts, examples and rendered texts."""
+"""Descriptions of the rows that a training run would use: counts, examples, rendered text."""
 
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -26,12 +26,12 @@ PARTS: Mapping[str, Sequence[str]] = {
 
 
 def describe_rows(parquet: Path, rows: RowCounts, used: int, held_out: int | None) -> Any:
-    """Return the counts of rows, with the beginnings of some truncated and dropped ones.
+    """Return row counts, with the beginnings of some truncated and dropped rows.
 
     Args:
-        parquet: The canonical file of the rows.
-        rows: The counts.
-        used: The number of rows that are learned.
+        parquet: The canonical Parquet file with the rows.
+        rows: The row counts.
+        used: The number of rows that would be learned.
         held_out: The number of held-out rows, or None.
     """
     numbers = {*rows.truncated_examples}
@@ -104,7 +104,7 @@ def describe_tokens(sequences: Sequence[tuple[Encoded, ...]], padding_share: flo
 def render_first(
     tokenizer: Any, sequences: Sequence[tuple[Encoded, ...]], method: str, *, rows: int = 3
 ) -> list[dict[str, Any]]:
-    """Return the first rows as the model reads them, split where learning begins or ends."""
+    """Return the first rows as rendered for the model, split into learned and other segments."""
     rendered = []
     for number, texts in enumerate(sequences[:rows], start=1):
         parts: Sequence[str | None] = PARTS.get(method, [None])

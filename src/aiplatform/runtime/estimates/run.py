@@ -1,8 +1,8 @@
-"""Estimate jobs, which start a training and observe it until enough is known about it.
+"""Estimate jobs, which start a training run and stop it as soon as its cost can be estimated.
 
-The rows are encoded by the method itself, so that the estimate counts what the training will do. If
-the speed of similar trainings is known, this suffices. Otherwise the method trains a few steps,
-which are timed and then discarded.
+The training method itself encodes the rows, so that the estimate counts exactly the tokens that the
+real training run would use. If the speed of similar training runs is known, this is enough.
+Otherwise the method trains for a few steps, which are timed and then discarded.
 """
 
 import contextlib
@@ -37,10 +37,10 @@ CALIBRATION_STEPS = 5
 """Maximum number of measured steps; the first one does not count toward the speed."""
 
 CALIBRATION_SECONDS = 20
-"""Seconds after which the measurement ends, once two steps have been measured."""
+"""Seconds after which the measurement ends if at least two steps have been measured."""
 
 CHECKED_METHODS = frozenset({TrainingMethod.SFT, TrainingMethod.CPT})
-"""Methods for which the memory formula was compared with real trainings."""
+"""Methods for which the memory formula was compared with real training runs."""
 
 WITHOUT_LOGITS = frozenset(
     {TrainingMethod.CLASSIFICATION, TrainingMethod.EMBEDDING, TrainingMethod.REWARD}
@@ -49,15 +49,15 @@ WITHOUT_LOGITS = frozenset(
 
 
 class Observed(Exception):
-    """An exception that ends the training, because enough is known about it."""
+    """An exception that stops the observed training run, because the estimate can be made."""
 
 
 class Observer(Reporter):
-    """A reporter that observes a training instead of reporting it, and ends it early.
+    """A reporter that observes a training run instead of reporting it, and stops it early.
 
     Args:
         report: The reporter of the estimate.
-        measure_steps: True if steps are measured; False if the rows suffice.
+        measure_steps: True to time some steps; False if the encoded rows are sufficient.
     """
 
     def __init__(self, report: Reporter, *, measure_steps: bool) -> None:
@@ -75,7 +75,7 @@ class Observer(Reporter):
         self._created = self._began = time.monotonic()
 
     def rows_encoded(self, tokenizer: Any, rows: Any, sequences: Any, held_out: Any) -> None:
-        """Keep the rows. If they suffice, end the training."""
+        """Keep the rows; stop the training run unless steps are to be measured."""
         self.encoding_seconds = time.monotonic() - self._created
         self.tokenizer, self.rows, self.held_out = tokenizer, rows, held_out
         self.sequences = list(sequences)
@@ -89,7 +89,7 @@ class Observer(Reporter):
         self.loading_seconds = self._began - self._created
 
     def metrics(self, step: int, values: dict[str, float]) -> None:  # noqa: ARG002
-        """Measure the step that has just ended. After enough steps, end the training."""
+        """Record the duration of the last step; stop the training run after enough steps."""
         if "seconds_per_step" not in values:
             return
         before = sum(measured.tokens for measured in self.steps)
@@ -101,10 +101,10 @@ class Observer(Reporter):
 
 
 def run_estimate(job: Job, report: Reporter) -> dict[str, Any]:
-    """Return an estimate of the training in the job's spec.
+    """Return an estimate of the training run in the job's spec.
 
     Raises:
-        JobError: The training would fail with the same error.
+        JobError: The real training run would fail with the same error.
     """
     estimate = job.spec
     assert isinstance(estimate, EstimateSpec)
@@ -254,12 +254,12 @@ def estimate_seconds(
 
 
 def sufficient_length(truncated: list[int], used: int, longest: int) -> int:
-    """Return the number of tokens that is enough for 95 % of the rows.
+    """Return a maximum length, in tokens, that is enough for 95 % of the rows.
 
     Args:
         truncated: The lengths of the truncated rows before they were cut.
-        used: The number of all used rows.
-        longest: The number of tokens of the longest other row.
+        used: The number of used rows, including truncated ones.
+        longest: The number of tokens of the longest row, after truncation.
     """
     allowed = used - math.ceil(0.95 * used)
     ordered = sorted(truncated, reverse=True)
@@ -267,7 +267,7 @@ def sufficient_length(truncated: list[int], used: int, longest: int) -> int:
 
 
 def available_mb(spec: TrainingSpec) -> int | None:
-    """Return the memory in MiB that the training may use, or None if it is unknown."""
+    """Return the memory in MiB that the training run may use, or None if it is unknown."""
     if spec.resources.gpus:
         import torch
 

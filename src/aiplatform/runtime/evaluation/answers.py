@@ -40,7 +40,7 @@ def question_of(messages: Messages) -> str:
 def answer(
     model: Any, tokenizer: Any, conversations: list[Messages], *, max_new_tokens: int
 ) -> list[str]:
-    """Return the answer of ``model`` in place of each conversation's last message.
+    """Return the model's answers, each to a conversation without its last message.
 
     Prompts are left-padded, so that all answers start at the same position; a mask hides the
     padding.
@@ -74,7 +74,7 @@ def _prompt(tokenizer: Any, messages: Messages) -> list[int]:
 
 
 def answerable(tokenizer: Any, messages: Messages, max_length: int) -> bool:
-    """Return True if the template accepts the prompt, which must be under ``max_length`` tokens."""
+    """Return True if the template accepts the prompt, and its length is below ``max_length``."""
     try:
         return len(_prompt(tokenizer, messages)) < max_length
     except TemplateRefusal:

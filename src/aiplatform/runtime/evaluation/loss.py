@@ -1,4 +1,4 @@
-"""Loss and perplexity of a model on encoded rows, weighted by token."""
+"""Loss and perplexity of a model on encoded rows, as means over tokens."""
 
 import math
 from collections.abc import Callable, Iterator

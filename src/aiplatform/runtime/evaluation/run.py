@@ -25,9 +25,10 @@ from aiplatform.runtime.rows import encode_dataset, read_conversations
 def run_evaluation(job: Job, report: Reporter) -> dict[str, Any]:
     """Return the loss, perplexity and answers of the job's model and, if it is tuned, of its base.
 
-    If the model has an adapter, only the base is loaded: the tuned model is the same weights with
-    the adapter enabled. Otherwise, both are loaded one after the other. Both get the same tokens
-    and masks, made with the tuned model's tokenizer and chat template.
+    If the model has an adapter, only the base is loaded, because the tuned model consists of the
+    same weights with the adapter enabled. Otherwise, the tuned model and its base are loaded one
+    after the other. Both get the same tokens and masks, which are made with the tuned model's
+    tokenizer and chat template.
     """
     spec = job.spec
     assert isinstance(spec, EvaluationSpec)
@@ -51,7 +52,7 @@ def run_evaluation(job: Job, report: Reporter) -> dict[str, Any]:
     loaded = loaded.to(device()).eval()
 
     report.phase("evaluate")
-    # The loss of each variant, and all answers together, count as equal shares of the progress.
+    # Each variant's loss is one share of the progress, and all answers together are another.
     variants: dict[str, AbstractContextManager[Any]] = {"model": nullcontext()}
     if base is not None:
         variants["base"] = loaded.disable_adapter() if has_adapter else nullcontext()
@@ -88,9 +89,9 @@ def token_loss_of(
     position: int,
     shares: int,
 ) -> Any:
-    """Return the loss of the job's model or its base, and report its share of the progress.
+    """Return the loss of ``model``, and report the progress of this part of the job.
 
-    ``position`` is the number of shares already done, and ``shares`` is the total number of shares.
+    The progress is divided into ``shares`` equal shares, of which ``position`` are already done.
     """
     from aiplatform.runtime.evaluation.loss import token_losses
 
@@ -134,7 +135,7 @@ def choose_questions(
 def answer_all(
     model: Any, tokenizer: Any, questions: list[Messages], spec: EvaluationSpec
 ) -> list[str]:
-    """Return the answers of the job's model or its base to all questions."""
+    """Return the answers of ``model`` to all questions."""
     from aiplatform.runtime.evaluation.answers import answer
 
     answers: list[str] = []

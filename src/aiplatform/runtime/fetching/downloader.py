@@ -27,7 +27,7 @@ from aiplatform.runtime.channel import JobError, Reporter
 
 CONNECT_SECONDS, READ_SECONDS = 20.0, 60.0
 MAX_REDIRECTS = 5
-"""Largest number of redirects; each target is checked like an address given by a user."""
+"""Maximum number of redirects; each target is checked like an address given by a user."""
 
 MAX_ATTEMPTS = 5
 """Number of consecutive failed attempts without progress after which a download is abandoned."""
@@ -78,8 +78,8 @@ class Downloader:
     addresses) and ``AIPLATFORM_MAX_UPLOAD_BYTES`` (largest size of an import).
 
     Args:
-        report: Receives the progress.
-        trusted: Hosts configured by an administrator, which are allowed whatever their address is.
+        report: The reporter to which the progress is sent.
+        trusted: Hosts configured by an administrator, which are allowed at any address.
     """
 
     def __init__(self, report: Reporter, trusted: frozenset[Origin] = frozenset()) -> None:
@@ -127,12 +127,12 @@ class Downloader:
     def fetch(
         self, remote: RemoteFile, target: Path, *, before: int, total: int | None
     ) -> FetchedFile:
-        """Download a file. After an interruption, resume where it stopped if the server allows it.
+        """Download a file. After an interruption, resume the download if the server allows it.
 
         Args:
             remote: The file to download.
             target: Path of the new file.
-            before: Bytes of the import downloaded before this file.
+            before: Number of bytes of this import that were downloaded before this file.
             total: Size of the whole import in bytes, or None if unknown.
 
         Raises:
@@ -175,7 +175,7 @@ class Downloader:
                     if attempt >= MAX_ATTEMPTS:
                         raise _unreachable(remote.url, error) from error
                     if validator is None and remote.sha256 is None:
-                        # Start again, because a change to the file in the meantime would not be
+                        # Start again, because otherwise a change to the file would not be
                         # noticed.
                         done = 0
                     self._wait(attempt)

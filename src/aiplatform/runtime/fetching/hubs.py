@@ -41,7 +41,7 @@ class ListedFile:
 
 
 class Hub:
-    """A client of the hub that the worker's settings select."""
+    """A client for the hub that is selected in the worker's settings."""
 
     def __init__(self) -> None:
         self.is_modelscope = os.environ.get("AIPLATFORM_HUB", "huggingface") == "modelscope"
@@ -184,7 +184,7 @@ def by_split(
     """Return the files of each split, as listed in the dataset card or else guessed from paths.
 
     Raises:
-        JobError: The subset doesn't exist, or there are several and none is named.
+        JobError: The subset doesn't exist, or there are several and the source names none.
     """
     configs = [c for c in card.get("configs") or [] if isinstance(c, dict) and c.get("data_files")]
     if configs:

@@ -1,4 +1,4 @@
-"""Dataset import jobs, which fetch files and parse them with the program that parses uploads."""
+"""Dataset import jobs, which fetch files and parse them in the same way as uploads."""
 
 import json
 import os
@@ -34,10 +34,10 @@ NO_SPACE = "[Errno 28]"
 
 
 def run_dataset_import(job: Job, report: Reporter) -> dict[str, Any]:
-    """Write rows into the job's output directory; describe them and their origin in the result.
+    """Write the rows into the job's output directory; return a description with their origin.
 
-    If only one file was fetched, it is kept along with the rows. If there were several, only their
-    names and hashes are kept.
+    If only one file was fetched, it is stored along with the rows. If there were several, only
+    their names and hashes are stored.
     """
     spec = job.spec
     assert isinstance(spec, DatasetImportSpec)

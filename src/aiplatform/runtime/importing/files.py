@@ -1,4 +1,4 @@
-"""Selection of the files that make up a model from all files of a source."""
+"""Selection of a model's files among all files of a source."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +72,7 @@ def find_model(fetched: Fetched) -> ModelFiles:
             raise JobError(f"There are several GGUF files ({names}); import one at a time.")
         return ModelFiles([], ggufs[0], licenses, [])
 
-    # The model may be in a subfolder, but all its files must be in the same one as config.json.
+    # The model may be in a subfolder, but all its files must be next to config.json.
     homes = sorted({path.parent for path in tensors if (path.parent / "config.json").is_file()})
     if not homes:
         raise JobError("There are safetensors files but no config.json beside them.")

@@ -34,7 +34,7 @@ def _convert(file: Path, weights: Path, report: Reporter) -> dict[str, Any]:
     dtype = torch.float32 if header["quantization"] == "F32" else torch.bfloat16
     options: dict[str, Any] = {}
     try:
-        # Newer versions of transformers keep weights quantized if they have kernels for that.
+        # Newer versions of transformers keep weights quantized if they have suitable kernels.
         from transformers import GgufConfig
 
         options["quantization_config"] = GgufConfig(dequantize=True)
@@ -61,10 +61,10 @@ def _convert(file: Path, weights: Path, report: Reporter) -> dict[str, Any]:
 
 @contextmanager
 def parsed_once() -> Iterator[None]:
-    """Parse a GGUF file only once, although transformers parses it three times.
+    """Cache parsed GGUF files, because transformers would parse each file three times.
 
-    transformers also builds the map of tensor names once per module of the model. Both depend only
-    on the file. Caching them halves the time of an import, whatever the model's size.
+    transformers would build the map of tensor names once per module of the model, too. Both results
+    depend only on the file. Caching them halves the time of an import, whatever the model's size.
     """
     import gguf
 

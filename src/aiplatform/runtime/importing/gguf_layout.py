@@ -1,7 +1,8 @@
 """Validation of a GGUF file's layout, before a library reads it.
 
-The library trusts counts and offsets: an array with 2**60 elements would keep it busy until memory
-runs out. This module compares each count and offset with the size of the file.
+The library trusts the file's counts and offsets. A file that claims to have an array of 2**60
+elements would keep the library busy until memory runs out. This module therefore compares each
+count and offset with the size of the file.
 """
 
 import mmap

@@ -49,8 +49,8 @@ def download(source: HubSource, incoming: Path, report: Reporter) -> Fetched:
     """Download the model's files into ``incoming``.
 
     Raises:
-        JobError: The model doesn't exist, has no accepted format, or the hub can't be reached,
-            which is retryable.
+        JobError: The model doesn't exist, has no accepted format, or the hub can't be reached. Only
+            the last of these is retryable.
     """
     if os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "on", "true", "yes"}:
         raise JobError(
@@ -72,7 +72,7 @@ def choose(files: list[RemoteFile], repository: str) -> list[RemoteFile]:
     """Return the files in a repository that make up a model.
 
     Raises:
-        JobError: There are no such files, or a name can't be used as a file name.
+        JobError: There are no such files, or one of them has an unusable name.
     """
     here = [file for file in files if "/" not in file.path]
     for file in here:
@@ -99,7 +99,7 @@ def choose(files: list[RemoteFile], repository: str) -> list[RemoteFile]:
 
 
 def _require_plain_name(name: str, repository: str) -> None:
-    # Wildcards are refused, too, because the hub's library treats the names as patterns.
+    # Wildcards are refused as well, because the hub's library treats the names as patterns.
     if (
         name.startswith(".")
         or not name.isprintable()
@@ -276,7 +276,7 @@ def verify(path: Path, file: RemoteFile) -> None:
 def network_errors() -> tuple[type[Exception], ...]:
     """Return the exceptions that the hub's library raises if a hub can't be reached.
 
-    The library has switched from httpx to httpx2, which has its own exception classes.
+    Newer versions of the library use httpx2 instead of httpx, with its own exception classes.
     """
     found = [importlib.import_module("httpx").HTTPError]
     if importlib.util.find_spec("httpx2") is not None:

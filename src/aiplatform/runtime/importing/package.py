@@ -43,7 +43,7 @@ def _license(found: Distribution) -> str | None:
     for key in ("License-Expression", "License"):
         values = found.metadata.get_all(key) or []
         value = str(values[0]) if values else ""
-        # Old metadata may contain the full text of the licence here. A licence name fits on one
+        # Old metadata may contain the full text of the licence here. A licence name is a single
         # line.
         if value and "\n" not in value and len(value) <= 100:
             return value.lower()

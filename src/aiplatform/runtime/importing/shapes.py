@@ -1,7 +1,7 @@
 """Comparison of a model's config.json with its tensors' shapes, without creating the model.
 
-Only fields that mean the same in all architectures are compared. Other sizes are only checked
-against limits.
+Only fields that have the same meaning in all architectures are compared with tensors. Other sizes
+only have to be within limits.
 """
 
 import re
@@ -49,8 +49,8 @@ Shapes = Mapping[str, tuple[int, ...]]
 def check_bounds(raw: Mapping[str, Any]) -> None:
     """Raise an error unless the sizes in config.json are within limits.
 
-    Call this before transformers reads the configuration, because it creates lists of the length of
-    some of these sizes.
+    Call this before transformers reads the configuration, because transformers creates lists whose
+    lengths are given by some of these sizes.
 
     Raises:
         JobError: A value is outside its limits; the text names the field, the value and the limits.
@@ -92,7 +92,7 @@ def check_shapes(config: Any, shapes: Shapes) -> None:
         _require(config, "intermediate_size", {rows[0] for rows in inner.values()}, name, shape)
     found = {int(match[1]) for match in map(LAYER.search, texts) if match is not None}
     layers = getattr(config, "num_hidden_layers", None)
-    # Fewer layers than in the files are allowed: some models have extra layers for other purposes.
+    # Fewer layers than in the files are allowed, because some models have layers for other uses.
     if found and isinstance(layers, int) and layers > max(found) + 1:
         raise JobError(
             f"config.json says {_spelled(config, 'num_hidden_layers')} = {layers}, but the files "
@@ -134,7 +134,7 @@ def _spelled(config: Any, field: str) -> str:
 
 
 def _numbers(raw: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, int | float]]:
-    """Yield the path and value of each field with limits, at any depth; a value may be a list."""
+    """Yield the path and value of each field that has limits, at any depth and inside lists."""
     for key, value in raw.items():
         if isinstance(value, dict):
             yield from _numbers(value, f"{path}{key}.")

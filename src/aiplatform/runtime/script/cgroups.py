@@ -1,8 +1,8 @@
-"""Control groups: a script's group limits its memory and processes, and can kill all of them.
+"""Control groups, which limit a script's memory and number of processes, and can kill them all.
 
-Linux has two versions of control groups, and a machine may use both. Version 2 is a single tree of
-groups; version 1 has a tree for each controller. A script gets a group of the same name in every
-tree, and each group enforces what its controllers can.
+Linux has two versions of control groups, and a machine may use both. Version 2 has a single tree of
+groups; version 1 has one tree per controller. A script gets a group with the same name in every
+tree, and each group enforces the limits that its controllers support.
 """
 
 import os
@@ -29,7 +29,7 @@ class Tree:
 
 
 class Group:
-    """The control group of one script. Without trees, it limits nothing and kills nothing."""
+    """The control group of a script. If there are no trees, it has no effect."""
 
     def __init__(self, name: str, trees: list[Tree], *, memory_mb: int = 0, processes: int = 0):
         self.name = name
@@ -63,7 +63,7 @@ class Group:
     def record_join_failure(self, join_file: str) -> None:
         """Record that a process could not join the group of ``join_file``.
 
-        The group then doesn't limit that process, so its usage has to be measured.
+        The group doesn't limit that process, so the usage of the process has to be measured.
         """
         self._not_joined.add(Path(join_file).parent)
         controllers = {
@@ -77,7 +77,7 @@ class Group:
 
     @property
     def versions(self) -> dict[str, int]:
-        """The version of the group for each controller, and for ``kill`` if a group can kill."""
+        """The control group version for each controller, and for ``kill`` if a group can kill."""
         joined = [(tree, path) for tree, path in self._directories if path not in self._not_joined]
         found = {name: tree.version for tree, _ in joined for name in tree.controllers}
         for tree, path in joined:
@@ -171,7 +171,7 @@ def _version_2_tree(own: Path) -> Tree:
     """Return the nearest version 2 group whose children can have limits, or else ``own``.
 
     A group that contains processes can't pass controllers on to its children unless it is the root.
-    Its children can still kill all their processes in one step.
+    Even without controllers, a child group can kill all its processes in one step.
     """
     for path in _delegated_ancestors(own):
         for attempt in range(2):
@@ -180,7 +180,7 @@ def _version_2_tree(own: Path) -> Tree:
                 if enabled.issuperset(CONTROLLERS):
                     return Tree(path, 2, frozenset(CONTROLLERS))
             if attempt == 0:
-                # Write both in one step, so that the kernel refuses them as a whole. With pids
+                # Write both in one step, so that the kernel accepts both or neither. With pids
                 # alone, the group would become a threaded group, and no process could join its
                 # children.
                 wanted = " ".join(f"+{name}" for name in CONTROLLERS)
@@ -191,8 +191,8 @@ def _version_2_tree(own: Path) -> Tree:
 def _delegated_ancestors(own: Path) -> list[Path]:
     """Return a group and its ancestors up to the nearest one delegated to this process.
 
-    If none was delegated, only the group itself is returned: the others belong to the system's
-    manager, such as systemd.
+    If none was delegated, only the group itself is returned, because its ancestors belong to the
+    system's manager, such as systemd.
     """
     found: list[Path] = []
     for path in (own, *own.parents):

@@ -1,6 +1,6 @@
-"""Size of deleted files that processes still have open or mapped.
+"""Measurement of deleted files that processes still have open or mapped.
 
-Such a file occupies disk space until the last process closes it, but appears in no directory.
+Such a file occupies disk space until the last process closes it, although no directory lists it.
 """
 
 import stat
@@ -18,7 +18,7 @@ def deleted_bytes(pids: Iterable[int], devices: set[int], owner: int) -> int:
     counts only once, even if several processes have it open.
 
     Args:
-        pids: The processes to look at.
+        pids: Ids of the processes to check.
         devices: The file systems that count, by device number.
         owner: The user id whose files count.
     """

@@ -1,8 +1,8 @@
 """The directories of a script (code, inputs, output and so on), and the user that it runs as.
 
 If the worker runs as root, each script gets a user id that no other process has and a directory
-that only this user and root can enter. Its output is copied from there without following links.
-Otherwise the script runs as the worker's user in the attempt's directory.
+that only this user and root can enter. The script's output is copied from there without following
+links. Otherwise the script runs as the worker's user in the attempt's directory.
 """
 
 import contextlib
@@ -26,7 +26,7 @@ from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.script.cgroups import Group
 
 FIRST_UID = 2_000_000_000
-"""First user id for scripts, far above those of users and services; a process id is added."""
+"""Smallest user id for scripts, above those of users and services; a process id is added."""
 
 PROCESS_IDS = 1 << 22
 """Linux's upper limit for process ids."""
@@ -60,24 +60,24 @@ class ScriptDirectories:
         return {self.root / "tmp", self.root / "var-tmp"} if self.uid is not None else set()
 
     def copy_output(self, source: Path, target: Path, limit: int | None = None) -> None:
-        """Copy files of a script with its own user to ``target``.
+        """Copy files to ``target`` if the script has its own user.
 
-        Other scripts write directly to the final directories, so nothing is done for them.
+        Scripts without their own user write directly to the final directories.
 
         Raises:
-            JobError: One is not a regular file of the script, or there are more than ``limit``
+            JobError: An entry is not a regular file of the script, or there are more than ``limit``
                 bytes.
         """
         if self.uid is not None:
             copy_owned_files(source, target, self.uid, limit)
 
     def replace_output(self, source: Path, target: Path, limit: int | None = None) -> None:
-        """Do the same as :meth:`copy_output`, but replace an existing target.
+        """Copy files as :meth:`copy_output` does, but replace an existing target.
 
         The new target appears only once it is complete. A failure leaves the old one in place.
 
         Raises:
-            JobError: One is not a regular file of the script, or there are more than ``limit``
+            JobError: An entry is not a regular file of the script, or there are more than ``limit``
                 bytes.
             OSError: A file can't be written, for example because its name is too long.
         """
@@ -105,7 +105,7 @@ class ScriptDirectories:
 def script_directories(job: Job, directory: Path) -> Iterator[ScriptDirectories]:
     """Yield the directories for a job's script, containing its code and inputs.
 
-    If the script has its own user, they are removed afterwards.
+    If the script has its own user, the directories are removed afterwards.
 
     Raises:
         JobError: The bundle can't be unpacked.
@@ -134,7 +134,7 @@ def free_uid() -> int:
     """Return a user id that no process on this machine has and no other script will get.
 
     Raises:
-        JobError: Processes of earlier scripts still use all of the user ids.
+        JobError: Processes of earlier scripts still use all user ids that were tried.
     """
     used: set[int] = set()
     for process in psutil.process_iter():
@@ -148,9 +148,9 @@ def free_uid() -> int:
 
 
 def remove_leftovers() -> None:
-    """Remove the directories of killed scripts, whose locks are free, and kill their processes."""
+    """Remove the directories of killed script jobs, and kill the processes that are left."""
     for path in Path("/var/tmp").glob(f"{PREFIX}*"):  # noqa: S108
-        # A directory without a free lock file is in use, or is being created or removed.
+        # A script's directory is in use, or being created or removed, unless its lock is free.
         with contextlib.suppress(OSError):
             if path.lstat().st_uid != 0 or path.is_symlink():
                 continue
@@ -265,8 +265,8 @@ def link_or_copy(source: Path, target: Path) -> None:
 def copy_owned_files(source: Path, target: Path, uid: int, limit: int | None = None) -> None:
     """Copy a tree that the user ``uid`` may be changing, without following links.
 
-    A file's size, including holes, is counted before it is read. If the file grows in the meantime,
-    only that many bytes are copied.
+    Each file's size, including holes, is counted before the file is read. If the file grows in the
+    meantime, the additional bytes are not copied.
 
     Raises:
         JobError: The tree contains a link, a device, another user's file, or more than ``limit``
@@ -303,7 +303,7 @@ class CopyLimits:
         """Count one more file.
 
         Raises:
-            JobError: There is one file too many, or it is larger than the bytes that are left.
+            JobError: There are too many files, or the file has more bytes than may still be copied.
         """
         self.files += 1
         if self.files > MAX_KEPT_FILES:

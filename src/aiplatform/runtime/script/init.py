@@ -1,7 +1,8 @@
 """The first process of a script's sandbox, which sets it up and starts the commands in it.
 
-Root runs it as ``python -I -S init.py FD``, using only the standard library. ``FD`` is a stream
-socket. The process reads one line of JSON from it, the plan, and writes lines of JSON:
+Root runs this program as ``python -I -S init.py FD``, using only the standard library. ``FD`` is
+the descriptor of a stream socket. The process reads the plan from it, as one line of JSON, and
+writes lines of JSON:
 
 - ``ready`` once,
 - ``code`` or ``error`` for each command,
@@ -38,12 +39,12 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 def main(descriptor: int) -> NoReturn:
-    """Create the namespaces and wait until their first process ends."""
+    """Create the namespaces and wait until their first process exits."""
     channel = socket.socket(fileno=descriptor)
     channel.set_inheritable(False)
-    # When the script is stopped, a signal is sent to this whole process group, and the first
-    # process is told through the socket. Only the first process passes the signal on, so that no
-    # command gets it twice and one that starts late doesn't miss it.
+    # When the script is stopped, this whole process group receives a signal, and the first process
+    # receives a byte through the socket. Only the first process passes the signal on, so that no
+    # command gets it twice and a command that starts late doesn't miss it.
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     with channel.makefile("rb") as lines:
@@ -73,7 +74,7 @@ def main(descriptor: int) -> NoReturn:
 
 
 def run_first_process(channel: socket.socket, plan: dict[str, Any], join_files: list[int]) -> None:
-    """Set up the file system, start the commands and report each end, until the socket closes."""
+    """Set up the file system, start the commands and report their exits until the socket closes."""
     woken, wakeup = os.pipe()
     os.set_blocking(wakeup, False)
     signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
@@ -103,7 +104,7 @@ def run_first_process(channel: socket.socket, plan: dict[str, Any], join_files: 
 
 
 def reap(channel: socket.socket, running: dict[int, int]) -> None:
-    """Reap all ended processes, including orphans, and report how commands ended."""
+    """Reap all exited processes, including orphans, and report the exit codes of commands."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -117,10 +118,10 @@ def reap(channel: socket.socket, running: dict[int, int]) -> None:
 
 
 def set_up_mounts(plan: dict[str, Any]) -> bool:
-    """Give the sandbox its own view of the file system; return True if the rest is read-only.
+    """Set up the sandbox's file system; return True if all other directories are read-only.
 
-    In ``plan``, ``binds`` are the script's directories, each with the path at which the script sees
-    it. ``visible_paths`` stay visible even if a bind mount would hide them.
+    In ``plan``, ``binds`` are the script's directories, each with its path in the sandbox. The
+    ``visible_paths`` stay visible even if a bind mount would hide them.
     """
     mount(None, "/", None, MS_REC | MS_PRIVATE)
     # Opened now, because the mounts below will hide them.
@@ -205,7 +206,7 @@ def exec_command(
         for join_file, path in zip(join_files, plan["join_files"], strict=True):
             try:
                 os.write(join_file, b"0")
-            except OSError:  # the end of the process namespace still ends all processes
+            except OSError:  # the end of the process namespace still kills all processes
                 send(channel, not_joined=path)
         # Set as root, so that the script can't lower it again to escape the kernel's OOM killer.
         with open("/proc/self/oom_score_adj", "w") as score:  # noqa: PTH123

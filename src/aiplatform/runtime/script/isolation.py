@@ -1,6 +1,6 @@
-"""A trial of script isolation: ``python -m aiplatform.runtime.script.isolation``.
+"""A program that tests script isolation: ``python -m aiplatform.runtime.script.isolation``.
 
-The worker and ``aiplatform doctor`` run this program. It starts a command in a sandbox exactly as
+The worker and ``aiplatform doctor`` run it. It starts a command in a sandbox exactly as
 it would start a script, and prints the result as a JSON object.
 """
 
@@ -21,11 +21,11 @@ ORDINARY = "it runs as an ordinary user"
 
 
 def try_isolation() -> dict[str, Any]:
-    """Try to isolate a command and return the result.
+    """Try to run a command in isolation and return the result.
 
-    ``isolated`` is True if a sandbox works; otherwise ``reason`` says why not. ``groups`` has the
-    version of the control groups for ``memory``, ``pids`` and ``kill``. ``closed`` is a directory
-    whose permissions keep scripts from running this interpreter, or None.
+    ``isolated`` is True if a sandbox works; otherwise ``reason`` says why not. ``groups`` contains
+    the control group version for each of ``memory``, ``pids`` and ``kill`` that is available.
+    ``closed`` is a directory whose permissions keep scripts from running this interpreter, or None.
     """
     python = Path(sys.executable)
     if os.geteuid() != 0:
@@ -41,7 +41,7 @@ def try_isolation() -> dict[str, Any]:
     }
     try:
         found |= try_sandbox(root, group)
-        found["groups"] = group.versions  # without groups that the command could not join
+        found["groups"] = group.versions  # excludes groups that the command could not join
     except (JobError, OSError) as error:
         found |= {"isolated": False, "reason": f"the system refuses {error}"}
     finally:
@@ -52,7 +52,7 @@ def try_isolation() -> dict[str, Any]:
 
 
 def try_sandbox(root: Path, group: Group) -> dict[str, Any]:
-    """Run a command in a sandbox and return the sandbox's properties.
+    """Run a command in a sandbox and return the kernel features that the sandbox uses.
 
     Raises:
         SandboxRefused: The system does not allow a sandbox or the change of user.

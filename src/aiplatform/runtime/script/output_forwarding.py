@@ -1,4 +1,4 @@
-"""The output of a script's processes, forwarded line by line with the rank as a prefix."""
+"""Forwarding of the output of a script's processes, line by line and with the rank as prefix."""
 
 import os
 import re
@@ -10,11 +10,11 @@ LINES = re.compile(rb"(?<=\n)|(?<=\r)(?!\n)")
 
 MAX_LINE = 1 << 16
 DRAIN_SECONDS = 5.0
-"""Seconds to wait for the rest of the output in a pipe after its writers have ended."""
+"""Seconds to wait for the rest of the output in a pipe after its writers have exited."""
 
 
 class OutputForwarder:
-    """The forwarded output of the processes on this node."""
+    """Threads that forward the output of the processes on this node."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -25,8 +25,8 @@ class OutputForwarder:
         """Start forwarding a process's output; lines of rank 0 get no prefix.
 
         Returns:
-            Descriptors for the process's stdout and stderr. :meth:`close_write_ends` closes this
-            process's copies.
+            Descriptors for the stdout and stderr of the new process. Call
+            :meth:`close_write_ends` after starting it.
         """
         label = b"" if rank == "0" else f"[rank {rank}] ".encode()
         write_ends = []
@@ -49,7 +49,7 @@ class OutputForwarder:
         self._write_ends.clear()
 
     def finish(self) -> None:
-        """Forward the remaining output after all processes have ended."""
+        """Forward the remaining output after all processes have exited."""
         for thread in self._threads:
             thread.join(DRAIN_SECONDS)
 

@@ -1,7 +1,7 @@
 """Environment variables through which the processes of one script find each other.
 
-They are torchrun's variables, which torch, accelerate and DeepSpeed read. The worker itself needs
-no torch for this, and a script may ignore them and connect its processes in another way.
+The variables are those of torchrun, which torch, accelerate and DeepSpeed read. The worker itself
+doesn't need torch to set them, and a script may connect its processes in another way.
 """
 
 import os
@@ -16,9 +16,9 @@ TRANSPORT_PREFIXES = ("GLOO_", "NCCL_")
 
 
 def default_variables(spec: ScriptSpec, ranks: Ranks | None) -> dict[str, str]:
-    """Return defaults for threads and network interfaces; empty for a single process.
+    """Return default variables for threads and network interfaces; none for a single process.
 
-    The variables of the task itself take precedence.
+    Variables that the task sets take precedence.
     """
     if ranks is None:
         return {}
@@ -34,9 +34,9 @@ def default_variables(spec: ScriptSpec, ranks: Ranks | None) -> dict[str, str]:
 
 
 def rank_variables(job: Job) -> list[dict[str, str]]:
-    """Return the variables of each process on this node: its rank and the common address.
+    """Return the variables of each process on this node: its rank and the address of all ranks.
 
-    They are empty for a single process.
+    A script with a single process gets no variables.
     """
     ranks = job.ranks
     if ranks is None:
@@ -64,5 +64,5 @@ def free_port() -> int:
 
 
 def is_first(variables: dict[str, str]) -> bool:
-    """Return True for rank 0, the only process whose reports are read."""
+    """Return True if the variables are those of rank 0, the only process whose reports are read."""
     return variables.get("RANK", "0") == "0"

@@ -1,4 +1,4 @@
-"""A script's reports on a separate pipe: metrics, progress, events and checkpoints."""
+"""Metrics, progress, events and checkpoints that a script reports through a separate pipe."""
 
 import os
 import select
@@ -57,7 +57,7 @@ class Reports:
         self._read()
 
     def drain(self) -> None:
-        """Handle the remaining reports after the script's processes have ended."""
+        """Handle the remaining reports after the script's processes have exited."""
         while self._open and self._read():
             pass
         os.close(self._pipe)
@@ -87,7 +87,7 @@ class Reports:
         try:
             self._forward(message)
         except (JobError, ValueError, TypeError, RecursionError) as error:
-            # An invalid report must not end the task.
+            # An invalid report must not stop the task.
             self._warn(str(error))
 
     def _forward(self, message: ScriptMessage) -> None:

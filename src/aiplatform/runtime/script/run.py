@@ -1,4 +1,4 @@
-"""Script jobs, which run a user's command within its limits and handle its reports and exit."""
+"""Script jobs, which run a user's command with limits and handle its reports and exit code."""
 
 import ctypes
 import os
@@ -38,11 +38,11 @@ INHERITED_VARIABLES = ("CUDA_VISIBLE_DEVICES", "LANG", "LC_ALL", "LD_LIBRARY_PAT
 
 
 def run_script(job: Job, report: Reporter) -> dict[str, Any]:
-    """Run the job's command to its end; keep its output directory as the task's result.
+    """Run the job's command until it exits; keep its output directory as the task's output.
 
     Raises:
         JobError: The command can't be started, has a non-zero exit code, or exceeds a limit.
-        JobStopped: A stop was requested and the command has ended.
+        JobStopped: A stop was requested, and the command has exited.
     """
     spec = job.spec
     assert isinstance(spec, ScriptSpec)
@@ -74,7 +74,7 @@ def run_script(job: Job, report: Reporter) -> dict[str, Any]:
             for command in script.commands:
                 command.wait()
             output.finish()
-            # Reports that were sent before the end count, whatever the exit code is.
+            # Reports that arrived before the exit count, whatever the exit code is.
             reports.drain()
         if not report.stop.requested:
             usage.require_memory()
@@ -148,7 +148,7 @@ class Script:
         self.commands: list[Command] = []
 
     def start(self, reports: Reports, output: OutputForwarder) -> None:
-        """Start all processes; only the first one's reports are read.
+        """Start all processes; reports are read only from rank 0 of the job.
 
         Raises:
             JobError: A process can't be started.
@@ -172,9 +172,9 @@ class Script:
             reports.close_write_end()
 
     def stop(self) -> None:
-        """Send SIGTERM to the commands in a sandbox.
+        """Send SIGTERM to the commands if they run in a sandbox.
 
-        Without a sandbox, nothing is done, because the commands receive the signal sent to this
+        Without a sandbox, the commands have already received the signal that was sent to this
         process's group.
         """
         if self.sandbox is not None:
@@ -331,8 +331,8 @@ def make_preexec(
 ) -> Callable[[], None]:
     """Return the function that a new process without a sandbox calls before the command.
 
-    For each control group that the process can't join, it writes the index of the group's file to
-    ``failures``.
+    For each control group that the process can't join, the function writes the index of the group's
+    file to the descriptor ``failures``.
     """
     # Loaded now, because the new process's user might be unable to read the library.
     system = ctypes.CDLL(None) if sys.platform.startswith("linux") else None
@@ -355,9 +355,9 @@ def make_preexec(
 
 
 def watch(script: Script, usage: Usage, reports: Reports) -> None:
-    """Handle the command's reports until all its processes have ended or one has failed.
+    """Handle the script's reports until all its processes have exited or one has failed.
 
-    A stop is passed on once; the processes may take their time to end.
+    A stop request is passed on to the processes once; they then continue until they exit.
 
     Raises:
         JobError: The command exceeds its memory or disk limit.
@@ -375,7 +375,7 @@ def watch(script: Script, usage: Usage, reports: Reports) -> None:
 
 
 def raise_for_exit_codes(codes: Sequence[int | None], spec: ScriptSpec, job: Job) -> None:
-    """Raise an error if an exit code is not 0; None stands for a process that was still running.
+    """Raise an error if an exit code is not 0; it is None for a process that was still running.
 
     Raises:
         JobError: An exit code is not 0. This is retryable with several nodes, because another node
@@ -384,7 +384,7 @@ def raise_for_exit_codes(codes: Sequence[int | None], spec: ScriptSpec, job: Job
     failed = [(code >= 0, rank, code) for rank, code in enumerate(codes) if code]
     if not failed:
         return
-    # If several failed, a process that was ended by a signal is more likely the cause than those
+    # If several failed, a process that was killed by a signal is more likely the cause than those
     # that only lost contact with it.
     _, rank, code = min(failed)
     if job.ranks is None:

@@ -1,7 +1,7 @@
 """The sandbox of a script: its own user, processes, file system and shared memory.
 
-A sandbox is a process tree below a first process; see :mod:`init`, which this module starts. Its
-commands can be used like a :class:`subprocess.Popen`.
+All processes in a sandbox descend from its first process, which runs :mod:`init`. A command in a
+sandbox can be polled and waited for like a :class:`subprocess.Popen`.
 """
 
 import json
@@ -39,7 +39,7 @@ class Command(Protocol):
         """Return the exit code, or None while the command is running."""
 
     def wait(self) -> int:
-        """Wait until the command ends and return the exit code."""
+        """Wait until the command exits and return its exit code."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class SandboxedCommand:
         return self.returncode
 
     def wait(self) -> int:
-        """Wait until the command ends and return the exit code."""
+        """Wait until the command exits and return its exit code."""
         while self.poll() is None:
             self._sandbox.listen(1.0)
         assert self.returncode is not None
@@ -75,15 +75,15 @@ class SandboxedCommand:
 
 
 class Sandbox:
-    """The sandbox of one script; closing it ends all of the script's processes.
+    """The sandbox of one script. When it is closed, all of the script's processes are killed.
 
     Args:
-        root: Directory of the script; see :mod:`directories`.
+        root: Directory that contains the script's directories; see :mod:`directories`.
         uid: User id of the commands.
         directory: Working directory of the commands.
         limits: Pairs of a ``resource.RLIMIT_*`` and a value, for each process.
         join_files: Files through which commands join their control groups.
-        on_join_failure: Called with each of these files through which a command could not join.
+        on_join_failure: Called with each of ``join_files`` through which a command could not join.
         visible_paths: Paths that stay visible even if the script's own directories would hide them.
         shared_memory_mb: MiB of shared memory.
     """
@@ -167,7 +167,7 @@ class Sandbox:
             self.listen(1.0)
 
     def stop(self) -> None:
-        """Ask all commands to end: send SIGTERM to the process group of each."""
+        """Ask all commands to stop, by sending SIGTERM to their process groups."""
         if self._channel is not None and self._channel.fileno() >= 0:
             try:
                 self._channel.sendall(b"s")
@@ -198,14 +198,14 @@ class Sandbox:
             self._handle_message(json.loads(line))
 
     def close(self) -> None:
-        """End all processes in the sandbox, without waiting for them."""
+        """Kill all processes in the sandbox, without waiting for them."""
         if self._channel is not None:
             self._channel.close()
         self._mark_ended()
 
     @property
     def has_ended(self) -> bool:
-        """True if all processes in the sandbox have ended."""
+        """True if all processes in the sandbox have exited."""
         return self._process is None or self._process.poll() is not None
 
     def _handle_message(self, message: dict[str, Any]) -> None:
@@ -223,7 +223,7 @@ class Sandbox:
                 self.commands[index].error = OSError(number, text)
 
     def _mark_ended(self) -> None:
-        """Record that the first process has ended, and with it all commands."""
+        """Record that the first process has exited, and with it all commands."""
         if self._channel is not None:
             self._channel.close()
         for command in self.commands:
@@ -232,9 +232,9 @@ class Sandbox:
 
 
 def first_closed_directory(path: Path) -> Path | None:
-    """Return the first directory on the way to ``path`` that not everyone may enter, or None.
+    """Return the first part of ``path`` that not every user may enter, or None.
 
-    Links are followed: for a link to an interpreter, the directories above its target count, too.
+    If ``path`` contains links, the directories above their targets are checked as well.
     """
     for found in (Path(os.path.abspath(path)), path.resolve()):  # noqa: PTH100  (keeps links)
         for parent in [*reversed(found.parents), found]:

@@ -19,7 +19,7 @@ from aiplatform.runtime.script.sandbox import Sandbox
 
 MIB = 1 << 20
 END_SECONDS = 30.0
-"""Seconds for killed processes to end; each needs CPU time for that, and the CPU may be busy."""
+"""Seconds to wait for killed processes, which need CPU time to exit."""
 
 INTERVAL_SECONDS = 1.0
 """Seconds between two measurements of memory."""
@@ -30,7 +30,7 @@ DISK_PAUSE_FACTOR = 20
 MORE_MEMORY = "Ask for more in resources.memory_mb."
 
 ENTRY_BYTES = 4096
-"""Bytes that even an empty file counts as, because the number of files is limited, too."""
+"""Minimum number of bytes that a file counts as, because the number of files is limited, too."""
 
 MAX_DEPTH = 100
 """Largest directory depth; each level is kept open while it is counted."""
@@ -39,7 +39,7 @@ OPEN_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
 
 class Processes:
-    """A script's processes, including those that are no longer children of their starter.
+    """A script's processes, including orphans, whose parent process has exited.
 
     If the script has its own user, these are all processes of that user. Otherwise they are the
     descendants of this process, and orphans, which the launcher adopts. Create the object before
@@ -53,8 +53,8 @@ class Processes:
     def memory_mb(self, limit: int) -> int:
         """Return the resident memory in MiB.
 
-        Shared pages are counted for each process. Only if the sum exceeds ``limit`` are they
-        counted once, which takes longer.
+        Shared pages are counted once per process. If the sum exceeds ``limit``, it is computed
+        again with proportional shares, which takes longer.
         """
         members = self.members()
         resident = sum(map(resident_bytes, members)) // MIB
@@ -65,11 +65,11 @@ class Processes:
     def end(self, group: Group, sandbox: Sandbox | None) -> None:
         """Kill all processes, including those that they start in the meantime.
 
-        The control group and the sandbox each kill all their processes in one step; the rest are
+        The control group and the sandbox kill their processes in one step. All other processes are
         killed one by one.
 
         Raises:
-            JobError: Some have not ended after a while, for instance because they are waiting for a
+            JobError: Some are still running after a while, for instance because they wait for a
                 disk.
         """
         deadline = time.monotonic() + END_SECONDS
@@ -112,7 +112,7 @@ def children() -> list[psutil.Process]:
     """Return the children of this process and of its launcher."""
     found = psutil.Process().children()
     if launcher.subreaper_pid is not None:
-        with suppress(psutil.Error):  # the launcher is gone, so its guardian ends this process
+        with suppress(psutil.Error):  # the launcher is gone, so its guardian kills this process
             found += psutil.Process(launcher.subreaper_pid).children()
     return found
 
@@ -125,7 +125,7 @@ def resident_bytes(process: psutil.Process) -> int:
 
 
 def proportional_bytes(process: psutil.Process) -> int:
-    """Return the memory in bytes with a proportional share of shared pages, if known."""
+    """Return a process's memory in bytes, with shared pages divided among processes if possible."""
     with suppress(psutil.Error):
         return int(process.memory_full_info().pss)
     return resident_bytes(process)
@@ -218,9 +218,10 @@ class Usage:
 
 
 def written_bytes(*, copied: set[Path], others: set[Path]) -> int:
-    """Return the bytes of all files in the directories. A file with several names counts once.
+    """Return the number of bytes of all files in the directories.
 
-    Below ``copied``, holes in files count, because a copy may take up space for them.
+    A file with several names counts once. In ``copied``, holes in files count, because copies of
+    the files may have no holes.
 
     Raises:
         JobError: Directories are nested too deeply.
@@ -235,7 +236,7 @@ def written_bytes(*, copied: set[Path], others: set[Path]) -> int:
 
 
 class ByteCount:
-    """A count of bytes in directories. If ``holes`` is True, holes in files count, too."""
+    """A counter of bytes in directories. If ``holes`` is True, holes in files count, too."""
 
     def __init__(self) -> None:
         self.holes = False

@@ -1,4 +1,4 @@
-"""The HTTP server for a model: OpenAI's routes, called only by the platform's API."""
+"""The HTTP server for a model, with OpenAI's routes, which only the platform's API calls."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ Further requests are rejected immediately instead of waiting for minutes.
 
 
 def public_name(request: Request) -> str | None:
-    """Return the client's name for the model, which is percent-encoded in a header."""
+    """Return the model name that the client used, from a percent-encoded header, or None."""
     name = request.headers.get("x-model-name")
     return None if name is None else unquote(name)
 
@@ -126,7 +126,7 @@ class ChatServer:
         return wanted
 
     def require_name(self, name: str) -> None:
-        """Check the name of a model.
+        """Raise an error unless the server has a model with this name.
 
         Raises:
             Refusal: The server has no model of this name.
@@ -250,7 +250,7 @@ class Answer:
         return JSONResponse(body)
 
     async def _cancel_on_disconnect(self, request: Request) -> None:
-        # The body has been read, so the next message is that the client has disconnected.
+        # The body has been read, so the next message means that the client has disconnected.
         while (await request.receive())["type"] != "http.disconnect":
             pass
         if self.generation is not None:

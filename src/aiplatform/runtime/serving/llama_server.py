@@ -1,7 +1,7 @@
-"""The server of llama.cpp from the package ``xllamacpp``, as a program.
+"""A program that runs the llama.cpp server from the package ``xllamacpp``.
 
-It accepts the options of ``llama-server`` that the platform uses, and is started in the same
-way: ``python -m aiplatform.runtime.serving.llama_server --model …``
+It accepts the options of ``llama-server`` that the platform uses:
+``python -m aiplatform.runtime.serving.llama_server --model …``
 """
 
 import argparse
@@ -10,9 +10,9 @@ import sys
 
 
 def main() -> int:
-    """Serve the model that the arguments name until the input ends; return the exit code."""
+    """Serve the model named in the arguments until stdin is closed; return the exit code."""
     given = parse_arguments(sys.argv[1:])
-    # A stop signal reaches the whole process group, but answers in progress must finish first.
+    # A stop signal reaches the whole process group, but answers in progress must be finished.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
     import xllamacpp

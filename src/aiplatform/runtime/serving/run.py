@@ -23,9 +23,9 @@ SHUTDOWN_SECONDS = 5
 """Seconds that answers in progress may take after a stop has been requested."""
 
 IDLE_SECONDS = 2.0
-"""Seconds without a request after which a replaced server ends.
+"""Seconds without a request after which a replaced server exits.
 
-Some requests may have been sent to it just before it was replaced.
+Requests that were sent to it just before it was replaced may still arrive.
 """
 
 MAX_SOCKET_PATH = 103
@@ -37,7 +37,7 @@ def run_serving(job: Job, report: Reporter) -> dict[str, Any]:
 
     Raises:
         JobError: The model can't be served, or the engine has failed.
-        JobStopped: A stop was requested; running answers had a few seconds to end.
+        JobStopped: A stop was requested, and answers in progress had a few seconds to finish.
     """
     spec = job.spec
     assert isinstance(spec, InferenceSpec)
@@ -46,7 +46,7 @@ def run_serving(job: Job, report: Reporter) -> dict[str, Any]:
     if len(os.fsencode(job.serving.socket or "")) > MAX_SOCKET_PATH:
         raise JobError(f"The socket's path is too long for the system: {job.serving.socket}")
     report.phase("load")
-    # Not delayed: loading a model may take long, and a stop during that time must end the job
+    # Not delayed, because loading a model may take long, and a stop meanwhile must end the job
     # immediately.
     app, engine = start_engine(job, spec, job.serving.token, report.stop)
     with report.stop.delay():
@@ -70,7 +70,7 @@ def listening(address: ServingAddress) -> Iterator[tuple[socket.socket, str]]:
         if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
             path.unlink()  # left by a killed attempt
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
-            # A chmod after bind() would be too late: others could connect in between.
+            # A chmod after bind() would be too late, because other users could connect in between.
             mask = os.umask(0o177)
             try:
                 listener.bind(str(path))
@@ -92,7 +92,7 @@ def listening(address: ServingAddress) -> Iterator[tuple[socket.socket, str]]:
 class _Uvicorn(uvicorn.Server):
     """A Uvicorn server without signal handlers, because :class:`StopRequest` handles SIGTERM.
 
-    The event ``listens`` is set once it accepts connections.
+    The event ``listens`` is set once the server accepts connections.
     """
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -111,7 +111,7 @@ class _Uvicorn(uvicorn.Server):
 
 
 class InProgress:
-    """An ASGI application that counts its requests in progress."""
+    """An ASGI application that wraps another and counts the requests in progress."""
 
     def __init__(self, app: Any) -> None:
         self._app = app
@@ -128,7 +128,7 @@ class InProgress:
             self.changed = time.monotonic()
 
     def is_idle(self, since: float) -> bool:
-        """Return True if no request was in progress for ``IDLE_SECONDS`` after ``since``."""
+        """Return True if there has been no request for ``IDLE_SECONDS``, counted from ``since``."""
         now = time.monotonic()
         return self.count == 0 and now - max(self.changed, since) >= IDLE_SECONDS
 
@@ -155,7 +155,7 @@ async def _serve(
     await asyncio.wait({serving, started}, return_when=asyncio.FIRST_COMPLETED)
     if not started.done():
         started.cancel()
-        await serving  # raises the error because of which it doesn't listen
+        await serving  # raises the error that kept it from listening
     report.ready(endpoint)
     report.phase("serve")
     since = time.monotonic()

@@ -1,7 +1,7 @@
 """The supported subset of OpenAI's chat completion request.
 
-Unsupported parameters that would change the answer are refused, so that no client gets an answer
-that silently ignores them. Those that would not (``user``, ``metadata`` and so on) are ignored.
+Unsupported parameters that would change the answer are refused, so that they are never silently
+ignored. Parameters that would not change it (such as ``user`` and ``metadata``) are ignored.
 """
 
 from typing import Any, ClassVar, Literal
@@ -58,7 +58,7 @@ class StreamOptions(BaseModel):
 class ChatRequest(BaseModel):
     """The body of ``POST /v1/chat/completions``.
 
-    ``model`` is "model", or "base" for the base model of a tuned one.
+    ``model`` is "model", or "base" for the base of a tuned model.
     """
 
     model_config = ConfigDict(extra="ignore")
@@ -134,7 +134,7 @@ class ResponseFormat(BaseModel):
 
 
 class StructuredChatRequest(ChatRequest):
-    """A chat request to an engine that can force an answer into a form and return logprobs."""
+    """A chat request to an engine that supports structured answers and logprobs."""
 
     supported: ClassVar[frozenset[str]] = frozenset({"logprobs", "response_format", "top_logprobs"})
 

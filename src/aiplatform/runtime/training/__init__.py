@@ -1,6 +1,6 @@
 """Training of models, with one module per method.
 
-Each method is a module with a function that runs a job, and has a line in :data:`METHODS`.
+The module of a method contains a function that runs a job, which is listed in :data:`METHODS`.
 """
 
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ METHODS: Mapping[TrainingMethod, str] = {
     TrainingMethod.REWARD: "reward:run_reward",
     TrainingMethod.SFT: "sft:run_sft",
 }
-"""The module in this package and the function for each method.
+"""The module in this package and its function, for each method.
 
-They are given as names, so that only the job's method is imported.
+These are names, so that only the method of the job is imported.
 """
 
 

@@ -2,15 +2,15 @@
 
 A checkpoint directory contains
 
-- ``adapter_model.safetensors`` and ``adapter_config.json``: the adapter, in PEFT's format; or
-  ``model.safetensors``: all weights, if they are trained without an adapter;
+- ``adapter_model.safetensors`` and ``adapter_config.json``: the adapter, in PEFT's format; or, if
+  the model is trained without an adapter, ``model.safetensors``: all weights;
 - ``trainer_state.json``: step, epoch and the history of losses, in transformers' format;
 - ``training_state.safetensors`` (tensors) and ``training_state.json`` (everything else): optimizer,
   scheduler and the states of all random number generators;
 - ``complete.json``: the size of each file, written last.
 
-It is written under a temporary name, flushed to disk and renamed. A checkpoint is not used if a
-file is missing or its size differs from ``complete.json``.
+A checkpoint is written under a temporary name, flushed to disk and then renamed. It is not used if
+a file is missing or has a size that differs from ``complete.json``.
 """
 
 import json
@@ -64,7 +64,7 @@ def is_complete(checkpoint: Path) -> bool:
 def find_usable(checkpoint: Path) -> Path | None:
     """Return ``checkpoint`` if it is complete, otherwise the newest complete one beside it.
 
-    The result is None if there is no complete one.
+    The result is None if there is no complete checkpoint.
     """
     if is_complete(checkpoint):
         return checkpoint

@@ -17,7 +17,7 @@ from aiplatform.runtime.training import setup
 
 
 def run_classification(job: Job, report: Reporter) -> dict[str, Any]:
-    """Train a text classifier; write it to the job's output.
+    """Train a text classifier; write it to the job's output directory.
 
     Raises:
         JobError: A row is invalid, no row can be used, the model lacks a target module, or the

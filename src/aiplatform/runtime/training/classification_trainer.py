@@ -10,9 +10,9 @@ from aiplatform.runtime.training.trainer import MeasuringTrainer
 
 
 class ClassificationTrainer(MeasuringTrainer):
-    """A trainer on encoded texts with one label each, or with several.
+    """A trainer for encoded texts that have one label each, or several.
 
-    Evaluations give all rows the same weight, and end on a stop request.
+    Evaluations give all rows the same weight, and are abandoned on a stop request.
     """
 
     def __init__(
@@ -72,11 +72,12 @@ def row_losses(logits: Any, labels: Any, weights: list[float] | None = None) -> 
 
 
 def figures(logits: Any, labels: Any, names: list[str]) -> dict[str, Any]:
-    """Return the loss, accuracy, macro F1, metrics of each label, and confusion matrix.
+    """Return the loss, accuracy, macro F1, metrics per label, and confusion matrix.
 
-    If rows have several labels, the accuracy is the share of rows with exactly the right ones, and
-    there is no confusion matrix. The matrix has a row for each right label and a column for each
-    predicted one. Labels that neither occur nor are predicted don't count in the macro F1.
+    If rows have several labels, the accuracy is the share of rows for which exactly the right
+    labels are predicted, and there is no confusion matrix. Otherwise the matrix has a row for
+    each right label and a column for each predicted label. Labels that neither occur nor are
+    predicted don't count in the macro F1.
     """
     several = labels.dim() == 2
     size = len(names)
@@ -107,7 +108,7 @@ def figures(logits: Any, labels: Any, names: list[str]) -> dict[str, Any]:
 def collate(rows: list[dict[str, Any]], pad: int, labels: int, *, several: bool) -> dict[str, Any]:
     """Return a right-padded batch; ``labels`` is the number of labels.
 
-    The batch has one label per row, or if there are ``several``, a vector of zeros and ones.
+    The batch has one label per row or, with ``several``, a vector of zeros and ones per row.
     """
     length = max(len(row["input_ids"]) for row in rows)
     input_ids = torch.full((len(rows), length), pad, dtype=torch.long)

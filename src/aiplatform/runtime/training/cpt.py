@@ -17,11 +17,11 @@ from aiplatform.runtime.rows import Encoded, EncodedRows, encode_dataset
 from aiplatform.runtime.training import ranks, setup, sharding
 
 UNCUT = 1 << 30
-"""A maximum length above that of any text, so that no text is truncated before packing."""
+"""A maximum length that no text exceeds, so that no text is truncated before packing."""
 
 
 def run_cpt(job: Job, report: Reporter) -> dict[str, Any]:
-    """Train the job's base model on all tokens of texts; write the tuned model to the job's output.
+    """Train the job's base model on all tokens of its rows; write the tuned model to the output.
 
     Raises:
         JobError: No text can be used, the model lacks a target module, or the loss diverged.

@@ -1,4 +1,4 @@
-"""TRL's DPOTrainer on encoded pairs, and a trainer for ORPO built from the same parts."""
+"""TRL's DPOTrainer adapted to encoded pairs, and a trainer for ORPO that builds on it."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from aiplatform.runtime.training.preferences import PreferenceTrainer
 
 
 class DpoTrainer(PreferenceTrainer, DPOTrainer):  # type: ignore[misc]
-    """A trainer for DPO. The reference is the model with the adapter disabled."""
+    """A trainer for DPO. The reference model is the model with its adapter disabled."""
 
 
 class OrpoTrainer(DpoTrainer):
-    """A trainer for ORPO, Hong et al. 2024 (arXiv:2403.07691).
+    """A trainer for ORPO (Hong et al. 2024, arXiv:2403.07691).
 
-    TRL has only an experimental ORPO trainer, which tokenizes differently. Unlike in TRL, the
-    prompt's tokens are not learned.
+    TRL has only an experimental ORPO trainer, which tokenizes differently and also learns the
+    prompt's tokens.
     """
 
     def compute_loss(
@@ -27,7 +27,7 @@ class OrpoTrainer(DpoTrainer):
         return_outputs: bool = False,  # noqa: ARG002
         num_items_in_batch: Any = None,  # noqa: ARG002
     ) -> Any:
-        """Return the loss of the chosen answers plus ``beta`` times that of the odds ratios."""
+        """Return the loss of the chosen answers plus ``beta`` times the loss of the odds ratios."""
         labels = inputs["input_ids"].masked_fill(inputs["completion_mask"] == 0, -100)
         outputs = model(
             input_ids=inputs["input_ids"],
@@ -39,7 +39,7 @@ class OrpoTrainer(DpoTrainer):
         tokens = inputs["completion_mask"][:, 1:].sum(dim=1)
         logps = outputs.log_probs.sum(dim=1)
         chosen_logps, rejected_logps = logps.chunk(2)
-        # The probability of an answer is the geometric mean of those of its tokens.
+        # The probability of an answer is the geometric mean of its tokens' probabilities.
         chosen, rejected = (logps / tokens).chunk(2)
         log_odds = chosen - rejected - (log1mexp(chosen) - log1mexp(rejected))
         chosen_loss = -chosen_logps.sum() / tokens.chunk(2)[0].sum()

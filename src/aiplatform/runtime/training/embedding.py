@@ -18,7 +18,7 @@ from aiplatform.runtime.training import setup
 
 
 def run_embedding(job: Job, report: Reporter) -> dict[str, Any]:
-    """Train an encoder on texts that belong together; write it to the job's output.
+    """Train an encoder on pairs or triplets of texts; write it to the job's output directory.
 
     Raises:
         JobError: The rows can't be used, the model lacks a target module, or the loss diverged.
@@ -71,7 +71,7 @@ def run_embedding(job: Job, report: Reporter) -> dict[str, Any]:
         data_collator=partial(collate, pad=tokenizer.pad_token_id),
         callbacks=[reporting],
     )
-    # The checkpoint of a resumed training is loaded later, so these are always the base model's.
+    # A checkpoint to resume from is loaded later, so these are always the base model's.
     before = trainer.measure() if held_out is not None else {}
     setup.train(trainer, job, report)
 
@@ -119,12 +119,12 @@ def encode_inputs(
 
 
 def write_modules(weights: Path, width: int, spec: EmbeddingSpec) -> None:
-    """Write the files that make sentence-transformers compute the same vectors.
+    """Write the files with which sentence-transformers computes the same vectors.
 
     Args:
         weights: the directory of the saved encoder.
-        width: the length of a vector.
-        spec: the training's spec.
+        width: the number of elements of a vector.
+        spec: the spec of the training run.
     """
     package = "sentence_transformers.models"
     modules = ("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")

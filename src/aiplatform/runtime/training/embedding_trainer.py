@@ -1,4 +1,4 @@
-"""The trainer for embeddings, and their held-out figures."""
+"""The trainer for embeddings, and its held-out metrics."""
 
 from typing import Any
 
@@ -27,7 +27,7 @@ class EmbeddingTrainer(MeasuringTrainer):
         super().__init__(**options)
         self.held_out = held_out
         self.pooling = pooling
-        # The losses get the vectors from us, so they need no model.
+        # The losses are given the vectors, so they need no model.
         self.ranking = MultipleNegativesRankingLoss(torch.nn.Identity(), scale=scale)
         self.ordering = CoSENTLoss(torch.nn.Identity(), scale=scale)
         # The loss is a mean over rows, so the trainer must divide it by the accumulated batches.
@@ -79,7 +79,7 @@ class EmbeddingTrainer(MeasuringTrainer):
 
 
 def vectors(model: Any, inputs: dict[str, Any], pooling: str) -> Any:
-    """Return the vector of each text, of length 1, in fp32 and of shape (texts, width)."""
+    """Return a unit vector for each text, in fp32; the shape is (texts, width)."""
     mask = inputs["attention_mask"]
     hidden = model(input_ids=inputs["input_ids"], attention_mask=mask).last_hidden_state.float()
     if pooling == "cls":
@@ -97,18 +97,18 @@ def rank_correlation(embedded: list[Any], scores: list[float]) -> float:
 
 
 def retrieval_figures(texts: list[list[Any]], embedded: list[Any]) -> dict[str, float]:
-    """Return the figures of a search for each anchor's positives.
+    """Return the metrics of a search that uses each anchor as a query for its positives.
 
     The search covers all distinct positives and negatives. An anchor that occurs in several rows is
-    one query with several right results.
+    a single query with several right results.
 
     Args:
         texts: anchors, positives and, if there are any, negatives; compared only for equality.
-        embedded: their vectors.
+        embedded: the vectors of ``texts``.
 
     Returns:
-        ``eval_recall_at_1`` and ``eval_recall_at_10``: the mean share of the right results that are
-        found; ``eval_mrr``: the mean of the inverse rank of the first right one;
+        ``eval_recall_at_1`` and ``eval_recall_at_10``: the mean share of right results that are
+        among the first 1 or 10; ``eval_mrr``: the mean inverse rank of the first right result;
         ``eval_ndcg_at_10``.
     """
     anchors, *others = texts

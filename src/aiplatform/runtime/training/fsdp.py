@@ -9,7 +9,7 @@ from aiplatform.runtime.training.weights import ShardedWeights, stored_name, tra
 
 
 class Fsdp(ShardedWeights):
-    """Weights, gradients and optimizer state that FSDP2 shards, layer by layer."""
+    """The trained weights and optimizer state of a model that FSDP2 shards layer by layer."""
 
     needs_equal_steps = True
 
@@ -87,7 +87,7 @@ def require_shardable(model: Any, fsdp: FsdpOptions) -> None:
     """Raise an error unless the model has all of the named layer classes.
 
     Raises:
-        JobError: The model lacks one of them.
+        JobError: The model lacks one of these classes.
     """
     known = {type(module).__name__ for module in model.modules()}
     if missing := sorted(set(fsdp.layers or []) - known):

@@ -21,7 +21,7 @@ from aiplatform.runtime.training.rewards import Answer, Scorer, make_scorers
 
 
 def run_grpo(job: Job, report: Reporter) -> dict[str, Any]:
-    """Tune the job's base model with rewards for its own answers; write it to the job's output.
+    """Tune the job's base model with rewards for its own answers; write the tuned model.
 
     Raises:
         JobError: A row is invalid, no row can be used, a reward failed or needs a reference that a
@@ -89,7 +89,7 @@ def run_grpo(job: Job, report: Reporter) -> dict[str, Any]:
                 beta=spec.beta,
                 loss_type=spec.loss_type,
                 scale_rewards=spec.scale_rewards,
-                # Answers are generated for one step, so a checkpoint needs none of them.
+                # Answers are used for only one step, so a checkpoint contains none of them.
                 steps_per_generation=spec.gradient_accumulation,
                 disable_dropout=False,  # lora.dropout decides
             ),
@@ -123,7 +123,7 @@ def require_references(rows: Prompts, scorers: Sequence[Scorer], dataset_name: s
     """Check that each row has a reference that the rewards can read, if they need one.
 
     Raises:
-        JobError: The message names the first row without one, and the reward.
+        JobError: A row has no such reference; the message names the row and the reward.
     """
     for scorer in scorers:
         if not scorer.reward.needs_reference:

@@ -1,4 +1,4 @@
-"""TRL's GRPOTrainer on encoded prompts, with our rewards, and its held-out metrics."""
+"""TRL's GRPOTrainer adapted to encoded prompts and our rewards, and its held-out metrics."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,15 +18,15 @@ from aiplatform.runtime.training.trainer import MeasuringTrainer
 
 
 class GrpoTrainer(MeasuringTrainer, GRPOTrainer):  # type: ignore[misc]
-    """A trainer for GRPO. The reference is the model with the adapter disabled.
+    """A trainer for GRPO. The reference model is the model with its adapter disabled.
 
     It differs from TRL's trainer as follows:
 
     - Prompts are already encoded.
-    - The order of the rows depends only on the seed and the epoch, so that a training that resumes
-      in a later epoch sees the same rows.
-    - Held-out metrics are those of the most likely answers, one for each prompt. A stop request
-      ends an evaluation.
+    - The order of the rows depends only on the seed and the epoch, so that a training run that
+      resumes in a later epoch gets the same rows.
+    - Held-out metrics are computed from the most likely answer to each prompt. A stop request
+      aborts an evaluation.
     """
 
     generation_config: Any
@@ -94,7 +94,7 @@ class GrpoTrainer(MeasuringTrainer, GRPOTrainer):  # type: ignore[misc]
 
     @contextmanager
     def _most_likely_tokens(self) -> Iterator[None]:
-        """Let the trainer generate the most likely tokens instead of random ones."""
+        """Make the trainer generate the most likely tokens instead of sampling, in this context."""
         before = self.generation_config, self.generation_kwargs
         sampling = ("temperature", "top_p", "top_k", "min_p")
         self.generation_kwargs = {
@@ -109,10 +109,10 @@ class GrpoTrainer(MeasuringTrainer, GRPOTrainer):  # type: ignore[misc]
 
 
 class PromptSampler(RepeatSampler):  # type: ignore[misc]
-    """An order of the prompts that depends only on the seed and the epoch."""
+    """A sampler whose order of the prompts depends only on the seed and the epoch."""
 
     def set_epoch(self, epoch: int) -> None:
-        """Choose the order for an epoch, from 0."""
+        """Set the order for an epoch; the first epoch is 0."""
         self.generator.manual_seed(self.seed + epoch)
 
 

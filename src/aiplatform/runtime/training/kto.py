@@ -18,7 +18,7 @@ from aiplatform.runtime.training import setup
 
 
 def run_kto(job: Job, report: Reporter) -> dict[str, Any]:
-    """Tune the job's base model on answers labelled good or bad; write it to the job's output.
+    """Tune the job's base model on answers labelled good or bad; write the tuned model.
 
     Raises:
         JobError: A row is invalid, no row can be used, all answers have the same label, the model

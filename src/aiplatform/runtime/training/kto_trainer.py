@@ -1,4 +1,4 @@
-"""TRL's KTOTrainer on encoded rows, and its held-out metrics."""
+"""TRL's KTOTrainer adapted to encoded rows, and its held-out metrics."""
 
 from collections.abc import Sequence
 from itertools import islice
@@ -18,15 +18,15 @@ Row = dict[str, Any]
 
 
 class KtoTrainer(MeasuringTrainer, KTOTrainer):  # type: ignore[misc]
-    """A trainer for KTO. The reference is the model with the adapter disabled.
+    """A trainer for KTO. The reference model is the model with its adapter disabled.
 
     It differs from TRL's trainer as follows:
 
     - Rows are already encoded, and are shuffled as in the other methods. TRL pairs each question
-      with the answer to another one before the training, so it keeps the rows in order. Here, the
-      collator makes these pairs within each batch.
-    - Held-out metrics are those of all rows together, so they don't depend on the batch size. A
-      stop request ends an evaluation.
+      with the answer to another question before training starts, so it must keep the rows in
+      order. Here, the collator makes these pairs within each batch.
+    - Held-out metrics are computed over all rows together, so that they don't depend on the batch
+      size. A stop request aborts an evaluation.
     """
 
     def __init__(self, *, held_out: EncodedAnswers | None, **options: Any) -> None:
@@ -68,7 +68,7 @@ class KtoTrainer(MeasuringTrainer, KTOTrainer):  # type: ignore[misc]
         )
 
     def log_ratios(self, inputs: dict[str, Any], prefix: str = "") -> Any:
-        """Return the log of how much likelier each answer is in the model than in its reference."""
+        """Return the log-ratio of each answer's probability to that under the reference model."""
         tuned = answer_logps(self.model, inputs, prefix)
         with self.model.disable_adapter():
             return tuned - answer_logps(self.model, inputs, prefix)
@@ -92,13 +92,13 @@ def figures(
 ) -> dict[str, float]:
     """Return the loss, reward margin and AUC of labelled answers.
 
-    The AUC is the share of all pairs of a good and a bad answer in which the good one has the
-    higher reward. An equal reward counts half.
+    The AUC is computed over all pairs of a good and a bad answer: it is the share in which the good
+    answer has the higher reward. Pairs with equal rewards count half.
 
     Args:
-        log_ratios: The log of how much likelier each answer is in the model than in its reference.
+        log_ratios: The log-ratio of each answer's probability to that under the reference model.
         good: True for each good answer.
-        kl: The mean of the same for answers to other questions; at least 0.
+        kl: The mean log-ratio of mismatched answers, or 0 if it is negative.
         beta: The factor of the rewards.
         weights: The weights of good and bad answers.
     """
@@ -129,7 +129,7 @@ def row_at(answers: EncodedAnswers, place: int) -> Row:
 
 
 def collate_answers(rows: Sequence[Row], pad: int, max_length: int) -> dict[str, Any]:
-    """Return a batch that also pairs each question with the answer to the next question."""
+    """Return a batch of rows, and of their questions with the answer of the next row."""
     return make_batch(rows, [*rows[1:], *rows[:1]], pad=pad, max_length=max_length)
 
 
@@ -138,8 +138,8 @@ def make_batch(
 ) -> dict[str, Any]:
     """Return a right-padded batch of rows, and of their questions with the answers of ``others``.
 
-    The names of the latter begin with ``KL_``. ``completion_mask`` is 1 at the tokens of the
-    answers.
+    The keys of the questions with other answers begin with ``KL_``. ``completion_mask`` is 1 at the
+    tokens of the answers.
     """
     pairs = zip(rows, others, strict=True)
     mismatched = [_swap_answer(row, other, max_length) for row, other in pairs]

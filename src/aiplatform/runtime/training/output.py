@@ -1,4 +1,4 @@
-"""The result of a training run: adapter, merged weights and model card."""
+"""Writing of a training run's result: adapter, merged weights and model card."""
 
 import json
 import shutil
@@ -51,7 +51,7 @@ def save_tuned_model(
 
 
 def add_stop_tokens(model: Any, turn_ends: list[int]) -> None:
-    """Add tokens to those that end the model's generation."""
+    """Add tokens to those at which the model stops generating."""
     known = model.generation_config.eos_token_id
     known = known if isinstance(known, list) else [] if known is None else [known]
     ends = [*known, *(token for token in turn_ends if token not in known)]

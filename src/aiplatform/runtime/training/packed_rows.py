@@ -1,4 +1,7 @@
-"""Packing of several rows into one sequence without mutual attention (SFT option ``packing``)."""
+"""Packing of several rows into a sequence, in which each row attends only to itself.
+
+This is the option ``packing`` of supervised fine-tuning (SFT).
+"""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -10,7 +13,7 @@ from aiplatform.runtime.channel import JobError
 from aiplatform.runtime.rows import IGNORED, Encoded
 
 LEAK = 0.1
-"""Largest accepted change in a row's logits that is caused by the rows packed before it.
+"""Largest accepted change in a row's logits due to the rows packed before it.
 
 It is a fraction of the change that occurs without boundaries between rows. Rounding also changes
 logits, but usually by less than a hundredth of that change.
@@ -20,7 +23,7 @@ logits, but usually by less than a hundredth of that change.
 class PackedRows(NamedTuple):
     """Several rows in one sequence: token ids, labels and positions, of the same length.
 
-    The positions begin with 0 in each row. Models use them to recognize the rows, so that tokens
+    The positions start at 0 in each row. Models use them to recognize the rows, so that tokens
     attend only to their own row.
     """
 
@@ -35,15 +38,15 @@ class PackedRows(NamedTuple):
 
 
 def pack_whole_rows(rows: Sequence[Encoded], *, length: int, seed: int) -> list[PackedRows]:
-    """Return all rows in sequences of at most ``length`` tokens, without cutting any row.
+    """Pack all rows into sequences of at most ``length`` tokens, without cutting any row.
 
     Rows are shuffled with ``seed`` and packed in batches by TRL: each row goes into the sequence
-    with the least sufficient space ("best fit decreasing").
+    with the least space that is sufficient ("best fit decreasing").
 
     Args:
-        rows: the rows, none longer than ``length`` tokens.
-        length: the largest number of tokens in a sequence.
-        seed: the seed of the order.
+        rows: the rows, of at most ``length`` tokens each.
+        length: the maximum number of tokens in a sequence.
+        seed: the seed for shuffling the rows.
     """
     # These import torch, which takes seconds.
     from trl import pack_dataset
@@ -61,13 +64,13 @@ def pack_whole_rows(rows: Sequence[Encoded], *, length: int, seed: int) -> list[
 
 def _packed(input_ids: Any, labels: Any, lengths: Any) -> PackedRows:
     positions = np.concatenate([np.arange(length, dtype=np.int32) for length in lengths])
-    # Otherwise, the first token of a row would be predicted from the row before it.
+    # Otherwise, the model would learn to predict a row's first token from the row before.
     labels = np.where(positions == 0, IGNORED, labels).astype(np.int32)
     return PackedRows(input_ids.astype(np.int32), labels, positions)
 
 
 def require_separate_rows(model: Any, packed: Sequence[PackedRows]) -> None:
-    """Check with a packed sequence that rows do not see each other in this model.
+    """Check with a packed sequence that the rows do not affect each other in this model.
 
     The last row's logits are computed in three ways: alone, packed, and after the other rows
     without positions. The first two must differ far less than the first and the third.
@@ -77,7 +80,7 @@ def require_separate_rows(model: Any, packed: Sequence[PackedRows]) -> None:
         packed: all sequences. If each contains a single row, there is nothing to check.
 
     Raises:
-        JobError: Rows see each other.
+        JobError: Rows affect each other.
     """
     import torch
 

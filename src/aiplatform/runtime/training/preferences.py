@@ -62,11 +62,11 @@ def collate_pairs(rows: list[dict[str, list[int]]], pad: int) -> dict[str, Any]:
 
 
 class PreferenceTrainer(CheckpointedTrainer):
-    """A trainer on encoded pairs; a method's trainer inherits from it first, then from TRL's.
+    """A base class for trainers on encoded pairs. Subclasses list it before TRL's trainer.
 
-    TRL's trainers would tokenize texts by themselves. In evaluations, they average over batches,
-    although the last batch may be smaller; here, all pairs have the same weight, and a stop request
-    ends an evaluation.
+    TRL's trainers would tokenize the texts themselves. Their evaluations are means over batches,
+    although the last batch may be smaller. Here, all pairs have the same weight, and a stop request
+    aborts an evaluation.
     """
 
     _metrics: Any
@@ -100,7 +100,7 @@ class PreferenceTrainer(CheckpointedTrainer):
             self.log(dict(values))
         self.model.train()
         self.report.phase(before)
-        # This tells the trainer that the pending evaluation is done.
+        # This marks the pending evaluation as done.
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, values
         )

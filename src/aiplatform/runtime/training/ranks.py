@@ -8,7 +8,7 @@ from typing import Any
 
 
 def world_size() -> int:
-    """Return the number of processes that train together."""
+    """Return the number of processes (ranks) in this training run."""
     import torch.distributed as dist
 
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
@@ -23,7 +23,7 @@ def rank() -> int:
 
 @cache
 def _group() -> Any:
-    """Return a process group for small CPU messages, which doesn't wait for GPUs."""
+    """Return a process group for small messages in CPU memory, which doesn't wait for GPUs."""
     import torch.distributed as dist
 
     return dist.new_group(backend="gloo")

@@ -98,7 +98,7 @@ class ReportingCallback(TrainerCallback):  # type: ignore[misc]
             control.should_training_stop = True
 
     def on_log(self, _args: Any, state: Any, _control: Any, logs: Any = None, **_: Any) -> None:
-        """Report the values that the trainer logs at a step, together with the speed."""
+        """Report the values that the trainer logs; for training steps, add the speed."""
         logs = logs or {}
         if any(name.startswith("eval_") for name in logs):
             self._since = time.monotonic()

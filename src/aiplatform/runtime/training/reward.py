@@ -16,7 +16,7 @@ from aiplatform.runtime.training import setup
 
 
 def run_reward(job: Job, report: Reporter) -> dict[str, Any]:
-    """Train a reward model on preference pairs; write it to the job's output.
+    """Train a reward model on preference pairs; write it to the job's output directory.
 
     Raises:
         JobError: A row is invalid, no row can be used, the model lacks a target module, or the

@@ -1,4 +1,4 @@
-"""TRL's RewardTrainer on encoded pairs."""
+"""TRL's RewardTrainer adapted to encoded pairs."""
 
 from typing import Any
 

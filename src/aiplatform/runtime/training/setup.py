@@ -1,4 +1,4 @@
-"""Steps that all training methods share: arguments, the training itself, and its metrics."""
+"""Steps that all training methods share: arguments, the training loop, and its metrics."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -37,7 +37,7 @@ def use_one_gpu() -> None:
 
 
 def checkpoint_to_resume(job: Job, report: Reporter) -> str | None:
-    """Return the checkpoint to resume from, or None, and report it as an event."""
+    """Return the checkpoint to resume from, or None; report an event if one was given."""
     if job.resume_from is None:
         return None
     found = find_usable(Path(job.resume_from))
@@ -50,10 +50,10 @@ def checkpoint_to_resume(job: Job, report: Reporter) -> str | None:
 
 @contextmanager
 def target_modules_checked() -> Iterator[None]:
-    """Raise a readable error if the base model lacks a module to which LoRA should be applied.
+    """Replace PEFT's error about missing LoRA target modules by one that users understand.
 
     Raises:
-        JobError: Modules are missing; the text names them.
+        JobError: The base model lacks target modules; the message names them.
     """
     try:
         yield
@@ -72,7 +72,7 @@ def train(trainer: Any, job: Job, report: Reporter) -> None:
     """
     from transformers.trainer_callback import PrinterCallback
 
-    trainer.remove_callback(PrinterCallback)  # ReportingCallback prints the same
+    trainer.remove_callback(PrinterCallback)  # ReportingCallback prints the same values
     resume_from = checkpoint_to_resume(job, report)
     report.phase("train")
     if report.observer is not None:
@@ -90,10 +90,10 @@ def show_rows(
     *,
     sequences: Sequence[tuple[Encoded | PackedRows, ...]] | None = None,
 ) -> None:
-    """Pass the rows that will be learned to the training's observer, if there is one.
+    """Pass the rows that will be learned to the training run's observer, if there is one.
 
     Args:
-        report: The training's reporter.
+        report: The reporter of the training run.
         tokenizer: The tokenizer of the rows.
         rows: The encoded rows.
         held_out: The encoded held-out rows.
@@ -107,7 +107,7 @@ def show_rows(
 def training_figures(
     trainer: Any, precision: Any, reporting: "ReportingCallback"
 ) -> dict[str, Any]:
-    """Return the metrics of a finished training that do not depend on the method.
+    """Return the metrics of a finished training run that do not depend on the method.
 
     ``computed_tokens`` (including padding) and ``computed_seconds`` cover only this attempt's steps
     on one device, while ``steps`` includes those of earlier attempts.
@@ -168,7 +168,7 @@ def shared_arguments(
 
     Args:
         job: The training job.
-        spec: Its spec.
+        spec: The spec of the job.
         model: The loaded model.
         precision: The torch dtype to compute in.
         evaluate: True if there are held-out rows.
@@ -213,9 +213,9 @@ def shared_arguments(
 def needs_gradient_checkpointing(model: Any, spec: TrainingSpec) -> bool:
     """Return True if activations must be recomputed because the GPU has too little memory.
 
-    Recomputing makes training a third slower. For each token, the estimate counts about 16 vectors
-    of the hidden size and 6 of the feed-forward size per decoder layer, plus three copies of the
-    logits.
+    Recomputing makes training a third slower. Per token, the estimated memory consists of about 16
+    vectors of the hidden size and 6 vectors of the feed-forward size in each decoder layer, plus
+    three copies of the logits.
     """
     import torch
 

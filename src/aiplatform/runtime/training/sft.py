@@ -22,7 +22,7 @@ from aiplatform.runtime.training.packed_rows import pack_whole_rows, require_sep
 
 
 def run_sft(job: Job, report: Reporter) -> dict[str, Any]:
-    """Fine-tune the job's base model; write the tuned model to its output.
+    """Fine-tune the job's base model; write the tuned model to the job's output.
 
     Raises:
         JobError: No row can be used, the model lacks a target module, or the loss diverged.

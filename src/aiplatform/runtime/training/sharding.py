@@ -59,7 +59,7 @@ def require_shardable(model: Any, accelerator: AcceleratorOptions | None) -> Non
 
 
 def weights_of(trainer: Any) -> ReplicatedWeights:
-    """Return the object that matches how this trainer's ranks hold its weights."""
+    """Return the object that reads and writes the weights as this trainer's ranks hold them."""
     if trainer.is_fsdp_enabled:
         return fsdp.Fsdp(trainer)
     if trainer.is_deepspeed_enabled:
@@ -72,10 +72,10 @@ def weights_of(trainer: Any) -> ReplicatedWeights:
 
 
 def equal_share(rows: list[Encoded], rank: int, world_size: int) -> list[Encoded]:
-    """Return one rank's rows, the same number for every rank.
+    """Return the rows of one rank, such that every rank has the same number of rows.
 
-    This is needed if all ranks must compute the layers equally often. Rows that are added to
-    achieve this have no tokens to learn, so they don't affect the loss.
+    This is needed if all ranks must compute the layers equally often. A row that is added to reach
+    that number has no tokens to learn, so that it doesn't affect the loss.
     """
     share = rows[rank::world_size]
     if rows and len(share) < -(-len(rows) // world_size):

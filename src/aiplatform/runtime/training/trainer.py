@@ -24,10 +24,9 @@ TRAINER_STATE = "trainer_state.json"
 
 
 class CheckpointedTrainer(Trainer):  # type: ignore[misc]
-    """A trainer whose checkpoints are atomic, announced and free of pickles.
+    """A base class for trainers whose checkpoints are atomic, announced and free of pickles.
 
-    A method's trainer inherits from this class first, and then from TRL's; see
-    :mod:`.checkpoints`.
+    Subclasses list this class before TRL's trainer. See :mod:`.checkpoints`.
     """
 
     args: Any
@@ -129,7 +128,7 @@ class CheckpointedTrainer(Trainer):  # type: ignore[misc]
 
 
 class MeasuringTrainer(CheckpointedTrainer):
-    """A trainer whose evaluations return the figures from its method ``measure``."""
+    """A trainer whose evaluations return the metrics from its method :meth:`measure`."""
 
     callback_handler: Any
 
@@ -138,18 +137,18 @@ class MeasuringTrainer(CheckpointedTrainer):
         raise NotImplementedError
 
     def evaluate(self, *_: Any, **__: Any) -> dict[str, float]:
-        """Return the single figures of :meth:`measure`; empty after a stop request."""
+        """Return the numbers among the metrics from :meth:`measure`; empty after a stop request."""
         before = self.report.phase("evaluate")
         self.model.eval()
         measured = self.measure()
         values = {name: value for name, value in measured.items() if isinstance(value, float)}
-        # TRL's trainers ask the model whether these are metrics of training or of an evaluation.
+        # TRL's trainers use the model's mode to tell training metrics from evaluation metrics.
         self.model.eval()
         if values:
             self.log(dict(values))
         self.model.train()
         self.report.phase(before)
-        # This tells the trainer that the pending evaluation is done.
+        # This marks the pending evaluation as done.
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, values
         )
@@ -157,14 +156,14 @@ class MeasuringTrainer(CheckpointedTrainer):
 
 
 class PlatformTrainer(CheckpointedTrainer, SFTTrainer):  # type: ignore[misc]
-    """A trainer for SFT on encoded rows.
+    """A trainer for supervised fine-tuning (SFT) on encoded rows.
 
     It differs from TRL's trainer as follows:
 
     - The loss is computed only from the logits of learned positions. TRL also computes entropy and
       accuracy, which takes a third of each step's time.
     - Checkpoints are atomic, announced and free of pickles; see :class:`CheckpointedTrainer`.
-    - Evaluations give all tokens the same weight, and end on a stop request.
+    - Evaluations give all tokens the same weight, and are aborted on a stop request.
     """
 
     def __init__(self, *, held_out: list[Encoded] | None = None, **options: Any) -> None:
@@ -215,7 +214,7 @@ class PlatformTrainer(CheckpointedTrainer, SFTTrainer):  # type: ignore[misc]
             pad=self.processing_class.pad_token_id,
             batch_size=self.args.per_device_eval_batch_size,
             context=self.compute_loss_context_manager,
-            # Several ranks stop only after a step, when all have agreed to.
+            # With several ranks, training stops only after a step, when all ranks have agreed to.
             stop=None if together else self.report.stop,
         )
         if together and mean is not None:
@@ -228,7 +227,7 @@ class PlatformTrainer(CheckpointedTrainer, SFTTrainer):  # type: ignore[misc]
         if mean is not None:
             values = {"eval_loss": mean.loss, "eval_perplexity": mean.perplexity}
             self.log(dict(values))
-        # This tells the trainer that the pending evaluation is done.
+        # This marks the pending evaluation as done.
         self.control = self.callback_handler.on_evaluate(
             self.args, self.state, self.control, values
         )
@@ -287,9 +286,10 @@ def as_dataset(texts: Mapping[str, Sequence[Encoded] | Sequence[PackedRows]]) ->
 
 
 def collate(rows: list[dict[str, list[int]]], pad: int, multiple: int = 1) -> dict[str, Any]:
-    """Return a right-padded batch. The mask goes by position, not by padding token.
+    """Return a right-padded batch. Padding is masked by position, not by token.
 
-    If rows are packed, the batch also has their positions. Each padding token is a row of its own.
+    If rows are packed, the batch contains their positions. Each padding token counts as a separate
+    row.
     """
     longest = max(len(row["input_ids"]) for row in rows)
     length = -(-longest // multiple) * multiple

@@ -1,4 +1,4 @@
-"""The interface to the trained weights, whether each rank holds all of them or only a shard."""
+"""Reading and writing of trained weights, which each rank holds in full or as a shard."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -101,7 +101,7 @@ class FullWeights(ReplicatedWeights):
 
 
 class ShardedWeights(ReplicatedWeights):
-    """Sharded weights; no rank can merge the adapter into its model, which is only a shard."""
+    """Sharded trained weights. No rank holds the whole model, so none can merge the adapter."""
 
     def model(self, base: Path, precision: Any, adapter: Any) -> Any:
         """Load the base model again and return it with the trained adapter.
@@ -128,5 +128,5 @@ def trained_parameters(model: Any) -> list[tuple[str, Any]]:
 
 
 def stored_name(name: str) -> str:
-    """Return the name under which PEFT stores a weight, without the name of the adapter."""
+    """Return the name under which PEFT stores a weight, which omits the adapter's name."""
     return name.replace(".default.", ".")

@@ -1,6 +1,7 @@
 """Sharding of weights, gradients and AdamW's state among ranks with DeepSpeed's ZeRO.
 
-DeepSpeed's own checkpoints are pickles of shards. Ours contain whole tensors, keyed by weight name.
+DeepSpeed's own checkpoints are pickles of shards. The platform's checkpoints contain whole tensors,
+keyed by weight name.
 """
 
 from collections.abc import Iterator, Mapping
@@ -114,7 +115,7 @@ class Zero(ShardedWeights):
 def _flat_tensors(zero: Any) -> Iterator[tuple[Any, dict[str, Any], Any]]:
     """Yield the flat tensors of torch's optimizer, each of which contains all weights of a group.
 
-    Each comes with its group and, below stage 3, with the weights that must be linked to its state.
+    Each tensor comes with its group and, below stage 3, the weights to be linked to its state.
     """
     groups = zero.optimizer.param_groups
     if hasattr(zero, "fp32_partitioned_groups_flat"):  # stage 3: a group may have several tensors
@@ -127,7 +128,7 @@ def _flat_tensors(zero: Any) -> Iterator[tuple[Any, dict[str, Any], Any]]:
 
 
 def _shape(parameter: Any) -> Any:
-    """Return the shape of a whole weight; a sharded parameter itself is empty."""
+    """Return the shape of a whole weight. A sharded parameter itself is empty."""
     return getattr(parameter, "ds_shape", parameter.shape)
 
 
@@ -138,8 +139,9 @@ def _reshape(value: Any, parameter: Any) -> Any:
 def trainer_options(config: DeepspeedConfig) -> dict[str, Any]:
     """Return the configuration as arguments for transformers' ``TrainingArguments``.
 
-    Options that the configuration doesn't set are the same as without DeepSpeed. The optimizer is
-    always torch's AdamW, because DeepSpeed would compile its own optimizers when first used.
+    Options that the configuration doesn't set have the same values as without DeepSpeed. The
+    optimizer is always torch's AdamW, because DeepSpeed would compile its own optimizers when first
+    used.
     """
     # transformers replaces "auto" with the numbers from the spec. But it would compute
     # train_batch_size before it knows the number of ranks, so this is left out here and computed by

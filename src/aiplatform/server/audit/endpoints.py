@@ -130,8 +130,8 @@ def export_audit(
     """Export all matching rows as a file, newest first.
 
     The export is recorded in the audit trail before its first byte is sent. The JSON lines contain
-    the seals, and a proof for each sealed row. CSV is meant for spreadsheets; cells that look like
-    formulas are escaped.
+    the seals, and a proof for each sealed row. In CSV, which is for spreadsheets, cells that look
+    like formulas are escaped.
     """
     media_type = "application/jsonl" if form == "jsonl" else "text/csv; charset=utf-8"
     return StreamingResponse(
@@ -187,7 +187,7 @@ def get_verification(_: ReadAudit, session: SessionDep) -> AuditVerificationOut 
 def request_verification(principal: ReadAudit, session: SessionDep) -> AuditVerificationOut:
     """Start comparing all entries with their seals, in a separate process.
 
-    Anyone who controls the platform could forge the result. `aiplatform audit verify` checks an
-    export on another machine, and against heads and keys that are kept elsewhere.
+    Anyone who controls the platform could forge the result. To rule this out, check an export
+    on another machine with `aiplatform audit verify`, against heads and keys kept elsewhere.
     """
     return _render_verification(session, requested_verification.request(session, principal.actor))

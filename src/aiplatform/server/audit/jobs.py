@@ -16,7 +16,7 @@ log = structlog.get_logger(__name__)
 
 
 def start_sealing() -> threading.Thread:
-    """Start a thread that seals the audit trail regularly for as long as the process lives.
+    """Start a thread that seals the audit trail regularly until the process exits.
 
     Every worker has such a thread, and an advisory lock keeps them from sealing at the same time. A
     crash between two seals loses nothing, because the queue of unsealed rows is in the database.

@@ -58,7 +58,7 @@ class AuditArchive(Base):
 
 
 class AuditVerification(Base):
-    """A verification of the trail that a user requested; ``result`` is empty until it has ended.
+    """A user-requested verification of the trail; ``result`` is empty until it has ended.
 
     The user's name is kept when the account is deleted.
     """

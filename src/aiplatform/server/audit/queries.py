@@ -88,7 +88,7 @@ def page(
 ) -> tuple[list[tuple[AuditLog, AuditEntry, User | None]], str | None]:
     """Return a page of rows, each with its entry and user, and the cursor of the next page.
 
-    The user is None if it was deleted. The cursor is None on the last page.
+    The user is None if the account was deleted. The cursor is None on the last page.
     """
     key = _key(filters)
     words = _words(session, filters)
@@ -116,11 +116,11 @@ def _newest_with_words(
     place: tuple[datetime, int] | None,
     wanted: int,
 ) -> list[int]:
-    """Return the numbers of the newest ``wanted`` rows that meet ``conditions`` on rare words.
+    """Return the numbers of the ``wanted`` newest rows with rare words that meet ``conditions``.
 
     The word index does not return rows in order of time, and fetching all rows that it finds takes
-    longer than the search. It is therefore combined with the time index: only the newest part of
-    the trail is searched, and this part is extended until it contains enough rows.
+    longer than the search. It is therefore combined with the time index: only the newest rows of
+    the trail are searched, in a window that grows until it contains enough matches.
     """
     time = _key(filters)[0]
     statement = select(log.id, time).select_from(log).where(*conditions)
@@ -163,12 +163,12 @@ TEXT: ColumnElement[str] = literal_column(ROW_TEXT)
 
 
 def _by_entry(filters: Filters) -> bool:
-    """Return True if ``filters`` need an index of ``audit_entries``, False for ``audit_logs``."""
+    """Return True if ``filters`` need an index of ``audit_entries``; False means ``audit_logs``."""
     return filters.project is not None or filters.outcome not in {None, "success"}
 
 
 def _key(filters: Filters) -> tuple[Any, Any]:
-    """Return the time and number columns of the table whose index is used for ``filters``."""
+    """Return the time and number columns of the table whose index serves ``filters``."""
     if _by_entry(filters):
         return entry.created_at, entry.audit_id
     return log.created_at, log.id
@@ -251,7 +251,7 @@ def check_filter(wanted: str | None) -> None:
     """Check that a filter can be parsed, before the trail is read.
 
     Raises:
-        FilterInvalid: when it can't; the error says what is wrong, and at which position.
+        FilterInvalid: when it can't be parsed; the error says what is wrong, and at which position.
     """
     node = read_filter(wanted)
     if node is None:

@@ -28,12 +28,12 @@ RECONNECT_SECONDS = 0.5
 """Seconds for which the pool itself retries a failed connection.
 
 The pool doubles its pause after each failure. After a database outage, it could therefore wait for
-as long as the outage lasted before retrying. After this time, :class:`AsyncDatabase` requests a new
-connection instead.
+as long as the outage lasted before retrying. Once these seconds have passed, :class:`AsyncDatabase`
+requests a new connection instead.
 """
 
 QUERY_SECONDS = 10.0
-"""Time limit in seconds for a query. A database that hangs does not close its connections."""
+"""Time limit in seconds for a query, because a hanging database does not close its connections."""
 
 MAX_BATCH = 128
 """Largest number of requests in one batch."""

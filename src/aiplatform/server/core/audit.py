@@ -39,7 +39,7 @@ class AuditLog(Created, Base):
 
 
 class AuditEntry(Base):
-    """Columns of an audit entry in addition to ``audit_logs``, which the schema contract fixes.
+    """Additional columns of an audit entry; the schema contract fixes those of ``audit_logs``.
 
     The action and the user of the ``audit_logs`` row are repeated here so that indexes can cover
     them. This ``user_id`` keeps its value when the user is deleted.
@@ -58,7 +58,7 @@ class AuditEntry(Base):
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """The acting user and the client that was used.
+    """The acting user, and the address and program of the request.
 
     ``user_id`` is None for the platform itself and for unknown users.
     """
@@ -99,14 +99,14 @@ _INSERT = text(
 )
 """The statement that writes audit entries to ``audit_logs`` and ``audit_entries``.
 
-The database assigns the number, uuid and time; numbers are in the order of ``place``. A trigger
-adds the rows to the queue for sealing.
+The database assigns the number, uuid and time. Numbers are in the order of ``place``, a row's index
+in the batch. A trigger adds the rows to the queue for sealing.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """An audit entry to be written: the arguments of :func:`record`, for :func:`record_many`."""
+    """An audit entry for :func:`record_many`; the fields are the arguments of :func:`record`."""
 
     actor: Actor
     action: AuditAction

@@ -35,8 +35,8 @@ COALESCE_SECONDS = 0.05
 LONGEST_COALESCE_SECONDS = 0.4
 """Largest delay in seconds between wake-ups of a queue.
 
-While tasks keep being submitted, the delay doubles from ``COALESCE_SECONDS`` to this limit. By
-then, the workers are already awake or busy.
+While tasks keep being submitted, the delay doubles from ``COALESCE_SECONDS`` to this limit. At
+that point, the workers are awake or busy anyway.
 """
 
 
@@ -48,8 +48,9 @@ def task_queue(name: str) -> str:
 class _NonRestoringChannel(redis.Channel):  # type: ignore[misc]  # kombu is untyped
     """A Redis channel that does not return fetched messages when its connection is lost.
 
-    kombu tries to return them over the lost connection, and the resulting error ends the whole
-    worker. All wake-ups and chores are also rows, so the reaper sends lost messages again.
+    kombu tries to return them over the lost connection, and the resulting error stops the whole
+    worker. Every wake-up and chore is also recorded in a row, so the reaper can send a lost message
+    again.
     """
 
     do_restore = False
@@ -111,7 +112,7 @@ def install_messages(app: Celery) -> None:
 
 
 def send(name: str, broker_queue: str, **kwargs: Any) -> None:
-    """Send a message now. If the broker is unavailable, only log this; the reaper resends it."""
+    """Send a message now. If this fails, log the error; the reaper will resend the message."""
     try:
         get_celery().send_task(
             name,
@@ -126,7 +127,7 @@ def send(name: str, broker_queue: str, **kwargs: Any) -> None:
 
 
 class Waker:
-    """A sender of wake-ups that combines those in quick succession.
+    """A sender that combines wake-ups in quick succession into one message.
 
     The first wake-up after a pause is sent immediately. Later ones are delayed and combined. A
     worker that claims a task wakes the next worker itself, so a message for each of a thousand
@@ -162,7 +163,7 @@ class Waker:
         send(WAKE, task_queue(queue), queue=queue)
 
     def flush(self) -> None:
-        """Send all delayed wake-ups now, because this process is ending."""
+        """Send all delayed wake-ups now, because this process is about to exit."""
         with self._lock:
             queues = list(self._due)
             self._due.clear()
@@ -176,8 +177,8 @@ class Waker:
                 now = time.monotonic()
                 due = [queue for queue, moment in self._due.items() if moment <= now]
                 for queue in due:
-                    # Removed before sending: a submission that commits from now on gets its own
-                    # message.
+                    # Remove the queue before sending, so that a submission that commits from now
+                    # on gets its own message.
                     del self._due[queue]
                     self._sent[queue] = now
                 if not self._due:
@@ -190,7 +191,7 @@ class Waker:
 
 @cache
 def get_waker() -> Waker:
-    """Return the waker of this process. Call it after any fork."""
+    """Return the waker of this process, which must not fork after this call."""
     return Waker()
 
 

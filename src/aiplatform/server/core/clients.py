@@ -1,4 +1,4 @@
-"""Client addresses, including behind proxies.
+"""Functions that find the address of a client, even behind proxies.
 
 Only the address of the connection's peer is certain. ``X-Forwarded-For`` is read from its right
 end, where proxies append. An entry counts only if it was added by a proxy listed in
@@ -39,10 +39,10 @@ class TrustedProxies:
 
     @classmethod
     def parse(cls, parts: Sequence[str]) -> "TrustedProxies":
-        """Parse CIDRs, addresses and the word ``unix``.
+        """Parse a list of CIDRs, addresses and the word ``unix``.
 
         Raises:
-            ValueError: a part is none of these; the message names it.
+            ValueError: a part of the list is invalid; the message names it.
         """
         return _parse(tuple(parts))
 
@@ -130,6 +130,6 @@ def neighbourhood_of(address: str | None) -> str | None:
 
 
 def _from_the_right(values: list[str]) -> Iterator[str]:
-    """Yield the entries of ``X-Forwarded-For``, last one first; ``values`` are its lines."""
+    """Yield the entries of ``X-Forwarded-For``, last first; ``values`` are the header's lines."""
     for value in reversed(values):
         yield from reversed(value.split(","))

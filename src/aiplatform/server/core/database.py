@@ -1,4 +1,4 @@
-"""Database sessions, the base classes of all tables, advisory locks, and a cache of queries."""
+"""Database sessions, base classes for all tables, advisory locks, and a cache for query results."""
 
 import select
 import time
@@ -46,7 +46,7 @@ class AdvisoryLock(IntEnum):
     MIGRATION = 0x41495031
     """Lock for running a migration."""
     ACCOUNTS = 0x41495032
-    """Lock for creating the first administrator: several API processes may start together."""
+    """Lock for creating the first administrator, because API processes may start together."""
     REAPER = 0x41495033
     """Lock for being the reaper. A worker holds it for as long as it runs the reaper."""
     EXTERNAL_RUNS = 0x4149503A
@@ -60,7 +60,7 @@ class AdvisoryLock(IntEnum):
     AUDIT_ARCHIVE = 0x41495037
     """Lock for archiving sealed audit rows, held for one archive."""
     AUDIT_VERIFICATION = 0x4149503B
-    """Lock for verifying the audit trail on request, held by the process that does it."""
+    """Lock for verifying the audit trail on request, held by the verifying process."""
 
 
 Result = TypeVar("Result")
@@ -71,7 +71,7 @@ _CACHE = "aiplatform.query_cache"
 def query_cache(session: Session) -> Iterator[None]:
     """Cache the results of :func:`cached` during the block.
 
-    The transaction must not change data that it reads this way.
+    The transaction must not change data that it reads through the cache.
     """
     session.info[_CACHE] = {}
     try:
@@ -129,20 +129,20 @@ class Base(DeclarativeBase):
 
 
 class Identified:
-    """Columns ``id``, the internal serial key, and ``uuid``, the public identifier."""
+    """A mixin with ``id``, the internal serial key, and ``uuid``, the public identifier."""
 
     id: Mapped[int] = mapped_column(primary_key=True)
     uuid: Mapped[UUID] = mapped_column(server_default=FetchedValue(), unique=True)
 
 
 class Created:
-    """Column with the time at which the row was inserted."""
+    """A mixin with a column for the time at which the row was inserted."""
 
     created_at: Mapped[datetime] = mapped_column(server_default=func.current_timestamp())
 
 
 class Updated(Created):
-    """Columns with the times of insertion and last change; the latter is the resource's ETag."""
+    """A mixin with the times of insertion and last change; the latter is the resource's ETag."""
 
     updated_at: Mapped[datetime] = mapped_column(
         server_default=func.current_timestamp(), onupdate=func.clock_timestamp()
@@ -157,8 +157,8 @@ PING_AFTER_SECONDS = 5.0
 """Idle seconds after which a connection is tested before it is used again.
 
 A test before every use would make a small request a tenth slower. A connection that the server
-closed is recognised without a test. A broken network is not: on a connection that was used within
-these seconds, the next statement fails.
+closed is recognised without a test. A broken network is not recognised: on a connection that was
+used within these seconds, the next statement fails.
 """
 _IDLE_SINCE = "aiplatform.idle_since"
 
@@ -167,7 +167,8 @@ MAX_PREPARED_STATEMENTS = 400
 
 A worker runs about 150 different statements for a task and its periodic work. With psycopg's
 default of 100, each would be discarded before it is used again. A rollback discards all prepared
-statements, so work that happens for every task or request should not end with one.
+statements, so work that happens for every task or request should not end with a
+rollback.
 """
 
 
@@ -183,7 +184,7 @@ def _has_unread_data(connection: psycopg.Connection) -> bool:
 
 @cache
 def get_engine() -> Engine:
-    """Return the engine of this process. Call it after any fork."""
+    """Return the engine of this process, which must not fork after this call."""
     settings = get_settings()
     engine = create_engine(
         settings.sqlalchemy_url,
@@ -199,8 +200,8 @@ def get_engine() -> Engine:
         connect_args={
             "connect_timeout": 10,
             "application_name": "aiplatform",
-            # A statement that runs twice will run again, and planning a claim takes as long as
-            # running it.
+            # A statement that has run twice is likely to run again, and planning a claim takes as
+            # long as running it.
             "prepare_threshold": 1,
             **KEEPALIVE_OPTIONS,
         },
@@ -251,7 +252,7 @@ def after_commit(session: Session, action: AfterCommit) -> None:
 
 @event.listens_for(Session, "after_soft_rollback")
 def _forget(session: Session, transaction: SessionTransaction) -> None:
-    # A savepoint is excluded: actions of the transaction around it are still valid.
+    # A rollback to a savepoint keeps the actions: those of the transaction around it still apply.
     if not transaction.nested:
         session.info.pop(_AFTER_COMMIT, None)
 
@@ -272,12 +273,12 @@ def transaction() -> Iterator[Session]:
 
 
 def max_sessions(pool_size: int) -> int:
-    """Return the maximum number of open sessions of requests; the pool has ``2 * pool_size``.
+    """Return how many sessions requests may hold open; the pool has ``2 * pool_size`` connections.
 
     A request keeps its connection while it waits for a thread. If other requests occupied all
-    threads and waited there for a connection, both would wait forever. Requests therefore wait for
-    a session outside of threads, and some connections are reserved for code that takes and returns
-    one within a single thread.
+    threads and waited there for a connection, all of them would wait forever. Requests therefore
+    wait for a session outside of threads, and some connections are reserved for code that takes and
+    returns one within a single thread.
     """
     return pool_size + pool_size // 2
 

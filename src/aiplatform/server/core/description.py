@@ -1,7 +1,7 @@
-"""The OpenAPI document with all of the application's responses, and routes in one flat list.
+"""A FastAPI application with its routes in one flat list, and a complete OpenAPI document.
 
-FastAPI describes only what each route declares. This module adds the errors of the middleware and
-the media type of problem documents.
+FastAPI describes only the responses that each route declares. This module adds the errors of the
+middleware and the media type of problem documents.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -69,7 +69,7 @@ HEADER_SCHEMAS: dict[str, dict[str, Any]] = {
 
 ERROR_HEADERS = {"401": ("WWW-Authenticate", True), "429": ("Retry-After", True),
                "503": ("Retry-After", False)}  # fmt: skip
-"""For each error status, its header, and True if every such error has the header."""
+"""The header of each error status, with True if every response with that status has the header."""
 
 BODY_ERRORS = {
     "403": "Permission denied, or sent by a page of another site",
@@ -146,10 +146,10 @@ class DescribedApp(FastAPI):
 
 
 def _flatten(router: APIRouter) -> Iterator[APIRoute]:
-    """Yield the routes of a router, and of the routers that it includes, in their order.
+    """Yield the routes of a router, including those of nested routers, in order.
 
-    ``fastapi.routing.iter_route_contexts`` yields the same, but analyses each endpoint once more,
-    which takes half a second for two hundred routes.
+    ``fastapi.routing.iter_route_contexts`` yields the same routes, but analyses each endpoint
+    again, which takes half a second for two hundred routes.
     """
     for route in router.routes:
         if isinstance(route, APIRoute):
@@ -169,7 +169,7 @@ def _flatten(router: APIRouter) -> Iterator[APIRoute]:
 def complete(document: dict[str, Any]) -> None:
     """Add the responses of the middleware to each operation, and declare errors as problems."""
     schemas = document["components"]["schemas"]
-    # FastAPI's own schemas for invalid requests, which this application never sends.
+    # FastAPI's own schemas for validation errors, which this application never sends.
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
     schemas["ProblemDocument"] = ProblemDocument.model_json_schema()
@@ -213,9 +213,9 @@ def _declare_headers(operations: dict[str, Any], route: APIRoute) -> None:
 def _require_fields(document: dict[str, Any], routes: Sequence[APIRoute]) -> None:
     """Declare the fields of responses as required, including those with a default value.
 
-    Responses always contain all fields. Three kinds of schemas are not changed: those of routes
-    that leave out nulls, those that requests also use, and those that allow extra fields because
-    other programs write the document.
+    Responses always contain all fields. Three kinds of schemas are not changed: schemas of
+    routes that omit nulls, schemas that are also used in requests, and schemas that allow extra
+    fields because other programs write the document.
     """
     schemas = document["components"]["schemas"]
     optional: set[str] = set()
@@ -284,7 +284,7 @@ def _declare_error(response: dict[str, Any], error: dict[str, str]) -> None:
     content = response.get("content", {})
     declared = content.get("application/json", {}).get("schema", PROBLEM)
     if declared not in (PROBLEM, OPENAI_ERROR):
-        return  # a document of the route's own, such as the health report
+        return  # the route's own document, such as the health report
     media_type = MEDIA_TYPE if error is PROBLEM else "application/json"
     others = {kind: inner for kind, inner in content.items() if kind != "application/json"}
     response["content"] = {**others, media_type: {"schema": error}}

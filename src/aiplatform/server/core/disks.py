@@ -24,8 +24,8 @@ class DirectoryStatus:
 class DiskChecks:
     """Checks of directories, each repeated at most every :data:`CACHE_SECONDS`.
 
-    Anyone may request them without signing in, so they are cheap and reveal no paths on the
-    machine.
+    Anyone may request the checks without signing in, so they must be cheap, and their results
+    contain no paths on the machine.
     """
 
     _cache: dict[tuple[Path, int], tuple[float, DirectoryStatus]] = field(default_factory=dict)

@@ -73,8 +73,8 @@ class Range:
 def requested_range(request: Request, size: int, etag: str) -> Range | None:
     """Return the range that a request asks for; None if it asks for the whole file.
 
-    Multiple ranges, other units and malformed ranges are answered with the whole file, as RFC 9110
-    allows. The same holds if ``If-Range`` names another version of the file.
+    A request with multiple ranges, a malformed range or another unit is answered with the whole
+    file, as RFC 9110 allows. So is a request whose ``If-Range`` names another version of the file.
 
     Raises:
         RangeNotSatisfiable: the range begins after the end of the file.
@@ -160,7 +160,8 @@ def send_stream(
     media_type: str,
 ) -> Response:
     """Return a response of unknown length that streams content generated from a blob."""
-    # A weak ETag: another version of the program may generate the same text with different bytes.
+    # The ETag is weak, because another version of the program may generate the same text with
+    # different bytes.
     etag = f'W/"{made_from.sha256}"'
     disposition = content_disposition(filename)
     headers = {**UNTRUSTED, "ETag": etag, "Content-Disposition": disposition}

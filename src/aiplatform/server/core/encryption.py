@@ -4,8 +4,8 @@ The key file has one key per line, 32 bytes in base64; ``#`` begins a comment. T
 encrypts, and all keys decrypt. To replace a key, add a new one at the top and run the command
 ``aiplatform db rotate-keys``. All processes of the platform read the same file.
 
-An encrypted value is ``1 | key id | nonce | ciphertext and tag``: 1, 8 and 12 bytes, then the rest.
-The id of a key is part of its hash, so the file needs to contain only keys.
+An encrypted value is ``1 | key id | nonce | ciphertext and tag``; the first three parts have 1, 8
+and 12 bytes. The id of a key is part of the key's hash, so the key file need not contain ids.
 
 Declare columns for encrypted values with :func:`encrypted_column`, so that key rotation finds them.
 """
@@ -35,10 +35,10 @@ KEY_BYTES = 32
 ID_BYTES = 8
 NONCE_BYTES = 12
 HEADER_BYTES = 1 + ID_BYTES
-"""Length of the version and key id, which identify the key that encrypted a value."""
+"""Length in bytes of the version and key id at the beginning of an encrypted value."""
 MAX_FILE_BYTES = 1 << 16
 CONTEXT = "encryption_context"
-"""Key in a column's ``info`` under which the template of its context is stored."""
+"""Key in a column's ``info`` under which the column's context template is stored."""
 
 
 class KeyFileUnusable(Problem):
@@ -173,7 +173,8 @@ def load_keys(*, create: bool = False) -> tuple[Key, ...]:
         return load_keys()
     except OSError as error:
         raise KeyFileUnusable(f"the key file {path} can't be read: {error.strerror}") from error
-    # The file's status is part of the cache key, so a changed file takes effect without a restart.
+    # The cache key includes the file's size and time of change, so a changed file takes effect
+    # without a restart.
     return _read(path, found.st_mtime_ns, found.st_ino, found.st_size, found.st_mode)
 
 
@@ -228,7 +229,8 @@ def make_key_file(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         draft = _write_draft(path, _new_line() + "\n")
         try:
-            # A link, not a rename: of two processes the first one wins, and both read its key.
+            # Use a link because, unlike a rename, it fails if another process was first. Both
+            # processes then read that process's key.
             os.link(draft, path)
         except FileExistsError:
             pass
@@ -304,7 +306,9 @@ def encrypted_columns() -> list[Column[bytes]]:
 
 
 def rotate(*, new_key: bool = False) -> list[Rotated]:
-    """Re-encrypt all values that the first key has not encrypted; ``new_key`` adds a key first.
+    """Re-encrypt all values that were not encrypted with the first key of the key file.
+
+    With ``new_key``, a new first key is added before that.
 
     Raises:
         KeyFileUnusable: the key file is missing or invalid; the message says why.

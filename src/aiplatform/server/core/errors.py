@@ -71,8 +71,8 @@ class Problem(Exception):
     """An error with a status code, a stable ``code`` and texts in both languages.
 
     A class that sets ``code`` gets its texts from the catalogue. A class without a code groups
-    others and can't be raised itself. The keyword arguments fill the templates of the detail, and
-    are also fields of the problem document.
+    others and can't be raised itself. The keyword arguments fill the placeholders in the
+    detail, and are included as fields in the problem document.
     """
 
     status: ClassVar[int] = 500

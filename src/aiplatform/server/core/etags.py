@@ -18,7 +18,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 def etag(changed_at: datetime | None) -> str:
     """Return a strong ETag from the time of the last change, in microseconds.
 
-    Rows written by other programs may have no such time; their next change sets it.
+    Rows written by other programs may have no such time until their next change.
     """
     return f'"{((changed_at or EPOCH) - EPOCH) // timedelta(microseconds=1):x}"'
 
@@ -39,7 +39,7 @@ def require_match(if_match: str | None, changed_at: datetime | None, resource: s
 
 
 def require_tag(if_match: str | None, tag: str, resource: str) -> None:
-    """Refuse an update unless ``If-Match`` names ``tag``, for versions without a time.
+    """Refuse an update unless ``If-Match`` names ``tag``; for resources without a change time.
 
     Raises:
         PreconditionRequired: the header is missing.

@@ -14,7 +14,7 @@ HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
 class EventStream(StreamingResponse):
-    """A stream of server-sent events, passed as bytes because many watchers share them."""
+    """A response that streams server-sent events, as bytes because many watchers share them."""
 
     media_type = "text/event-stream"
 

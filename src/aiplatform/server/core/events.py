@@ -2,7 +2,8 @@
 
 NOTIFY within a transaction serialises all commits, so it is never used there. After the commit, the
 id is passed to a thread with its own connection, which sends each topic at most once per
-:data:`COALESCE_SECONDS`. Listeners also poll, so a lost notification costs a second, not an event.
+:data:`COALESCE_SECONDS`. Listeners also poll, so a lost notification delays an event by about a
+second but does not lose it.
 """
 
 import asyncio
@@ -74,7 +75,7 @@ class Notifier:
 
 @cache
 def get_notifier() -> Notifier:
-    """Return the notifier of this process. Call it after any fork."""
+    """Return the notifier of this process, which must not fork after this call."""
     return Notifier(get_settings().database_url)
 
 
@@ -92,7 +93,7 @@ lost.
 
 
 class Listener:
-    """An API process's one database connection that receives notifications for all watchers.
+    """The database connection on which an API process receives notifications for all watchers.
 
     A watcher's event is set after each notification for its topic. It is also set after the
     connection was lost, because notifications may have been missed.

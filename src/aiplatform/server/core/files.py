@@ -63,7 +63,7 @@ def store_parts(
 
     Raises:
         BlobGone: older blobs that the packed parts refer to were deleted. Pack the files again
-            without reference to older blobs.
+            without references to older blobs.
     """
     fresh = {sha256: (path, size) for file in packed.values() for path, sha256, size in file.new}
     used = {blob for file in packed.values() for part in file.parts for blob in part.blobs}

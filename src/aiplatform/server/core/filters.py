@@ -5,7 +5,7 @@ from aiplatform.server.core.errors import Invalid
 
 
 class FilterInvalid(Invalid):
-    """A filter that can't be parsed; ``position`` counts its characters from 1."""
+    """A filter that can't be parsed; ``position`` is the faulty character's index, from 1."""
 
     code = "request.invalid_filter"
 

@@ -82,7 +82,7 @@ def preview_collection() -> Collected:
 
 
 def _amounts(size: Any, stays: ColumnElement[bool]) -> Select[Any]:
-    """Select the count and bytes of the rows to collect, then of the rows that match ``stays``."""
+    """Select count and bytes of the rows to collect, then of those kept because of ``stays``."""
     columns: list[Any] = []
     for wanted in (~stays, stays):
         total = func.coalesce(func.sum(size).filter(wanted), 0)
@@ -172,7 +172,7 @@ def _delete_marked(grace: timedelta, limit: int) -> list[int]:
 
 
 def adopt_orphans(*, grace: timedelta = GRACE) -> None:
-    """Add rows for old files in the store that have none, so that garbage collection sees them.
+    """Add blob rows for old files in the store that have none, so that they can be collected.
 
     A commit that fails after its file was stored leaves such a file behind. If the same content is
     being stored at this moment, the new row is touched and therefore kept. Marked files are

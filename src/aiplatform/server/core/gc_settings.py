@@ -12,8 +12,8 @@ The default of 700 is reached after every few requests.
 def freeze_startup_objects() -> None:
     """Exclude all objects that exist after startup from garbage collection.
 
-    These are modules, classes and statements: hundreds of thousands of objects that exist for as
-    long as the process. Examining them would take a few tenths of a second, during which every
+    These are modules, classes and statements: hundreds of thousands of objects that exist until
+    the process exits. Examining them would take a few tenths of a second, during which every
     request waits.
     """
     gc.collect()

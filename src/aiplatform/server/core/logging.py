@@ -1,4 +1,4 @@
-"""Configuration of the structured log. Request and task ids are bound where they are handled."""
+"""Configuration of the structured log. The code that handles a request or task adds its id."""
 
 import logging
 import sys
@@ -42,5 +42,5 @@ def configure_logging(settings: Settings) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    # The access log has one line per request; httpx would add a second one.
+    # httpx would add a line for each outgoing request to the lines about incoming requests.
     logging.getLogger("httpx").setLevel(logging.WARNING)

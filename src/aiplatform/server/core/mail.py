@@ -177,7 +177,7 @@ class Claimed:
 
 
 def send_next() -> bool:
-    """Send one e-mail that is due. Return False if there is none."""
+    """Send one e-mail that is due. Return False if none is due."""
     settings = get_settings()
     if settings.smtp_host is None:
         return False
@@ -194,7 +194,7 @@ def send_next() -> bool:
     except MailRefused as refusal:
         error = str(refusal)
     except (smtplib.SMTPException, OSError, Problem) as failure:
-        # Servers quote what they received, so only the kind of failure is stored.
+        # A server's error message may quote the e-mail, so only the kind of failure is stored.
         code = getattr(failure, "smtp_code", None)
         error = type(failure).__name__ + ("" if code is None else f" {code}")
         final = claimed.attempt > len(RETRIES)

@@ -84,7 +84,7 @@ class RequestContext:
             finally:
                 route = getattr(scope.get("route"), "path", "none")
                 REQUESTS.labels(scope["method"], route, status).inc()
-                # Requests that programs send a thousand times a second would fill most of the log.
+                # Routes that programs call a thousand times a second would fill most of the log.
                 quiet = status < 400 and scope.get("state", {}).get("unlogged", False)
                 (log.debug if quiet else log.info)(
                     "request",

@@ -34,7 +34,7 @@ def _config() -> Config:
 
 
 def expected_revision() -> str:
-    """Return the newest revision that this program knows."""
+    """Return the newest revision among this program's migrations."""
     head = ScriptDirectory.from_config(_config()).get_current_head()
     assert head is not None
     return head

@@ -21,7 +21,7 @@ MAX_BYTES = 1 << 20
 
 
 def require_open_url(url: str) -> httpx.URL:
-    """Check a user-supplied URL without looking up its host name; return it parsed.
+    """Check a user-supplied URL without looking up its host name, and return the parsed URL.
 
     Raises:
         OutgoingRefused: the URL may not be called; the message says why.

@@ -68,12 +68,12 @@ def page_by_id(
 ) -> tuple[Sequence[Any], str | None]:
     """Return a page of ``statement``, ordered by its serial ``key``, and the next cursor.
 
-    The statement's first entity must have ``key``. If it selects a single entity, the rows are
-    scalars, otherwise tuples.
+    The statement's first entity must have the attribute ``key``. If the statement selects a single
+    entity, the rows are scalars, otherwise tuples.
     """
     if cursor is not None:
-        # BIGINT is wider than the key, so an invented cursor past the end gives an empty page, not
-        # an error.
+        # BIGINT is wider than the key, so a forged cursor beyond the key's range gives an empty
+        # page instead of an error.
         after = literal(decode_cursor(cursor, int)[0], BigInteger)
         condition: ColumnElement[bool] = key < after if newest_first else key > after
         statement = statement.where(condition)

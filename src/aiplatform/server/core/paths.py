@@ -7,8 +7,8 @@ class AnyPath(PathConvertor):
     """A path that may contain any characters, for the end of a route.
 
     Starlette's own ``path`` does not match line breaks. With it, a name that contains a line break
-    matches no route. A line break at the end is silently removed, so that two names refer to the
-    same file.
+    matches no route. It also silently removes a line break at the end, so two names would refer
+    to the same file.
     """
 
     regex = r"[\s\S]*"

@@ -93,7 +93,7 @@ _formats: dict[str, ErrorFormat] = {}
 
 
 def set_error_format(prefix: str, error_format: ErrorFormat) -> None:
-    """Report errors below ``prefix`` in another format, for clients that expect it."""
+    """Report errors of paths below ``prefix`` in another format, for clients that expect it."""
     _formats[prefix] = error_format
 
 
@@ -156,7 +156,7 @@ class Unstorable(Problem):
 
 
 class ChangedMeanwhile(Conflict):
-    """A simultaneous request deleted or created data that this request concerns."""
+    """A simultaneous request created or deleted data that this request uses."""
 
     code = "resource.changed_meanwhile"
 

@@ -6,8 +6,8 @@ broken counter thus does not stop the platform, and requests are still limited.
 
 The owner of a token is known only after the guard (the dependency that checks permissions) has
 checked the token and stored the owner in the request's state. The middleware then remembers the
-owner by a digest of the token, only for counting. The first request with a token therefore counts
-towards the client's address.
+owner under a digest of the token, and uses it only for counting. The first request with a token
+therefore counts towards the limit of the client's address.
 """
 
 import hashlib
@@ -72,7 +72,7 @@ class Count:
 
 
 def storage_url(broker_url: str) -> str | None:
-    """Return the broker's URL as the package ``limits`` expects it; None if not Redis or Valkey."""
+    """Return the broker's URL as the package ``limits`` expects it; None for other brokers."""
     parts = urlsplit(broker_url)
     match parts.scheme:
         case "redis" | "rediss":
@@ -105,7 +105,8 @@ class Counters:
         return await self._here.incr(key, seconds)
 
     def _shared_storage(self, url: str) -> Storage:
-        # Created within the event loop that uses it, because its connections belong to that loop.
+        # Create the storage in the event loop that uses it, because its connections belong to that
+        # loop.
         if self._shared is None:
             options: dict[str, Any] = {
                 "socket_timeout": TIMEOUT_SECONDS,

@@ -73,8 +73,9 @@ async def receive_body(
 ) -> T:
     """Receive the body into the spool and return the result of ``keep``.
 
-    ``check_in_advance`` gets the declared size in bytes and may refuse it before the body is read.
-    Both functions run in threads with their own transactions.
+    ``check_in_advance`` is called with the declared size in bytes before the body is read, and may
+    refuse it. ``keep`` is called with the received file. Both run in threads with their own
+    transactions.
 
     Raises:
         RawBodyRequired: the body is a form.

@@ -1,11 +1,11 @@
 """Middleware that refuses requests with a wrong host, from other sites, or with oversized headers.
 
-- An unknown name in ``Host`` is refused. Otherwise the page of another site could make the site's
-  name resolve to this server and read the responses (DNS rebinding). IP addresses can't be rebound,
-  so they are accepted.
-- A state-changing request that another site makes the browser send is refused. Browsers state this
-  in ``Sec-Fetch-Site`` and ``Origin``. Programs send neither header; every browser that holds a
-  cookie sends at least one.
+- An unknown name in ``Host`` is refused. Otherwise another site could make its own name resolve
+  to this server, so that its pages could read the responses (DNS rebinding). IP addresses can't be
+  rebound, so they are accepted.
+- A state-changing request that another site makes the browser send is refused. Browsers name the
+  requesting site in ``Sec-Fetch-Site`` and ``Origin``. Programs send neither header; every browser
+  that holds a cookie sends at least one.
 - The number and size of headers and the length of the URL are limited.
 """
 
@@ -105,7 +105,7 @@ class RequestChecks:
     def knows(self, host: str) -> bool:
         """Return True if the host name belongs to this server.
 
-        Without configured names, every IP address and this machine's names do.
+        If no names are configured, every IP address and all names of this machine are accepted.
         """
         if not self.hosts:
             return is_address(host) or host in own_names()

@@ -124,7 +124,7 @@ class DatabaseBackend(BaseBackend):  # type: ignore[misc]  # celery is untyped
             session.execute(delete(CeleryTask).where(CeleryTask.expires_at < func.now()))
 
     def ensure_chords_allowed(self) -> None:
-        """Refuse chords, which need counters that this table does not have.
+        """Refuse chords, which need counters that ``celery_tasks`` does not have.
 
         Raises:
             NotImplementedError: always. The platform uses no chords.

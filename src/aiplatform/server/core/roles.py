@@ -113,7 +113,7 @@ def runtime_role(settings: Settings) -> str | None:
 def protect_table_names(connection: Connection) -> None:
     """Revoke the right to create temporary tables or schemas from everyone but the owner.
 
-    Runs as the migrating role. If that role does not own the database, nothing is changed, and
+    This runs as the migrating role. If that role does not own the database, nothing is changed, and
     ``aiplatform db check`` reports what is missing.
     """
     raw = connection.connection.driver_connection
@@ -128,7 +128,7 @@ def protect_table_names(connection: Connection) -> None:
 def grant(connection: Connection, role: str) -> None:
     """Grant ``role`` the privileges that the platform needs, on existing and future tables.
 
-    Runs as the owner, after every migration. Excess privileges are revoked.
+    This runs as the owner, after every migration. Excess privileges are revoked.
 
     Raises:
         RoleMissing: the role does not exist; the message says what to run.

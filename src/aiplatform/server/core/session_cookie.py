@@ -38,7 +38,7 @@ class CookieTokens:
 
     @classmethod
     def read(cls, connection: HTTPConnection) -> "CookieTokens | None":
-        """Return the tokens in the request's cookie, or None if it has no usable one."""
+        """Return the tokens in the request's cookie, or None if there are no usable tokens."""
         access, _, refresh = connection.cookies.get(NAME, "").partition(".")
         return cls(access, refresh) if access and refresh else None
 
@@ -61,7 +61,7 @@ def remove(response: Response, request: Request) -> None:
 
 
 def _uses_https(request: Request) -> bool:
-    # The origin is correct even if a proxy that terminates TLS is not configured as trusted.
+    # ``Origin`` has the right scheme even if a TLS-terminating proxy is not configured as trusted.
     return came_by_https(request) or request.headers.get("origin", "").startswith("https://")
 
 
@@ -96,7 +96,7 @@ class SessionCookie:
 
 
 def _is_same_origin(headers: Headers) -> bool:
-    """Return True if the browser says that a page of this server sent the request.
+    """Return True if the browser reports that a page of this server sent the request.
 
     The origins in ``AIPLATFORM_CORS_ORIGINS`` may send tokens, but may not use the cookie.
     """

@@ -786,7 +786,7 @@ def limit_of(text: str) -> RateLimitItem | None:
     """Return the limit in a setting such as ``60/minute``; None for ``off``.
 
     Raises:
-        ValueError: the text is anything else.
+        ValueError: the text has another form.
     """
     if text.strip().lower() == "off":
         return None

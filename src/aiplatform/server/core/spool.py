@@ -25,7 +25,7 @@ from aiplatform.server.core.errors import InsufficientStorage, Problem, TooLarge
 log = structlog.get_logger(__name__)
 
 BUFFER_BYTES = 1 << 20
-"""Number of bytes of network chunks collected before a thread writes them."""
+"""Number of bytes to collect from the network before a thread writes them."""
 
 SPOOL_MAX_AGE = timedelta(days=1)
 """Age at which an unchanged file is deleted from the spool."""
@@ -65,8 +65,8 @@ class UploadAborted(Problem):
 class RawBodyRequired(Problem):
     """The upload was sent as an HTML form instead of the file itself.
 
-    Forms are not accepted: they would have to be parsed while they are received, to separate the
-    file from the form's boundaries.
+    Forms are not accepted, because they would have to be parsed while they are received, to
+    separate the file from the form's boundaries.
     """
 
     status = 415

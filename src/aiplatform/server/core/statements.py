@@ -31,7 +31,9 @@ class Compiled:
         return {**self.fixed, **parameters}
 
     def one(self, session: Session, **parameters: Any) -> Any:
-        """Return the only row, in the session's transaction. Columns are attributes, by label.
+        """Run the statement in the session's transaction and return the only row.
+
+        Columns are attributes, named by their labels.
 
         Raises:
             NoResultFound: there is no row (a SQLAlchemy error).
@@ -44,14 +46,14 @@ class Compiled:
         return row
 
     def one_or_none(self, session: Session, **parameters: Any) -> Any:
-        """Return the only row, or None; otherwise like :meth:`one`."""
+        """Run the statement and return the only row, or None; otherwise like :meth:`one`."""
         rows = self.all(session, **parameters)
         if len(rows) > 1:
             raise MultipleResultsFound("Multiple rows were found when one or none was required")
         return rows[0] if rows else None
 
     def all(self, session: Session, **parameters: Any) -> Sequence[Any]:
-        """Return all rows, in the session's transaction; otherwise like :meth:`one`."""
+        """Run the statement and return all rows; otherwise like :meth:`one`."""
         with _driver(session, self) as driver:
             return _send(driver, self, parameters).fetchall()
 
@@ -120,10 +122,11 @@ def read_statements(path: Path) -> dict[str, Compiled]:
 
 
 def strip_sql(sql: str) -> str:
-    """Return SQL without comments and superfluous white space.
+    """Return SQL without comments and redundant whitespace.
 
-    psycopg caches the parsed parameters only of texts with at most 4096 characters. String literals
-    in the text must contain neither comment signs nor superfluous white space.
+    This shortens the text because psycopg caches the parsed query only if it has at most 4096
+    characters. String literals in the SQL must contain neither comment markers nor redundant
+    whitespace.
     """
     bare = re.sub(r"--.*", "", sql)
     return re.sub(r"(?<=[(,]) | (?=\))", "", " ".join(bare.split()))

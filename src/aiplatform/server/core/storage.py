@@ -1,7 +1,7 @@
 """Blobs and references to them. The store holds their content; the database decides which exist.
 
 References have a foreign key to their owner, so deleting the owner deletes them. Garbage collection
-(:mod:`~aiplatform.server.core.garbage_collection`) deletes what nothing refers to.
+(:mod:`~aiplatform.server.core.garbage_collection`) deletes blobs that nothing refers to.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -80,8 +80,8 @@ class BlobRef(Base):
     model_id: Mapped[int | None] = mapped_column(ForeignKey("models.id"))
     checkpoint_id: Mapped[int | None] = mapped_column(ForeignKey("task_checkpoints.id"))
     log_task_id: Mapped[int | None] = mapped_column(ForeignKey("tasks.id"))
-    # These have foreign keys, too. The models omit them, because a program without those tables
-    # must be able to write here.
+    # In the database, these columns have foreign keys, too. The models omit them, because a program
+    # that does not define those tables must be able to write here.
     task_id: Mapped[int | None]
     bundle_id: Mapped[int | None] = mapped_column(BigInteger)
     path: Mapped[str] = mapped_column(String(500))
@@ -111,7 +111,7 @@ def get_store() -> BlobStore:
 
 
 def store_file(session: Session, path: Path, sha256: str, size: int, *, move: bool = False) -> None:
-    """Put a local file into the store and lock its row until the transaction ends.
+    """Put a local file into the store and lock its blob's row until the transaction ends.
 
     Identical content is stored once. ``move`` allows the function to consume the local file.
     """

@@ -110,7 +110,7 @@ def fail(reason: str) -> None:
 
 
 def begin(name: str, at: float) -> Any:
-    """Start a child of the current span at ``at`` (seconds since the epoch); see :func:`end`."""
+    """Start a child of the current span at ``at``, in seconds since the epoch; see :func:`end`."""
     return None if _traces is None else _traces.begin(name, at)
 
 

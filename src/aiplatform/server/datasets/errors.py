@@ -94,7 +94,7 @@ class UnknownFinding(Invalid):
 
 
 class NoSuchFinding(NotFound):
-    """The finding code, usually a typo, is unknown to the platform's checks and to the report."""
+    """No platform check and no finding in the report has this code, which is usually a typo."""
 
     code = "dataset.no_such_finding"
 
@@ -122,7 +122,7 @@ class StaleParentVersion(Conflict):
 
 
 class VersionNotDeletable(Conflict):
-    """The version can't be deleted: it has a child, tag or reading task, or is the first one."""
+    """The version can't be deleted: it has a child or tag, a task reads it, or it is the first."""
 
     code = "dataset.version_not_deletable"
 

@@ -29,7 +29,7 @@ class DataQuality(TaskKind):
         return quality.prepare(session, context, spec)
 
     def inputs(self, session: Session, task: Task) -> Inputs:
-        """Return the version's rows and, if tokens are counted, the tokenizer."""
+        """Return the version's rows, the comparison data and, if it is used, the tokenizer."""
         return quality.task_inputs(session, task)
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:

@@ -265,7 +265,7 @@ def is_compared(report: Mapping[str, Any], wanted: RequiredComparison) -> bool:
     """Return True if a report compared the rows with the given version.
 
     If a tag was given, a comparison with any version of the dataset counts, because the report does
-    not know which version the tag refers to.
+    not record which version the tag refers to.
     """
     version = wanted.version if wanted.version and is_label(wanted.version) else None
     return any(

@@ -53,7 +53,7 @@ _COUNT: dict[str, Any] = {"type": "integer"}
 
 
 def _list_of(*names: str) -> dict[str, Any]:
-    """Return the JSON schema of a list of objects whose fields ``names`` are strings."""
+    """Return the JSON schema of a list of objects with the string fields ``names``."""
     item = {
         "type": "object",
         "properties": dict.fromkeys(names, _TEXT),
@@ -203,7 +203,7 @@ class FilterRequest(RowFilter, CommitOptions):
 
 
 class MapRequest(CommitOptions):
-    """A commit that renames columns to those of a data shape."""
+    """A commit that renames columns to the column names of a data shape."""
 
     map: ColumnMap = Field(min_length=1, description="columns and what they are")
 
@@ -385,7 +385,7 @@ class ImportRequest(Reading):
 
 
 class QualityRequest(Strict):
-    """The tokenizer, row length and comparison data of a new quality report."""
+    """The tokenizer, maximum row length and comparison data of a new quality report."""
 
     base_model: UUID | None = Field(None, description="whose tokenizer counts; none counts none")
     max_length: int = Field(512, ge=8, le=1_048_576, description="tokens; longer rows are reported")
@@ -480,8 +480,8 @@ class ComparedData(BaseModel):
     """Data with which a version was compared, and how many of its rows occur in the version.
 
     For evaluation data, ``exact``, ``question`` and ``near`` are set. For a benchmark,
-    ``contaminated``, ``too_short`` and ``run`` are set; ``run`` is the number of words that count
-    as a copied passage.
+    ``contaminated``, ``too_short`` and ``run`` are set; ``run`` is the number of consecutive
+    words from which text counts as a copied passage.
     """
 
     label: str
@@ -506,7 +506,7 @@ class QuarantinedRows(BaseModel):
 
 
 class OutsideCheck(BaseModel):
-    """A check from another installed package, and the error with which it ended, if any."""
+    """A check from another installed package, and the error if it failed."""
 
     name: str
     distribution: str | None

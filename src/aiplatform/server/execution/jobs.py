@@ -210,11 +210,11 @@ def _delete_old_submissions() -> None:
 
 
 def end_leftovers(work_dir: Path) -> None:
-    """End a dead worker's child processes and delete the home directories of its spares.
+    """Stop a dead worker's child processes and delete the home directories of its spares.
 
-    The dead worker's launchers end by themselves; any that are still running are terminated here.
-    Launchers of another worker in the same directory are left alone while that worker, their parent
-    process, is running.
+    The launchers of a dead worker exit by themselves; any that are still running are terminated
+    here. Launchers of another worker in the same directory are left alone while that worker, their
+    parent process, is running.
     """
     if not work_dir.is_dir():
         return
@@ -246,7 +246,7 @@ def wake(queue: str, passed_on: int = 0) -> dict[str, Any] | None:
     started. Submitting a task also sends one, and so does ending a task, which frees resources. The
     broker may deliver a wake-up to a worker without free resources. That worker passes it on, at
     most as often as there are other workers with a free core. ``passed_on`` is the number of times
-    that this has happened.
+    that this wake-up has been passed on already.
 
     Returns:
         The task's uuid, type, attempt and duration in seconds, or None if no task was claimed.
@@ -269,7 +269,7 @@ def wake(queue: str, passed_on: int = 0) -> dict[str, Any] | None:
     prometheus.CLAIMS.labels(claim.task_type).inc()
     if claim.others_wait:
         send(WAKE, task_queue(queue), queue=queue)
-    # Celery would write this record before the claim and so delay the task.
+    # Celery itself would write this record before the claim, which would delay the task.
     with contextlib.suppress(SQLAlchemyError):
         if current_task:
             current_task.update_state(state=STARTED)

@@ -50,6 +50,6 @@ LIMIT 1
 
 
 def cores_of(session: Session, task_id: int, fence: int) -> Cores | None:
-    """Return the cores of the worker that runs an attempt; None if it holds no lease."""
+    """Return the cores of the worker that runs an attempt; None if the attempt holds no lease."""
     row = session.execute(_CORES, {"task_id": task_id, "fence": fence}).one_or_none()
     return None if row is None else Cores(float(row.total), float(row.own), float(row.others))

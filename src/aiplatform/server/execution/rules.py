@@ -29,7 +29,7 @@ NICENESS = "AIPLATFORM_NICENESS"
 
 @dataclass(frozen=True, slots=True)
 class Cores:
-    """A worker's CPU cores: in total, reserved by this task (``own``), and by other tasks."""
+    """A worker's CPU cores: all of them, and those reserved by this task and by other tasks."""
 
     total: float
     own: float
@@ -69,10 +69,10 @@ def cpu_environment(cores: Cores, *, serves: bool, divides: bool) -> dict[str, s
 
 
 WINDOW = 1000
-"""Number of newest steps in the estimate. Older steps no longer influence it."""
+"""Number of the newest steps that the estimate uses. Older steps no longer influence it."""
 LEAST = 4
 SLOW_FACTOR = 5.0
-"""Multiple of the usual duration above which a step counts as delayed, say by an evaluation."""
+"""Multiple of the usual duration above which a step counts as delayed (by an evaluation, say)."""
 
 
 class Step(NamedTuple):
@@ -147,7 +147,10 @@ A later attempt, or an attempt on another worker, may succeed.
 
 
 def is_transient(error: OSError) -> bool:
-    """Return True if a retry may succeed; if a file is missing, for example, it is pointless."""
+    """Return True if a retry may succeed after this error.
+
+    A missing file, for example, is not a temporary error.
+    """
     return isinstance(error, ConnectionError | TimeoutError) or error.errno in TRANSIENT
 
 

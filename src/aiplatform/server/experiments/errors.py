@@ -46,7 +46,7 @@ class ExternalRunNotRerunnable(Conflict):
 
 
 class NotRepeatable(Conflict):
-    """The inputs have been changed or deleted since the first run."""
+    """An input of the run has since been changed or deleted, so the run can't be repeated."""
 
     code = "run.not_repeatable"
 

@@ -1,4 +1,4 @@
-"""Task kinds for experiments: trainings, estimates, evaluations and external runs."""
+"""Task kinds for experiments: training runs, estimates, evaluations and external runs."""
 
 from typing import Any
 
@@ -64,7 +64,7 @@ class Training(TaskKind):
 
 
 class Estimate(TaskKind):
-    """An estimate of a training. It is not a run of an experiment."""
+    """An estimate of a training run. The estimate is not itself a run of an experiment."""
 
     type = TaskType.ESTIMATE
     permission = Permission.TRAINING_WRITE

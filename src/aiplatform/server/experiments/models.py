@@ -53,7 +53,7 @@ class ExperimentTag(Base):
 
 
 class RunDetails(Base):
-    """The metrics and the reproduction record of a run. A trigger inserts the row with the task.
+    """The metrics and reproduction record of a run. A trigger inserts the row for each new run.
 
     ``record`` contains what is needed to repeat the run (see ``rules.record_of``).
     """

@@ -34,7 +34,7 @@ RUN_TYPES = (TaskType.TRAINING.value, TaskType.EXTERNAL.value)
 """Types of the tasks that are runs. The trigger ``tasks_are_runs`` lists them, too."""
 
 RUNS_KEPT = 200
-"""Number of runs that are summarised in ``experiments.metrics``; ``tasks`` has all of them."""
+"""Number of runs that are summarised in ``experiments.metrics``; ``tasks`` contains all runs."""
 
 SERIES_KEPT = 30
 """Number of metric series per run that are kept in ``experiments.metrics``."""
@@ -96,7 +96,7 @@ class Advice(NamedTuple):
 def advice_for(
     method: TrainingMethod, shape: str | None, *, dataset: str, columns: Iterable[str]
 ) -> Advice:
-    """Return what to do if a method can't learn from a dataset of this shape.
+    """Return advice for a training method that can't learn from a dataset of this shape.
 
     Args:
         method: the refused method.
@@ -176,7 +176,7 @@ def figures_of(result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def own_config(task_type: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a run's config. An external run stores it beside details of its machine."""
+    """Return a run's config. An external run stores it together with details of its machine."""
     return dict(config["config"] if task_type == TaskType.EXTERNAL else config)
 
 
@@ -203,7 +203,7 @@ def with_run(metrics: Mapping[str, Any], run: dict[str, Any]) -> dict[str, Any]:
 
 
 def first_series(metrics: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the first :data:`SERIES_KEPT` series of a run's metrics; its task has all of them."""
+    """Return the first :data:`SERIES_KEPT` series of a run's metrics; its task keeps all series."""
     return dict(islice(metrics.items(), SERIES_KEPT))
 
 
@@ -262,7 +262,7 @@ def number_of(value: Any) -> float:
 
 
 def flatten(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a document's values, keyed by path: ``{"lora": {"rank": 8}}`` has ``lora.rank``."""
+    """Return a document's values by path: ``{"lora": {"rank": 8}}`` gives ``{"lora.rank": 8}``."""
     found: dict[str, Any] = {}
     for key, value in document.items():
         path = f"{prefix}{key}"

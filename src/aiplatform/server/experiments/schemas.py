@@ -19,7 +19,7 @@ Tags = Annotated[list[Tag], Field(max_length=50)]
 
 
 class ExperimentIn(Strict):
-    """An experiment to create. If its dataset has no version, each run uses the newest one."""
+    """An experiment to create. If ``config`` names no dataset version, each run uses the newest."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -54,7 +54,7 @@ class ExperimentIn(Strict):
 
 
 class EstimateIn(Strict):
-    """A training to estimate."""
+    """A training run to estimate."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"config": EXAMPLE_CONFIG}]})
 
@@ -91,7 +91,7 @@ class ExperimentChange(Strict):
 
 
 class CloneIn(Strict):
-    """A copy of an experiment. Keys of ``changes`` may be paths: ``lora.rank``."""
+    """A copy of an experiment. Keys of ``changes`` may be paths, such as ``lora.rank``."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -131,7 +131,7 @@ class OwnRole(Problem):
 
 
 class AccountHoldsMore(Problem):
-    """The account has more rights in projects than the caller, as an owner or a member.
+    """As an owner or member of projects, the account has rights that the caller lacks.
 
     The error names no project, because the caller may not be allowed to see it.
     """

@@ -31,7 +31,7 @@ class User(Identified, Updated, Base):
 
 
 class UserSecurity(Base):
-    """Account data in addition to ``users``, whose columns are fixed by the schema contract."""
+    """Additional columns of an account; the schema contract fixes those of ``users``."""
 
     __tablename__ = "user_security"
 
@@ -39,7 +39,7 @@ class UserSecurity(Base):
     must_change_password: Mapped[bool] = mapped_column(server_default="false")
     password_changed_at: Mapped[datetime | None]
     email_claimed: Mapped[bool] = mapped_column(server_default="false")
-    """True if the holder entered the address and has not yet proved that it is theirs."""
+    """True if the account holder entered the e-mail address but has not yet proved to own it."""
 
 
 class UserPreferences(Base):
@@ -96,8 +96,8 @@ class AuthSession(Base):
 class AuthToken(Base):
     """An access or refresh token. Only its SHA-256 is stored. A refresh token works once.
 
-    ``withdrawn_at`` is the time when the token was replaced because the client had never received
-    it.
+    ``withdrawn_at`` is the time when the token was replaced because the client seemed not to have
+    received it.
     """
 
     __tablename__ = "auth_tokens"

@@ -43,8 +43,8 @@ def find_user(
     Args:
         session: the database session.
         name: uuid or user name.
-        lock: read the row again and lock it. Rows that refer to it can still be inserted, so that a
-            task that is ending can notify its author.
+        lock: read the row again and lock it. Other transactions can still insert rows that refer to
+            it, so that a finishing task can notify its author.
         for_deletion: also prevent such rows from being inserted.
 
     Raises:
@@ -94,7 +94,7 @@ def has_administrator(session: Session) -> bool:
 
 
 def user_by_name(session: Session, username: str) -> User | None:
-    """Return the account with this user name, read again from the database."""
+    """Return the account with this user name, in its current state in the database."""
     return session.scalar(
         select(User).where(User.username == username).execution_options(populate_existing=True)
     )
@@ -157,7 +157,7 @@ def usable_reset(session: Session, token_hash: bytes) -> PasswordReset | None:
 
 
 def reset_sent_since(session: Session, user_id: int, pause: timedelta) -> bool:
-    """Return True if a reset link was requested for the account within ``pause``.
+    """Return True if a reset link was requested for the account within the last ``pause``.
 
     Links issued by administrators do not count.
     """
@@ -255,9 +255,10 @@ def recent_failures(
     neighbourhood: str | None,
     window: timedelta,
 ) -> RecentFailures:
-    """Return the failures within ``window`` that all API processes recorded.
+    """Return the failures that all API processes recorded within ``window``.
 
-    The same single statement runs whether the account exists or not.
+    The same single statement runs whether the account exists or not, so that its duration does not
+    reveal this.
 
     Args:
         session: the database session.
@@ -292,8 +293,8 @@ def recent_failures(
         )
     ).one()
     none = timedelta(0)
-    # After the clock was set back, failures can lie in the future. Their age then counts as 0, so
-    # that nobody has to wait until that time is reached.
+    # If the clock was set back, failures can lie in the future. Their age then counts as 0, so that
+    # nobody has to wait until that time is reached.
     return RecentFailures(
         *(FailureCount(row[at], max(row[at + 1] or none, none)) for at in (0, 2, 4))
     )
@@ -310,7 +311,7 @@ def in_network(address: Any, network: str | None) -> ColumnElement[bool]:
 
 
 def refresh_token(session: Session, token_hash: bytes) -> AuthToken | None:
-    """Return the refresh token with this hash, read from the database again; None without one."""
+    """Return the refresh token with this hash, in its current state; None if there is none."""
     return session.scalar(
         select(AuthToken)
         .where(AuthToken.token_hash == token_hash, AuthToken.kind == "refresh")

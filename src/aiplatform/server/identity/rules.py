@@ -12,7 +12,7 @@ Theme = Literal["light", "dark", "system"]
 """Colours of the web interface; ``system`` follows the device."""
 
 PLAIN_USER = "user"
-"""Global role of accounts without one. The name is reserved; ``roles`` has no such row."""
+"""Value of ``users.role`` for accounts without a global role. ``roles`` has no row of this name."""
 
 RESERVED_ROLES = frozenset({PLAIN_USER, "owner"})
 """Names that no role may have. ``user`` means no global role, ``owner`` a project's owner."""
@@ -20,7 +20,7 @@ RESERVED_ROLES = frozenset({PLAIN_USER, "owner"})
 RESERVED_USERNAMES = frozenset({"system", "anonymous", "me"})
 """User names that nobody may have.
 
-``system`` is the actor for what the platform does by itself; ``me`` is part of an API path.
+``system`` is the actor for the platform's own actions; ``me`` is part of an API path.
 """
 
 ADMIN = "admin"
@@ -51,8 +51,8 @@ FREE_FAILURES_ANYWHERE = 50
 """Failed sign-ins for an account from all addresses before the next attempt is delayed.
 
 The number is higher than :data:`FREE_FAILURES`, because otherwise anyone could lock out anyone.
-Each network from which the account has signed in has its own count, so the account's holder can
-sign in there whatever strangers try from elsewhere.
+Each network from which the account has signed in has its own count, so failures
+from elsewhere do not keep the account's holder from signing in there.
 """
 FREE_FAILURES_ADDRESS = 100
 """Failed sign-ins from an address for all accounts before the next attempt is delayed.
@@ -61,7 +61,7 @@ The number is higher than :data:`FREE_FAILURES` because everyone in an office ma
 """
 
 RESET_PAUSE = timedelta(minutes=5)
-"""Minimum time between two reset links for an account that are requested without signing in."""
+"""Minimum time between two reset links that users request for the same account."""
 RECOVERY_CODES = 10
 MAX_WAIT = timedelta(minutes=1)
 
@@ -81,8 +81,8 @@ def weakness(
         username: the account's user name, which makes a password that contains it weaker.
         email: the account's address, which makes a password that contains it weaker.
         current: the password that it replaces.
-        min_score: required zxcvbn score, an estimate of how many guesses it takes; 3 means at least
-            about 10^8. Rules about character classes would not measure that.
+        min_score: required zxcvbn score, an estimate of the guesses that an attacker needs; 3 means
+            at least about 10^8. Rules about character classes would not measure this.
     """
     if len(password) < MIN_PASSWORD:
         return {
@@ -99,7 +99,7 @@ def weakness(
             "en": "The new password is the current one. Choose another.",
             "zh": "新密码与当前密码相同，请换一个。",
         }
-    # Imported here because its word lists need memory that most processes can save.
+    # Imported here because its word lists need memory, and most processes never check a password.
     from zxcvbn import zxcvbn  # noqa: PLC0415
 
     known = [username, email, *email.split("@"), "aiplatform", "ai-platform"]
@@ -116,7 +116,7 @@ def weakness(
 
 
 def wait_after(failures: int, *, free: int) -> timedelta:
-    """Return how long after the last of ``failures`` wrong passwords the next attempt must wait.
+    """Return how long the next attempt must wait after the last of ``failures`` wrong passwords.
 
     There is no wait for fewer than ``free`` failures. After that, the wait is 1, 2, 4 … seconds, at
     most :data:`MAX_WAIT`.

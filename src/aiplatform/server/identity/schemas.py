@@ -132,7 +132,7 @@ class RegisterIn(Strict):
 def render_user(row: User) -> UserOut:
     """Return the response body of an account.
 
-    Its role and state may be empty in the database if another program inserted the row.
+    The role and state may be null in the database if another program inserted the row.
     """
     return UserOut(
         uuid=row.uuid,

@@ -198,7 +198,7 @@ def update_deployment(
     """Start a server with another model; it replaces the current server once it is ready.
 
     Until then, `updating` describes the new server. The replaced server finishes the responses in
-    progress, for ten minutes at most, and then ends. If the new server fails to start, the current
+    progress, for ten minutes at most, and then stops. If the new server fails to start, the current
     one continues, and `update_error` contains the reason. To return to the previous model, update
     again. A deployment that is down is started with the new model. Without `follow`, a deployment
     that followed an alias stops following it.

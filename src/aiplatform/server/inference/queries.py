@@ -164,7 +164,7 @@ def lock_served_by(session: Session, task_id: int) -> Deployment | None:
 
 
 def served_models(session: Session, task: Task) -> list[tuple[str, Model]]:
-    """Return the models that a serving task reads, each with its role among the task's inputs."""
+    """Return the models that a serving task reads, each with its role as an input."""
     rows = session.execute(
         select(TaskInput.role, Model)
         .join(Model, Model.id == TaskInput.model_id)

@@ -22,7 +22,7 @@ INACTIVE = frozenset({S.STOPPED, S.CRASHED})
 
 MAX_CRASHES = 5
 CRASH_WINDOW = timedelta(minutes=10)
-"""Period in which crashes count: after :data:`MAX_CRASHES` in it, there is no restart."""
+"""Period in which crashes are counted. After :data:`MAX_CRASHES`, there is no restart."""
 
 DRAIN_TIME = timedelta(minutes=10)
 """Time for which a replaced server may finish its responses."""

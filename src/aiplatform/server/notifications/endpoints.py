@@ -154,8 +154,8 @@ async def stream_notifications(
     - `unread`: the new number of unread notifications,
     - `ready`: all missed notifications have been sent.
 
-    With `Last-Event-ID`, the stream continues after that event: nothing is lost and nothing is sent
-    twice. When your session ends, an `error` event with the problem follows within a second.
+    With `Last-Event-ID`, the stream continues after that event, without gaps or duplicates. When
+    your session ends, an `error` event with the problem follows within a second.
     """
     hub: Hub = request.app.state.notifications
     return EventStream(

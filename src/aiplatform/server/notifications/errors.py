@@ -4,7 +4,7 @@ from aiplatform.server.core.errors import Conflict, Problem
 
 
 class Mandatory(Problem):
-    """The inbox notifications for security events can't be turned off."""
+    """Inbox notifications for security events can't be turned off."""
 
     status = 409
     code = "notification.mandatory"
@@ -19,7 +19,7 @@ class TooManyStreams(Problem):
 
 
 class WebhookUrlRefused(Problem):
-    """The platform does not connect to the webhook's address."""
+    """The platform may not connect to the webhook's address."""
 
     status = 422
     code = "webhook.url_refused"

@@ -1,6 +1,6 @@
 """Worker jobs for notifications: sending due webhook calls, e-mails and digests.
 
-They run on wake-ups and at regular intervals.
+The jobs run on wake-ups and at regular intervals.
 """
 
 import threading
@@ -30,7 +30,7 @@ _slots = threading.BoundedSemaphore(AT_ONCE)
 
 
 def deliver() -> int:
-    """Call webhooks for the due deliveries, one after another; return the number of calls."""
+    """Send the due webhook deliveries one after another, and return the number of calls."""
     return _drain(DELIVER, webhook_calls.deliver_next)
 
 
@@ -72,7 +72,7 @@ def send_due() -> None:
         for user_id in users:
             with transaction() as session:
                 email.send_digest(session, user_id)
-    except KeyFileUnusable:  # concerns all users; already logged
+    except KeyFileUnusable:  # affects all users; already logged
         with transaction() as session:
             email.postpone_digests(session, users)
     with transaction() as session:

@@ -31,8 +31,8 @@ class Notification(Created, Base):
 class NotificationDetails(Base):
     """The public uuid of a notification and the project that it concerns.
 
-    The table also contains the number of the transaction that created the notification; streams
-    send notifications in the order of these numbers.
+    The table also has a column with the number of the transaction that created the notification;
+    streams send notifications in the order of these numbers.
     """
 
     __tablename__ = "notification_details"
@@ -77,12 +77,15 @@ class NotificationDigest(Base):
 
 
 class Webhook(Updated, Base):
-    """A receiver of a project's events. Until ``previous_until``, both secrets sign deliveries."""
+    """A receiver of a project's events.
+
+    Until ``previous_until``, deliveries are signed with both the current and the previous secret.
+    """
 
     __tablename__ = "webhooks"
 
     id: Mapped[int] = mapped_column(primary_key=True)
-    # Set by the application, because the encryption of the secret is bound to it.
+    # The application sets the uuid, because the encrypted secret is bound to it.
     uuid: Mapped[UUID]
     project_id: Mapped[int] = mapped_column(ForeignKey("projects.id"))
     project_uuid: Mapped[UUID]

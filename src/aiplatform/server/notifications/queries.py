@@ -59,7 +59,7 @@ def inbox(
 def get_notification(
     session: Session, principal: Principal, uuid: UUID
 ) -> tuple[Notification, NotificationDetails]:
-    """Return one of the principal's notifications, locked.
+    """Lock and return one of the principal's notifications.
 
     Raises:
         NotFound: when there is no such notification, or it belongs to another user.
@@ -145,7 +145,7 @@ class Recipient:
 
 
 def recipients(session: Session, users: Collection[int], kind: NotificationType) -> list[Recipient]:
-    """Return those ``users`` who exist, with their channels for notifications of ``kind``."""
+    """Return the users that exist among ``users``, with their channels for the type ``kind``."""
     if not users:
         return []
     rows = session.execute(
@@ -185,7 +185,7 @@ def recipients(session: Session, users: Collection[int], kind: NotificationType)
     return found
 
 
-# --- streams: read in the order of transactions, up to the oldest that is still running ---------
+# --- streams: read in the order of transactions, up to the oldest one still running -------------
 
 NotificationRow = Any
 """A row with three columns: notification, its details, and its transaction (``position``)."""
@@ -202,7 +202,7 @@ def oldest_running(session: Session) -> int:
 
 
 def newest_transaction(session: Session) -> int:
-    """Return the number that the next transaction will get."""
+    """Return the first unassigned transaction number, one above the newest."""
     return int(session.scalars(text("SELECT pg_snapshot_xmax(pg_current_snapshot())::text")).one())
 
 
@@ -249,7 +249,7 @@ def has_unread_commits(session: Session, after: tuple[int, int]) -> bool:
 def settle_restored(session: Session) -> None:
     """Lower the transaction numbers of notifications restored from another database server.
 
-    The numbers may be higher than all those of this server, and streams would wait until this
+    The restored numbers may be higher than any on this server, and streams would wait until the
     server reaches them.
     """
     session.execute(

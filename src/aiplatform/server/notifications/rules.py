@@ -18,7 +18,7 @@ MAX_MESSAGE = 10_000
 class Text:
     """The texts of a notification type in one language: its label and two templates.
 
-    The templates for title and message contain fields for the notification's data.
+    The templates for title and message contain placeholders for the notification's data.
     """
 
     label: str
@@ -269,7 +269,7 @@ class _Known(dict[str, Any]):
 def render(kind: N, data: Mapping[str, Any], language: Language) -> tuple[str, str]:
     """Return a notification's title and message.
 
-    A value that ``data`` lacks is shown as a question mark.
+    Values missing from ``data`` are shown as question marks.
     """
     text = TEXTS[kind][language]
     # In Chinese, a key ``x_zh`` replaces ``x``, as in the texts of errors.
@@ -306,7 +306,7 @@ They add up to more than three days, as the Standard Webhooks specification prop
 
 JITTER = 0.2
 DISABLE_AFTER = timedelta(days=3)
-"""Time without a successful call after which a failing webhook is switched off."""
+"""Time after which a webhook without a successful call is switched off."""
 
 DISABLED: dict[str, dict[Language, str]] = {
     "failing": {

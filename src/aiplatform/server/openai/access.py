@@ -25,7 +25,7 @@ class ChatGuard:
     permission = Permission.INFERENCE_READ
 
     async def __call__(self, request: Request, token: BearerToken) -> ChatCall:
-        """Return the chat call, with its target.
+        """Return the chat call of a request, with the deployment that will answer it.
 
         Raises:
             Unauthenticated: the token is missing or invalid. Errors in the body are reported later.

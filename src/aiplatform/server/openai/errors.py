@@ -59,7 +59,7 @@ class DeploymentStopped(Problem):
 
 
 class ModelServerUnavailable(Problem):
-    """The model server can't be reached, or ended while it was answering."""
+    """The model server can't be reached, or stopped while it was answering."""
 
     status = 503
     code = "deployment.server_unavailable"

@@ -48,7 +48,7 @@ class Credential(NamedTuple):
 
 
 CHAT_PERMISSIONS = (WILDCARD, f"inference:{WILDCARD}", Permission.INFERENCE_READ.value)
-"""Permissions that each allow chat requests.
+"""Permissions, each of which allows chat requests.
 
 The list must match ``protocol.permissions.grants``.
 """

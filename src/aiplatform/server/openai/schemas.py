@@ -105,7 +105,7 @@ CHAT_COMPLETION_CHUNK: dict[str, Any] = {
 }
 """The schema of a streamed answer's events, with the fields that the web interface reads.
 
-It is written out, because only models of JSON responses become components of the OpenAPI document.
+It is written by hand, because FastAPI documents the models of JSON responses only.
 """
 
 

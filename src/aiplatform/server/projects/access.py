@@ -53,7 +53,7 @@ class CreateProjectGuard(PlatformGuard):
         super().__init__(Permission.PROJECTS_WRITE)
 
     def allows(self, principal: Principal) -> bool:
-        """Return True for plain users, too; otherwise they could never get a first project."""
+        """Return True for plain users, too; otherwise they could never create a project."""
         if not principal.reaches(None) or not principal.in_scope(Permission.PROJECTS_WRITE):
             return False
         return principal.role == PLAIN_USER or super().allows(principal)
@@ -201,7 +201,7 @@ def confirm(
 def confirm_author(
     session: Session, user_id: int | None, project_id: int | None, permission: Permission
 ) -> ProjectContext:
-    """Return evidence of the current permissions of a task's author, to store the task's result.
+    """Return evidence that a task's author still has the permission to store the task's result.
 
     The session or key that the author used may have ended; the account and its role must still
     exist.
@@ -231,8 +231,8 @@ def signature_with_path_parameter(call: Callable[..., Any], name: str) -> inspec
     """Return the signature of a guard's ``__call__`` with the path parameter that it reads.
 
     Guards read the parameter from the request, because its name differs from route to route.
-    FastAPI must know about it nevertheless, or the OpenAPI document would contain undeclared path
-    parameters.
+    FastAPI nevertheless needs the parameter in the signature; otherwise the OpenAPI document would
+    contain undeclared path parameters.
     """
     signature = inspect.signature(call)
     kept = [
@@ -366,10 +366,10 @@ def require_additional(
 def find_revocations(
     session: Session, contexts: Sequence[ProjectContext], permission: Permission, *, hidden: Problem
 ) -> list[Problem | None]:
-    """Return, for each context, the error that would reject it now, using one statement.
+    """Return the error, if any, that would reject each context now, using one statement.
 
     All contexts must belong to one project. The error is None where the user still holds
-    ``permission``, and ``hidden`` for users who can sign in but can no longer use the project.
+    ``permission``, and ``hidden`` for users who can sign in but no longer hold it.
     Sessions and keys are not checked here, see ``identity.service.CredentialWatcher``.
     """
     if not contexts:

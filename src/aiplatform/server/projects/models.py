@@ -125,7 +125,10 @@ class ProjectQuota(Base):
 
 
 class ProjectUsage(Base):
-    """Resources held by a project's running tasks, and its usage; written by triggers."""
+    """A project's running tasks and their GPUs, and its past usage, which affects the queue.
+
+    The rows are written by triggers.
+    """
 
     __tablename__ = "project_usage"
 

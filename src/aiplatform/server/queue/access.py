@@ -1,4 +1,4 @@
-"""Guards for the task routes: who may read, submit, change and stop tasks."""
+"""Guards for the task routes, which decide who may read, submit, change and stop tasks."""
 
 from aiplatform.protocol.permissions import Permission
 from aiplatform.server.projects.access import ProjectGuard, ResourcePath

@@ -70,7 +70,7 @@ class KeyReused(Conflict):
 
 
 class LostLease(Exception):
-    """The fencing number of the attempt that tried to write is out of date.
+    """The attempt has lost its lease, so it may not write anything.
 
-    Another attempt may be running the task by now.
+    Its fencing number is out of date: another attempt may be running the task by now.
     """

@@ -45,7 +45,7 @@ class Task(Identified, Created, Base):
 
 
 class TaskScheduling(Base):
-    """Fields of a task that the queue needs but the schema contract has no columns for.
+    """Fields of a task that the queue needs, but for which the schema contract has no columns.
 
     ``since`` is the time from which a task's waiting time is counted when the queue is ordered.
     ``blockers`` is the number of tasks that must end first. ``stop_wanted`` is ``pause`` or
@@ -53,9 +53,9 @@ class TaskScheduling(Base):
     project and priority, and a flag that is set while the task waits; triggers maintain them for
     the queue's index.
 
-    Resources are per node: each of the ``nodes`` needs them. ``attempt`` is the number of attempts
-    so far. ``fence`` is the fencing number: it grows with every claim, and every write of an
-    attempt carries the number of its claim.
+    Resources are per node, so a task needs them on each of its ``nodes``. ``attempt`` is the number
+    of attempts so far. ``fence`` is the fencing number: it grows with every claim, and every write
+    of an attempt carries the number of its claim.
 
     ``personal_secrets`` is false if the task was submitted with an API key that lacks the scope for
     the author's own secrets; the task then can't read them.
@@ -95,8 +95,9 @@ class TaskScheduling(Base):
 class Worker(Base):
     """A worker and the resources of its machine.
 
-    ``heartbeats`` is a counter, so that the clocks of different machines are never compared.
-    ``devices`` are the slots for GPU work (:class:`rules.Device`); a lease refers to them by index.
+    ``heartbeats`` counts the heartbeats. It is not a time, so that the clocks of different machines
+    are never compared. ``devices`` are the slots for GPU work (:class:`rules.Device`); a lease
+    refers to them by index.
     """
 
     __tablename__ = "workers"
@@ -181,7 +182,7 @@ class TaskNode(Base):
 
 
 class TaskReservation(Base):
-    """A worker whose next free resources are reserved for a task that doesn't fit yet.
+    """A reservation of a worker's resources for a task that doesn't fit on the worker yet.
 
     ``runners`` are the tasks that ran on the worker when the reservation was made, as pairs of
     task id and fencing number. See :class:`rules.Reservation`.

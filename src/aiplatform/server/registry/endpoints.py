@@ -238,7 +238,7 @@ def get_model_lineage(context: Reader, session: SessionDep) -> LineageOut:
 )
 @sends_headers(sometimes=("Purge-After",))
 def delete_model(context: Writer, session: SessionDep, response: Response) -> None:
-    """Delete a model. Refused while an unfinished task, a tuned model or an alias needs it.
+    """Delete a model, unless an unfinished task, a tuned model or an alias needs it.
 
     The model can be restored from the project's bin until the time in the header `Purge-After`.
     """
@@ -401,7 +401,7 @@ def list_model_files(
     limit: Limit = 100,
     cursor: Cursor = None,
 ) -> Page[ModelFileOut]:
-    """List files by path: `weights/` is the whole model, `adapter/` the LoRA weights alone."""
+    """List files by path: `weights/` contains the whole model, `adapter/` only the LoRA weights."""
     after = ""
     if cursor is not None:
         (after,) = decode_cursor(cursor, str)

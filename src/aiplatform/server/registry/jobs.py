@@ -29,11 +29,11 @@ class ModelImport(TaskKind):
         return imports.task_inputs(session, task)
 
     def started(self, session: Session, task_id: int) -> None:
-        """Store the task's id with the model."""
+        """Store the task's id in the model's details."""
         imports.note_started(session, task_id)
 
     def finished(self, session: Session, task: Task, outcome: Outcome) -> None:
-        """Make the task's output the model's files, or store its error."""
+        """Store the task's output as the model's files; if the task failed, store its error."""
         imports.conclude(session, task, outcome)
 
 

@@ -32,7 +32,7 @@ Base = aliased(Model, name="base")
 
 EXPERIMENTS = View("experiments", "id", "uuid", "name")
 DATASET_ROLES = ("eval_dataset", *{role for spec in SPECS.values() for role in spec.training_data})
-"""Roles of the datasets that a training reads."""
+"""Roles of the datasets that a training task reads."""
 
 DATASETS = View("datasets", "id", "uuid", "project_id")
 VERSIONS = View("versions", "id", "uuid", "dataset_id")
@@ -102,7 +102,7 @@ def entries() -> Select[Any]:
 
 
 def entry_of(row: Any) -> Entry:
-    """Convert a row of :func:`entries`."""
+    """Convert a row of :func:`entries` to an :class:`Entry`."""
     return Entry(
         model=row[0],
         details=row[1],
@@ -176,7 +176,7 @@ def get_entry(session: Session, model_id: int) -> Entry:
 
 
 def lock_usable(session: Session, context: ProjectContext, meant: UUID | str) -> Model | None:
-    """Lock a project's own or shared model against deletion; return None if there is none.
+    """Return a project's own or a shared model, locked against deletion; None if there is none.
 
     Args:
         session: the caller's session.
@@ -288,7 +288,7 @@ def find_registered(
 
 
 def source_files(session: Session, model_id: int) -> list[StoredFile]:
-    """Return the files that have been uploaded but not imported, under their upload paths."""
+    """Return the files that were uploaded but not yet imported, with the paths of their uploads."""
     return [
         StoredFile(file.path.removeprefix(SOURCE), file.sha256, file.size)
         for file in storage.files_of(session, model_id=model_id)
@@ -342,7 +342,7 @@ def unfinished_imports(session: Session, model_id: int) -> Sequence[Task]:
 
 
 def unfinished_readers(session: Session, model_id: int) -> Sequence[Task]:
-    """Return unfinished tasks that read the model: training, evaluations, deployments."""
+    """Return the unfinished tasks that read the model to train, evaluate or serve it."""
     reading = select(TaskInput.task_id).where(TaskInput.model_id == model_id)
     return session.scalars(
         select(Task)
@@ -414,7 +414,7 @@ def project_by_uuid(session: Session, uuid: UUID) -> Project | None:
 def lock_version(
     session: Session, model_id: int, project_id: int | None, name: str
 ) -> Model | None:
-    """Lock a version of a model name against deletion; None if it is deleted or in the bin."""
+    """Return a version of a model, locked against deletion; None if deleted or in the bin."""
     return session.scalar(
         select(Model)
         .where(

@@ -28,7 +28,8 @@ class Schedule(Identified, Updated, Base):
     enabled: Mapped[bool]
     next_at: Mapped[datetime | None]
     created_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
-    # There is no foreign key, because deleting a key must not remove the limit set by its scopes.
+    # There is no foreign key, because deleting an API key must not remove the limit set by its
+    # scopes.
     key_id: Mapped[int | None] = mapped_column(BigInteger)
 
 

@@ -18,7 +18,7 @@ from aiplatform.server.schedules.models import Schedule, ScheduleFiring
 FIRINGS_KEPT = 1000
 """Number of firings kept per schedule.
 
-A schedule that is due every minute fires half a million times a year.
+The number is limited because a schedule that is due every minute fires half a million times a year.
 """
 
 _last = (
@@ -141,9 +141,9 @@ def last_firing(session: Session, schedule: Schedule) -> ScheduleFiring | None:
 
 
 def delete_old_firings(session: Session, schedule: Schedule) -> None:
-    """Delete a schedule's old firings; the audit trail keeps all of them.
+    """Delete a schedule's old firings, all of which remain in the audit trail.
 
-    The last :data:`FIRINGS_KEPT` are kept, as are all firings since the last submitted task,
+    The last :data:`FIRINGS_KEPT` firings are kept, as are all those since the last submitted task,
     because that task may still be running.
     """
     of_it = ScheduleFiring.schedule_id == schedule.id
@@ -162,7 +162,7 @@ def delete_old_firings(session: Session, schedule: Schedule) -> None:
 
 
 def last_task(session: Session, schedule: Schedule) -> Task | None:
-    """Return the newest task of a schedule that still exists; None if there is none."""
+    """Return the newest of a schedule's tasks that still exist; None if there is none."""
     return session.scalar(
         select(Task)
         .join(ScheduleFiring, ScheduleFiring.task_id == Task.id)

@@ -1,4 +1,4 @@
-"""Pure rules for the times of schedules; the caller passes the current time."""
+"""Rules for the times of schedules. All functions here are pure; callers pass the current time."""
 
 from datetime import UTC, datetime, timedelta
 from itertools import islice

@@ -47,7 +47,7 @@ class ScheduleIn(Strict):
 class ScheduleChange(Strict):
     """The schedule fields to change.
 
-    A caller who does more than switch the schedule off becomes its owner.
+    The caller becomes the schedule's owner unless the only change is to switch it off.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"enabled": False}]})

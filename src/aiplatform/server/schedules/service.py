@@ -96,7 +96,7 @@ def create_schedule(
 def update_schedule(
     session: Session, context: ProjectContext, schedule: Schedule, changes: dict[str, Any]
 ) -> Schedule:
-    """Change a locked schedule. A caller who does more than switch it off becomes its owner.
+    """Change a locked schedule. The caller becomes its owner, unless they only switch it off.
 
     Otherwise a caller could make a schedule use another user's permissions.
 
@@ -160,7 +160,7 @@ def switch_off_schedules(session: Session, actor: Actor, owner: User) -> dict[st
 
 
 def require_times(session: Session, cron: str, timezone: str) -> datetime:
-    """Return the next time at which a schedule with this expression is due.
+    """Check a cron expression and a time zone; return the next time at which the schedule is due.
 
     Raises:
         InvalidCronExpression: for an invalid expression, or one that never matches.
@@ -180,7 +180,7 @@ def require_submittable(session: Session, context: ProjectContext, action: Actio
     Raises:
         PermissionDenied: when a permission is missing.
         NotFound: for an experiment, dataset or model that the project may not use.
-        WrongTaskType: for a task type that has a separate route for submission.
+        WrongTaskType: for a task type that is submitted through a separate route.
         PriorityTooHigh: when the priority is above the project's limit.
     """
     quotas.require_priority(session, context.project_id, action.priority)
@@ -207,7 +207,8 @@ def _require_inputs(session: Session, context: ProjectContext, spec: TaskSpec) -
 def fire_next(session: Session) -> Schedule | None:
     """Fire one due schedule in the caller's transaction. Return None if none is due.
 
-    If several of its times have passed, it fires once and is next due at its first time after now.
+    If several of the schedule's times have passed, it fires only once and is next due at its first
+    time after now.
     """
     schedule = queries.lock_due(session)
     if schedule is None or schedule.next_at is None:
@@ -288,7 +289,7 @@ def _report_firing(
         code=firing.code,
         reason=firing.reason,
     )
-    # Notify only once, not every minute: a reason that was already reported is not repeated.
+    # Notify only if the reason is new, or a schedule could send the same notification every minute.
     if refused and (before is None or before.code != firing.code):
         announce(
             session,

@@ -70,7 +70,7 @@ async def upload_bundle(
     ] = None,
     directory: Annotated[str | None, Query(max_length=255, description="its name")] = None,
 ) -> BundleOut:
-    """Upload code for tasks of type `script`. Refused if scripts are not allowed."""
+    """Upload code for tasks of type `script`. This is refused if scripts are not allowed."""
     service.require_allowed()
     source = bundle_origin(commit=commit, remote=remote, directory=directory)
 

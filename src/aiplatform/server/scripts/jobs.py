@@ -33,7 +33,7 @@ class Script(TaskKind):
         context: ProjectContext,
         task: Task,
         *,
-        override_gate: str | None = None,  # noqa: ARG002  (scripts pass no gate)
+        override_gate: str | None = None,  # noqa: ARG002  (no quality gate applies to scripts)
     ) -> None:
         """Check that the script may run again; see :func:`service.require_runnable`."""
         service.require_runnable(session, context, task)

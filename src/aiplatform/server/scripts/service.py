@@ -151,8 +151,8 @@ def require_runnable(session: Session, context: ProjectContext, task: Task) -> N
 def prepare(session: Session, context: ProjectContext, spec: ScriptSpec) -> Prepared:
     """Check the code and data that a script names, and choose their exact versions.
 
-    The label of the script's environment is added. Missing limits are filled in here, so that the
-    scheduler takes them into account.
+    The label of the script's environment is added. Missing limits are set to their defaults here,
+    so that the scheduler takes them into account.
 
     Raises:
         ScriptsNotAllowed: when no administrator has allowed scripts.
@@ -248,7 +248,7 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
     Raises:
         QuotaExceeded: when other uploads have filled the project's quota in the meantime.
     """
-    if task.project_id is None:  # the project is deleted, so nobody could read them
+    if task.project_id is None:  # the project is deleted, so nobody could read the artifacts
         return
     if outcome.files:
         size = sum(file.size for file in outcome.files)

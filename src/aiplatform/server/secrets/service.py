@@ -1,4 +1,4 @@
-"""Storing, replacing and deleting secrets, and passing them to tasks. Values are never shown."""
+"""Functions that store, replace and delete secrets, and pass them to tasks; users see no values."""
 
 from collections.abc import Mapping
 from uuid import UUID, uuid4
@@ -102,8 +102,8 @@ def require_usable(session: Session, context: ProjectContext, wanted: Mapping[st
 
     Raises:
         NoSuchSecret: for a name that neither the caller nor the project has.
-        PermissionDenied: for a project secret, when the caller may not start tasks there. Also for
-            a secret that could only be the caller's own, when the API key lacks the scope
+        PermissionDenied: for a project secret, when the caller may not start tasks in the project.
+            Also for a secret that can only be the caller's own, when the API key lacks the scope
             ``secrets:use``.
     """
     own, shared = queries.of_user(context.principal.user_id), queries.of_project(context)
@@ -153,7 +153,7 @@ def reveal_for_task(
         context = encryption.context_of(Secret.__table__.c.value, uuid=found.uuid)
         values[variable] = encryption.decrypt(found.value, context)
         found.last_used_at = session.scalar(select(func.clock_timestamp()))
-        # Using a secret must not change ``updated_at``, but an UPDATE that leaves the column out
+        # Using a secret must not change ``updated_at``, but an UPDATE that omits the column
         # sets it to the current time. SQLAlchemy leaves out equal values, so the column itself is
         # assigned.
         found.updated_at = Secret.updated_at

@@ -28,7 +28,7 @@ class EvalDatasetMissing(Invalid):
 
 
 class EvalStepsMissing(Invalid):
-    """The pruning metric is measured only at the end of a run, too late to stop a trial early."""
+    """The pruning metric is measured only at the end of a run, which is too late for pruning."""
 
     code = "sweep.eval_steps_missing"
 

@@ -22,7 +22,7 @@ log = structlog.get_logger(__name__)
 def advance_all() -> None:
     """Do the next step of every running sweep, and send the resulting requests to its tasks.
 
-    Tasks that still run after their sweep has ended are asked again to stop.
+    Tasks that are still running after their sweep has ended are asked again to stop.
     """
     with transaction() as session:
         running = queries.running_sweeps(session)
@@ -48,7 +48,7 @@ def advance_one(sweep_id: int) -> None:
 def _send_requests(sweep_id: int) -> None:
     """Send a sweep's pending requests to its tasks.
 
-    If a task refuses its request, the others are still sent.
+    If a task refuses its request, the remaining requests are still sent.
     """
     with transaction() as session:
         requests = pending_requests(session, sweep_id)
@@ -59,7 +59,7 @@ def _send_requests(sweep_id: int) -> None:
         except TaskFinished:
             continue  # a task that has just ended needs nothing more
         except Problem as problem:
-            # The next round sends it again, unless the state of the trial or task has changed.
+            # The next round repeats the request, unless the state of the trial or task has changed.
             log.warning(
                 "a trial's request was refused",
                 sweep=sweep_id,

@@ -25,7 +25,8 @@ class Sweep(Identified, Updated, Base):
     status: Mapped[str] = mapped_column(String(20))
     error: Mapped[str | None] = mapped_column(Text)
     created_by: Mapped[int | None] = mapped_column(ForeignKey("users.id"))
-    # No foreign key: deleting a key must not remove its limits.
+    # There is no foreign key, because deleting an API key must not remove the limit set by its
+    # scopes.
     key_id: Mapped[int | None] = mapped_column(BigInteger)
     ended_at: Mapped[datetime | None]
 
@@ -33,7 +34,8 @@ class Sweep(Identified, Updated, Base):
 class SweepTrial(Base):
     """A trial of a sweep: a choice of parameters and its result.
 
-    ``rungs`` are its metric values at the steps where ASHA (the pruning method) compared trials.
+    ``rungs`` are the trial's metric values at the steps where ASHA (the pruning method) compared
+    trials.
     """
 
     __tablename__ = "sweep_trials"

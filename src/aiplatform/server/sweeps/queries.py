@@ -119,7 +119,7 @@ def sweep_of(session: Session, task_id: int) -> int | None:
 def pruning_of(session: Session, task_id: int) -> Row[Any] | None:
     """Return ``sweep_id``, ``pruning`` and ``passed`` of a running trial.
 
-    ``passed`` is the number of rungs (steps at which trials are compared) that it has passed.
+    ``passed`` is the number of rungs (steps at which trials are compared) passed by the trial.
     Return None for tasks that are not running trials, or whose sweep does not prune.
     """
     pruning = Sweep.spec["pruning"]

@@ -1,4 +1,4 @@
-"""Pure rules for sweeps: the points of a grid, and the trials that continue at a rung."""
+"""Rules for the points of a grid and for trials that continue at a rung. All functions are pure."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Any
 from aiplatform.protocol.sweeps import Asha, Choice, FloatRange, IntRange, Params, SweepSpec
 
 MAX_FAILURES = 5
-"""Number of failed trials, without a successful one, after which a sweep gives up."""
+"""Number of failed trials after which a sweep without a successful trial ends."""
 
 
 def held_out_figure(spec: SweepSpec) -> str | None:
@@ -43,7 +43,7 @@ def grid_size(spec: SweepSpec) -> int:
 def grid_point(spec: SweepSpec, number: int) -> Params:
     """Return a point in the grid (a combination of values) by its number, from 0.
 
-    From one point to the next, the parameter whose name sorts last changes fastest.
+    The order is that of nested loops: the parameter whose name sorts last varies fastest.
     """
     paths = sorted(spec.parameters)  # JSONB does not keep the given order
     points = product(*[values_of(spec.parameters[path]) for path in paths])

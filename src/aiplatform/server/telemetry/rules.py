@@ -214,10 +214,10 @@ IDLE_PERCENT = 5.0
 IDLE_SECONDS = 600.0
 NEAR_SHARE = 0.95
 GPU_NEAR_SHARE = 0.97
-"""Share of a GPU's memory from which it counts as nearly exhausted.
+"""Used share of a GPU's memory from which the memory counts as nearly exhausted.
 
-It is higher than for other memory because frameworks don't return allocated memory, and model
-servers allocate 90 % on purpose.
+The share is higher than for other memory because frameworks don't return allocated memory, and
+model servers allocate 90 % on purpose.
 """
 DISK_FREE_SHARE = 0.05
 THROTTLED_SECONDS = 30.0

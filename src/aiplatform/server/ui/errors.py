@@ -4,7 +4,7 @@ from aiplatform.server.core.errors import Invalid
 
 
 class UnknownTopic(Invalid):
-    """A stream topic that does not exist, or that requires a project and has none."""
+    """A stream topic that does not exist, or that requires a project when none was given."""
 
     code = "stream.unknown_topic"
 

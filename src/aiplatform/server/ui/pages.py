@@ -24,7 +24,7 @@ RESERVED = ("/api", "/v1", "/metrics", "/docs")
 NONCE = b"__CSP_NONCE__"
 """Placeholder in ``index.html`` for the nonce.
 
-The content security policy allows styles with this nonce, which scripts add.
+The content security policy allows styles that scripts add with this nonce.
 """
 
 POLICY = (
@@ -70,7 +70,7 @@ class StaticFile:
         content = file.read_bytes()
         compressed = None
         if file.suffix in COMPRESSIBLE and len(content) >= MIN_COMPRESSED:
-            # Without the time, so that all processes and replicas have the same bytes.
+            # The gzip header has no time, so that all processes and replicas have the same bytes.
             compressed = gzip.compress(content, 9, mtime=0)
         kind = mimetypes.guess_type(file.name)[0] or "application/octet-stream"
         immutable = path.startswith(HASHED)
@@ -128,7 +128,7 @@ class WebInterface:
         file = self.files.get(path)
         if file is not None:
             return file.answer(headers)
-        # Any other address that a browser opens is that of a view. Programs get 404 for it.
+        # Any other address that a browser opens belongs to a view. Programs get 404 for it.
         if path == "/" or "text/html" in headers.get("accept", ""):
             return self._open_page()
         return None

@@ -61,9 +61,9 @@ def ask(mine: Api, project: Project) -> Callable[..., Any]:
 
 @pytest.fixture
 def run(session: Session, mine: Api, home: Path) -> Callable[..., dict[str, Any]]:
-    """Return a function that runs a requested task on a worker and returns the ended task.
+    """Return a function that runs a task on a worker and returns the ended task.
 
-    The request may come from the API or the SDK.
+    The task is given as the API's response to its submission, or as the SDK's task object.
     """
 
     def run(answer: Any, beside: Callable[[str], None] | None = None) -> dict[str, Any]:
@@ -93,6 +93,6 @@ def url(there: FakeRemoteServer, path: str = "/rows.jsonl") -> dict[str, Any]:
 
 
 def delete_quality_reports() -> None:
-    """Delete other datasets' quality reports, so that the import is next in the queue."""
+    """Delete all quality report tasks, so that the import is next in the queue."""
     with transaction() as session:
         session.execute(text("DELETE FROM tasks WHERE type = 'data_quality'"))

@@ -26,7 +26,7 @@ def test_import_keeps_named_column_types(
     uuid = first.json()["uuid"]
     there.files["/more.csv"] = b"n,z,m\n4,5,6\n"
     delete_quality_reports()
-    # Clients can't send the earlier types: only the server knows them.
+    # Clients can't send the types of the previous version; only the server sets them.
     forged = {"types": {"m": "text"}, "named": {"m": "date"}}
     assert ask(url(there, "/more.csv"), dataset=uuid, before=forged).status_code == 422
     ended = run(ask(url(there, "/more.csv"), dataset=uuid))
@@ -51,9 +51,9 @@ def test_import_appends_or_upserts_rows_of_current_version(
     mine: Api,
     upload: Callable[..., Any],
 ) -> None:
-    """Check that imports change the version that is current once the rows are fetched.
+    """Check that imports change the version that is current once their rows have been fetched.
 
-    A parent named in the request takes precedence.
+    If the request names a parent version, the import changes that version instead.
     """
     first = [{"id": n, "text": f"t{n}"} for n in range(3)]
     uuid = upload(jsonl(first)).json()["uuid"]
@@ -113,7 +113,7 @@ def test_import_in_each_mode_applies_reading_options(
     upload: Callable[..., Any],
     mode: str,
 ) -> None:
-    """Check mapped columns, rows set aside and the CSV dialect, as for an uploaded file."""
+    """Check that column maps, quarantine and CSV dialects work as they do for uploaded files."""
     first = [{"text": f"t{n}", "label": "a"} for n in range(30)]
     uuid = upload(jsonl(first)).json()["uuid"]
     delete_quality_reports()

@@ -16,7 +16,7 @@ from aiplatform.runtime.stop import StopRequest
 def start_engine(
     job: Job, spec: InferenceSpec, token: str, stop: StopRequest
 ) -> tuple[Any, Server]:
-    """Load the model into the engine of ``spec``; return the ASGI application and the engine.
+    """Start the engine that ``spec`` names; return its ASGI application and the engine.
 
     Only the packages that this engine needs are imported.
     """

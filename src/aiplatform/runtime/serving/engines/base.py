@@ -1,4 +1,4 @@
-"""The interface of engines: their methods, their requests and the pieces of an answer."""
+"""The interface of engines: their methods, requests to them, and the pieces of their answers."""
 
 import threading
 from collections.abc import Callable
@@ -12,8 +12,8 @@ FinishReason = Literal["stop", "length", "cancelled", "error"]
 class Piece:
     """A part of an answer's text.
 
-    ``tokens`` is the number of the answer's tokens up to the end of this part. The last part has a
-    ``finish_reason``.
+    ``tokens`` is the number of tokens from the start of the answer to the end of this part. Only
+    the last part has a ``finish_reason``.
     """
 
     text: str

@@ -1,7 +1,8 @@
-"""Continuous batching: rows that are decoded together, with their key-value cache.
+"""Continuous batching: answers (rows) that are decoded together, with their key-value cache.
 
-Rows join and leave between two tokens. The cache is left-padded to a common length. Positions are
-counted from a row's first token and a mask hides the padding, so it doesn't change the answers.
+Rows join and leave the batch between two tokens. The cache is left-padded to a common length. The
+padding doesn't change the answers, because positions are counted from a row's first token and a
+mask hides the padding.
 """
 
 import inspect
@@ -36,7 +37,7 @@ class Row:
     generated: int = 0
 
     def deliver(self, text: str, reason: FinishReason | None = None) -> None:
-        """Send a piece of text to the request; an empty piece is sent only if it is the last."""
+        """Send a piece of text to the client; an empty piece is sent only if it is the last."""
         if text or reason is not None:
             self.generation.deliver(Piece(text, self.generated, reason))
 
@@ -61,9 +62,10 @@ class Batch:
     def new_cache(self) -> Any:
         """Return an empty cache for new prompts.
 
-        For a model whose rows can join, it is created without the model's configuration and so
-        keeps all positions, even in layers with a sliding window; the mask hides those outside the
-        window. Caches that are cut to the window could not be joined.
+        If the model's rows can join a batch, the cache is created without the model's
+        configuration. It then keeps all positions even in layers with a sliding window, where the
+        mask hides the positions outside the window. Caches that are cut to a window could not be
+        joined.
         """
         from transformers.cache_utils import DynamicCache
 
@@ -74,8 +76,8 @@ class Batch:
 
         Args:
             rows: The rows; their ``length`` is increased.
-            tokens: New tokens of each row. Their numbers may differ only if the cache is empty;
-                they are then left-padded.
+            tokens: New tokens of each row. Rows may have different numbers of tokens only if the
+                cache is empty; the tokens are then left-padded.
             cache: The cache of these rows.
         """
         width = max(len(some) for some in tokens)
@@ -128,7 +130,7 @@ class Batch:
 
 
 def select(cache: Any, rows: list[Row], kept: list[int]) -> Any:
-    """Reduce a cache to the kept rows and the width of the longest one; None without rows."""
+    """Return a cache reduced to the kept rows and the longest one's width; None without rows."""
     if not kept:
         return None
     if len(kept) == len(rows):
@@ -142,7 +144,7 @@ def select(cache: Any, rows: list[Row], kept: list[int]) -> Any:
 
 
 def has_attention_only(model: Any) -> bool:
-    """Return True if the model's only state is keys and values; other states can't be padded."""
+    """Return True if the model's only state is keys and values. Other states can't be padded."""
     if getattr(model, "_is_stateful", False):
         return False
     kinds = getattr(model.config.get_text_config(), "layer_types", None)

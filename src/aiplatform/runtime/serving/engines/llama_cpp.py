@@ -1,8 +1,8 @@
 """The engine that runs llama.cpp's server as a child process, with the model as a GGUF file.
 
-The server is the operator's ``llama-server``, or that of the package ``xllamacpp``. A tuned model
-is served with its merged weights, because llama.cpp does not put requests with different adapters
-into one batch. The base is a second server, which is started at the first request for it.
+The program is the operator's ``llama-server`` or the server in the package ``xllamacpp``. A tuned
+model is served with its merged weights, because llama.cpp does not put requests with different
+adapters into one batch. The base is a second server, which is started at the first request for it.
 """
 
 import asyncio
@@ -93,7 +93,7 @@ def find_program(configured: str | None) -> list[str] | None:
 
 
 def server_arguments(file: Path, host: str, spec: InferenceSpec, threads: int) -> list[str]:
-    """Return the arguments of ``llama-server``. Each slot has the whole context of the spec."""
+    """Return the arguments of ``llama-server``, which give each slot the spec's whole context."""
     context = -(-spec.max_length // CONTEXT_STEP) * CONTEXT_STEP
     slots = spec.max_batch_size
     return [
@@ -105,7 +105,7 @@ def server_arguments(file: Path, host: str, spec: InferenceSpec, threads: int) -
         *("--threads", str(threads)),
         # A waiting request occupies a thread, too.
         *("--threads-http", str(slots + 16)),
-        # By default, the server keeps prompts in up to 8 GiB of memory that nobody has reserved.
+        # By default, the server caches prompts in up to 8 GiB of memory that is not reserved.
         *("--cache-ram", "0"),
         # Other engines leave a model's reasoning in its answer.
         *("--reasoning-format", "none"),
@@ -118,9 +118,9 @@ def lease_threads() -> int:
     """Return the number of threads for this job, which the worker computed from its lease.
 
     If other tasks may use the same cores, one core is left to them. llama.cpp's threads wait for
-    each other at every layer, so a thread without a core stops all of them: on two busy cores, two
-    threads gave 2 to 3 tokens per second and one thread gave 20 to 30. On the same cores without
-    other load, two threads that wait passively are slower than one thread, too.
+    each other at every layer, so a thread without a core stops all threads. On two busy cores, two
+    threads generated 2 to 3 tokens per second, and one thread 20 to 30. On the same cores without
+    other load, two threads that wait passively were slower than one thread as well.
     """
     given = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     threads = int(given) if given.isdigit() else os.cpu_count() or 1
@@ -142,7 +142,7 @@ class LlamaServer:
         self.samples: Samples = model.samples
         self.socket = directory / "llama.sock"
         arguments = server_arguments(model.file, str(self.socket), spec, lease_threads())
-        # The package's server ends when its input does, and a killed job closes it.
+        # The package's server exits when its input is closed, as it is when the job is killed.
         self.process = subprocess.Popen([*command, *arguments], stdin=subprocess.PIPE)
         self.upstream = Upstream("llama.cpp", "http://llama", str(self.socket))
         try:
@@ -166,7 +166,7 @@ class LlamaServer:
         return f"llama.cpp ended with exit code {code}; the log has the cause."
 
     def close(self) -> None:
-        """End the server; kill it if it takes more than ten seconds."""
+        """Stop the server; kill it if it takes more than ten seconds to exit."""
         if self.process.stdin is not None:
             with contextlib.suppress(OSError):
                 self.process.stdin.close()
@@ -181,7 +181,7 @@ class LlamaServer:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             failure = self.failure()
-            # The signal that requests a stop may also end the server, which is then no failure.
+            # The signal that requests a stop may stop the server, too, which is then no failure.
             check()
             if failure is not None:
                 raise JobError(failure)
@@ -198,7 +198,7 @@ def compare(samples: Samples, client: httpx.Client) -> None:
     """Check that llama.cpp renders and encodes the samples as transformers does.
 
     Raises:
-        JobError: llama.cpp's results differ, so its answers would be worse without any error.
+        JobError: llama.cpp's results differ, so that its answers would silently be worse.
     """
     for sample in samples.samples:
         if not samples.dated:
@@ -271,7 +271,7 @@ class LlamaEngine:
         return None if self._closing else self.server.failure()
 
     def close(self) -> None:
-        """End the servers."""
+        """Stop the servers."""
         self._closing = True
         self.server.close()
         with self._base_lock:
@@ -360,7 +360,7 @@ class LlamaProxy(Relay):
 
 
 def upstream_body(wanted: StructuredChatRequest, samples: Samples) -> dict[str, Any]:
-    """Return the request for llama.cpp, with the defaults of OpenAI instead of its own."""
+    """Return the body for llama.cpp, with OpenAI's defaults instead of llama.cpp's."""
     messages = [message.as_template_input() for message in wanted.messages]
     body: dict[str, Any] = {
         "model": MODEL,

@@ -30,7 +30,7 @@ class ClientGone(Exception):
 class Upstream:
     """A model server that answers chat requests.
 
-    ``name`` is the program's name in error messages. An answer may take any time.
+    ``name`` is the program's name in error messages. There is no time limit for answers.
     """
 
     def __init__(self, name: str, url: str, socket: str | None = None) -> None:
@@ -45,7 +45,7 @@ class Upstream:
 
 
 class Relay(ChatServer):
-    """A server with the routes of its base class that forwards chat requests."""
+    """A server with the routes of :class:`ChatServer` that forwards chat requests."""
 
     def __init__(self, token: str, names: list[str]) -> None:
         self.token = token
@@ -93,13 +93,13 @@ class Relay(ChatServer):
         return Response(with_public_name(whole, public), answer.status_code, media_type=media_type)
 
     def refusal_of(self, status: int, body: bytes) -> Refusal | None:  # noqa: ARG002
-        """Return an error to replace the server's, or None to pass on the server's own."""
+        """Return an error that replaces the model server's, or None to pass that one on."""
         return None
 
     async def _events(
         self, answer: httpx.Response, public: str | None, name: str
     ) -> AsyncIterator[bytes]:
-        """Yield the server's events. If the connection breaks, the last event is an error."""
+        """Yield the model server's events. If the connection breaks, the last event is an error."""
         try:
             async for piece in renamed_pieces(answer, public):
                 yield piece
@@ -132,15 +132,15 @@ async def unless_gone(request: Request, work: Coroutine[Any, Any, T]) -> T:
 
 
 async def _disconnected(request: Request) -> None:
-    """Return when the client has disconnected. Its request must have been read before."""
+    """Wait until the client disconnects. Its request must have been read before."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 async def renamed_pieces(answer: httpx.Response, public: str | None) -> AsyncIterator[bytes]:
-    """Yield the bytes of a stream with the client's model name.
+    """Yield a stream's bytes, with the model name that the client used.
 
-    They are cut after line ends, so that no name is split.
+    The stream is split only after line ends, so that no model name is split.
     """
     rest = b""
     async for piece in answer.aiter_bytes():

@@ -45,9 +45,9 @@ def choose(logits: Any, temperature: float, top_p: float, generator: Any) -> int
 
 
 class Text:
-    """The text of a growing answer: complete characters only, cut before a stop string.
+    """The text of a growing answer: complete characters only, and nothing from a stop string on.
 
-    Text that may be the beginning of a stop string is held back until the next tokens decide.
+    Text that may be the beginning of a stop string is held back until more tokens have been added.
     """
 
     def __init__(self, tokenizer: Any, stop: list[str]) -> None:

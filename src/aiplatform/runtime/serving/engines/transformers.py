@@ -1,8 +1,8 @@
 """The engine that runs transformers in this process, with continuous batching.
 
 A tuned model is served with its merged weights, not as an adapter on its base. An adapter adds two
-products and a sum to each of the seven matrix products in a layer, which costs a fifth to a third
-of the throughput if kernels are small. The base is a second model, which is loaded at the first
+matrix products and a sum to each of a layer's seven matrix products. With small kernels, this costs
+a fifth to a third of the throughput. The base is a second model, which is loaded at the first
 request for it.
 """
 
@@ -85,7 +85,7 @@ def warm_up(engine: Engine) -> None:
 
 
 class Variant:
-    """A model of the server (the served one or its base), with running and waiting answers."""
+    """A model in the server (the served model or its base), with running and waiting answers."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -144,7 +144,7 @@ class TransformersEngine:
         return "The engine failed with an internal error; the log has the cause."
 
     def close(self) -> None:
-        """End the engine's thread; running and waiting answers end as cancelled."""
+        """Stop the engine's thread; running and waiting answers end as cancelled."""
         self._closing = True
         self._inbox.put(None)
         self._thread.join(timeout=10)
@@ -199,9 +199,10 @@ class TransformersEngine:
                 return drained
 
     def _start_waiting(self, variant: Variant) -> None:
-        """Start the waiting requests for which the batch has free rows.
+        """Start as many waiting requests as the batch has room for.
 
-        All prompts together must fit into one prefill step of :data:`PROMPT_TOKENS`.
+        If several requests are started, their prompts must fit into one prefill step of
+        :data:`PROMPT_TOKENS`.
         """
         if not variant.waiting or not self._ensure_loaded(variant) or variant.batch is None:
             return

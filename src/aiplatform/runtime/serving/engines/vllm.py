@@ -1,4 +1,4 @@
-"""The engine that runs vLLM's server as a child process, with the adapter on its base.
+"""The engine that runs vLLM's server as a child process; adapters are applied to their base.
 
 vLLM implements OpenAI's API itself, so requests are forwarded to it. Only the model's name in
 responses is replaced by the name that the client used.
@@ -69,7 +69,7 @@ class VllmEngine:
         return f"http://127.0.0.1:{self.port}"
 
     def close(self) -> None:
-        """End vLLM; kill it if it takes more than ten seconds."""
+        """Stop vLLM; kill it if it takes more than ten seconds to exit."""
         self.process.terminate()
         try:
             self.process.wait(timeout=10)
@@ -81,7 +81,7 @@ class VllmEngine:
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline:
             failure = self.failure()
-            # The signal that requests a stop also ends vLLM, which is not a failure in that case.
+            # The signal that requests a stop also stops vLLM, which is not a failure in that case.
             # The stop is checked after vLLM, because the signal may arrive between the two checks.
             stop.raise_if_requested()
             if failure is not None:
@@ -97,7 +97,7 @@ class VllmEngine:
 
 
 def vllm_arguments(model: Path, base: Path | None, spec: InferenceSpec, port: int) -> list[str]:
-    """Return the arguments for ``vllm``; with a base, the tuned model is an adapter on it."""
+    """Return the arguments of ``vllm``. With ``base``, the model is served as an adapter on it."""
     dtype = {"auto": "auto", "fp32": "float32", "bf16": "bfloat16"}[spec.precision]
     arguments = [
         "serve",

@@ -1,5 +1,5 @@
 """Conversion of model directories to GGUF, the format of llama.cpp, with a cache on the worker.
 
-``architectures`` says which models can be converted, ``convert`` writes one file, and ``cache``
-keeps the files.
+``architectures`` lists the models that can be converted, ``convert`` writes a file, and ``cache``
+stores the files.
 """

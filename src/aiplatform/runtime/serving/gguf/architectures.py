@@ -1,4 +1,4 @@
-"""The model families that can be converted to GGUF. Imports no large package."""
+"""The model families that can be converted to GGUF. This module imports no large package."""
 
 import json
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from typing import Any
 class Family:
     """A family of models whose layers llama.cpp supports.
 
-    ``name`` is llama.cpp's name of the architecture. ``interleaved`` is True if llama.cpp rotates
+    ``name`` is llama.cpp's name for the architecture. ``interleaved`` is True if llama.cpp rotates
     neighbouring pairs of values in queries and keys, while transformers rotates value i with value
-    i + size / 2; the rows of these weights are then reordered.
+    i + size / 2. The conversion then reorders the rows of these weights.
     """
 
     name: str
@@ -49,9 +49,9 @@ def rope_parameters(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def obstacle(weights: Path) -> str | None:
-    """Return why the model in ``weights`` can't be converted to GGUF, or None if it can.
+    """Return why a model can't be converted to GGUF, or None if it can.
 
-    The tokenizer is not checked here. An unusual one is found during the conversion.
+    The tokenizer is not checked here, because the conversion rejects unusual ones.
     """
     config = read_config(weights)
     architectures = config.get("architectures") or ["?"]

@@ -43,17 +43,17 @@ class Converted:
 def converted(
     model: Path, number_format: str, cache: Path, check: Callable[[], None] = lambda: None
 ) -> Converted:
-    """Return a model as a GGUF file from the cache; convert it if it is not there.
+    """Return a model as a GGUF file from the cache, after converting it if necessary.
 
-    Of several processes that need the same model at the same time, one converts it, and the others
-    wait.
+    If several processes need the same model at the same time, one of them converts it, and the
+    others wait.
 
     Args:
         model: The model's directory.
         number_format: See :func:`convert.convert`.
         cache: The cache's directory, which is created if it does not exist.
-        check: A function that is called while this function waits. It may raise an exception to
-            end the waiting.
+        check: Called repeatedly while this function waits. It may raise an exception to end the
+            wait.
 
     Raises:
         NotConvertible: The model can't be converted.
@@ -71,7 +71,7 @@ def converted(
 
 
 def key_of(weights: Path, number_format: str) -> str:
-    """Return the name of the cache entry for these files: a digest of all of them."""
+    """Return the name of a model's cache entry, which is a digest of all files in ``weights``."""
     digest = hashlib.sha256(f"{LAYOUT} {number_format}".encode())
     for file in sorted(weights.iterdir()):
         if file.is_file():
@@ -113,7 +113,7 @@ def _fill(entry: Path, weights: Path, number_format: str, check: Callable[[], No
         said = process.communicate()[0]
         if process.returncode != 0:
             shutil.rmtree(partial, ignore_errors=True)
-    # The signal that requests a stop also ends the conversion.
+    # The signal that requests a stop also stops the conversion.
     check()
     if process.returncode == REFUSED:
         raise NotConvertible(said.strip().rpartition("\n")[2])
@@ -129,7 +129,7 @@ def _fill(entry: Path, weights: Path, number_format: str, check: Callable[[], No
 def remove_unused(cache: Path, now: float | None = None) -> None:
     """Delete the entries that have not been used for two weeks.
 
-    A server that still has such a file open keeps it until it ends.
+    A server that has a deleted file open can use the file until the server exits.
     """
     oldest = (time.time() if now is None else now) - UNUSED_SECONDS
     for entry in cache.iterdir():

@@ -1,6 +1,7 @@
-"""Conversion of a model directory to a GGUF file, as a program of its own.
+"""Conversion of a model directory to a GGUF file, as a separate program.
 
-The program ends with the memory that torch and transformers need, while the model server runs on.
+When the program exits, the memory that torch and transformers need is freed, while the model server
+keeps running.
 Each tensor is read, converted and written by itself, so that memory holds only the largest one.
 """
 
@@ -101,9 +102,9 @@ def _write_parameters(writer: Any, config: dict[str, Any]) -> None:
 
 
 def _context_length(config: dict[str, Any]) -> int:
-    """Return the number of positions for which all layers see the whole context.
+    """Return the longest context that all layers can use in full.
 
-    The converted models have no sliding windows, so a window limits the context.
+    Converted models have no sliding windows, so a window in the original limits the context.
     """
     positions = int(config["max_position_embeddings"])
     window = config.get("sliding_window")

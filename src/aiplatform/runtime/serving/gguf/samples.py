@@ -1,8 +1,9 @@
 """Sample conversations that show whether llama.cpp reads a converted model as transformers does.
 
-llama.cpp has its own tokenizers and its own interpreter of chat templates. A small difference gives
-worse answers without any error. The samples are stored beside the converted model with the results
-of transformers, and compared with those of llama.cpp at each start of a server.
+llama.cpp has its own tokenizers and its own interpreter of chat templates. A small difference from
+transformers makes answers worse without any error. The samples are stored next to the converted
+model with the results from transformers, and are compared with llama.cpp's results whenever a
+server starts.
 """
 
 from typing import Any
@@ -26,7 +27,7 @@ CONVERSATIONS: list[list[tuple[str, str]]] = [
 class Sample(BaseModel):
     """A conversation, the prompt that transformers renders, and its token ids.
 
-    ``prompt`` is compared only if the template gives the same text at any time.
+    ``prompt`` is compared only if it doesn't depend on the current date.
     """
 
     messages: list[dict[str, Any]]
@@ -37,8 +38,8 @@ class Sample(BaseModel):
 class Samples(BaseModel):
     """The samples of a model.
 
-    ``dated`` is True if its template contains the date. ``folds_system`` is True if the template
-    refuses system messages, so that they are put in front of the first user message.
+    ``dated`` is True if the chat template uses the current date. ``folds_system`` is True if the
+    template refuses system messages, which are then put in front of the first user message.
     """
 
     dated: bool = False

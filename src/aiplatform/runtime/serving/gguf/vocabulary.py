@@ -65,7 +65,7 @@ def write_vocabulary(writer: Any, weights: Path, tokenizer: Any, size: int) -> N
         token = getattr(tokenizer, f"{name}_token_id")
         if token is not None and (name != "unk" or kind == SENTENCEPIECE):
             getattr(writer, f"add_{name}_token_id")(token)
-    # Chat templates contain the first token. llama.cpp must not add a second one.
+    # Chat templates contain the start token. llama.cpp must not add a second one.
     writer.add_add_bos_token(False)
     writer.add_chat_template(tokenizer.get_chat_template())
 
@@ -114,7 +114,7 @@ def _steps(described: dict[str, Any] | None, inner: str) -> list[dict[str, Any]]
 
 
 def _begins_with_space(described: dict[str, Any]) -> bool:
-    """Return True if the tokenizer puts a space in front of a text."""
+    """Return True if the tokenizer puts a space in front of the text."""
     steps = _steps(described.get("pre_tokenizer"), "pretokenizers")
     metaspaces = [step for step in steps if step["type"] == "Metaspace"]
     normal = _steps(described.get("normalizer"), "normalizers")

@@ -1,6 +1,6 @@
-"""Rewards for the method ``grpo``, which score answers.
+"""Rewards for the training method ``grpo``, which score answers.
 
-Each reward is a function of an answer, its reference and the settings, and has a line in
+Each reward is a function of an answer, its reference and the settings, and is listed in
 :data:`SCORES`. Other Python distributions add rewards as entry points; see :mod:`.custom`.
 """
 
@@ -38,9 +38,9 @@ LARGEST = 1e30
 
 
 class Scorer:
-    """A reward used in a training; it scores answers and reports failures.
+    """A reward in a training run, as a callable that scores answers and reports failures.
 
-    TRL calls it like a function, and names its metrics after ``__name__``.
+    TRL calls the object, and names metrics after its ``__name__``.
     """
 
     def __init__(self, reward: Reward, label: str) -> None:
@@ -61,7 +61,7 @@ class Scorer:
 
         Args:
             completions: The texts of the answers.
-            completion_ids: Their tokens.
+            completion_ids: The tokens of each answer.
             reference: The reference of each answer, or None.
             number: The row number of each answer.
 
@@ -80,7 +80,7 @@ class Scorer:
         Args:
             answer: The answer.
             reference: The reference in the answer's row, or None.
-            place: The row, for the error message.
+            place: A description of the row, for the error message.
 
         Raises:
             JobError: The reward failed, or its value is not a finite number.
@@ -106,7 +106,7 @@ class Scorer:
 
 
 def make_scorers(rewards: Sequence[Reward]) -> list[Scorer]:
-    """Return the scorers for a training's rewards.
+    """Return the scorers for the rewards of a training run.
 
     Raises:
         JobError: A reward from another distribution is not installed, or can't be imported.

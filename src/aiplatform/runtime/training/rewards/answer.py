@@ -1,4 +1,4 @@
-"""An answer of the model, as rewards receive it."""
+"""The answer that a reward scores."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ class Answer(NamedTuple):
 
     Attributes:
         text: The text, without special tokens.
-        tokens: The number of its tokens, including the end token.
+        tokens: The number of tokens in the answer, including the end token.
     """
 
     text: str

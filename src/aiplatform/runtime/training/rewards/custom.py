@@ -1,7 +1,7 @@
 """Rewards from other Python distributions: entry points of the group ``aiplatform.rewards``.
 
-Each entry point names a function of an :class:`~.answer.Answer`, the reference (a text or None) and
-the settings (a dict) that returns a number.
+Each entry point names a function that returns a number. Its arguments are an
+:class:`~.answer.Answer`, the reference (a string or None) and the settings (a dictionary).
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ def load(reward: Reward) -> Callable[..., float] | None:
     """Return the function of a custom reward, or None for other rewards.
 
     Raises:
-        JobError: No installed distribution has it, it can't be imported, or it is not a function.
+        JobError: No installed distribution has the reward, or it can't be imported or called.
     """
     if not isinstance(reward, CustomReward):
         return None

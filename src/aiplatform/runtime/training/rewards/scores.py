@@ -25,7 +25,7 @@ FENCED = re.compile(r"\s*```(?:json)?[ \t]*\n(.*?)\n?[ \t]*```\s*", re.DOTALL | 
 
 
 def exact(answer: Answer, reference: str | None, settings: ExactReward) -> float:
-    """Return 1 if the answer is the reference, otherwise 0."""
+    """Return 1 if the answer equals the reference, otherwise 0."""
     given, wanted = answer.text, reference or ""
     if settings.ignore_whitespace:
         given, wanted = " ".join(given.split()), " ".join(wanted.split())
@@ -35,7 +35,10 @@ def exact(answer: Answer, reference: str | None, settings: ExactReward) -> float
 
 
 def contains(answer: Answer, reference: str | None, settings: ContainsReward) -> float:
-    """Return 1 if the answer contains the text, or else the reference, otherwise 0."""
+    """Return 1 if the answer contains the text from the settings, otherwise 0.
+
+    If the settings contain no text, the answer must contain the reference.
+    """
     given = answer.text
     wanted = settings.text if settings.text is not None else (reference or "").strip()
     if settings.ignore_case:
@@ -44,7 +47,7 @@ def contains(answer: Answer, reference: str | None, settings: ContainsReward) ->
 
 
 def numeric(answer: Answer, reference: str | None, settings: NumericReward) -> float:
-    """Return 1 if the last numbers of answer and reference are equal, otherwise 0.
+    """Return 1 if the last numbers in answer and reference agree within the tolerance, otherwise 0.
 
     Raises:
         ValueError: The reference has no number.
@@ -63,7 +66,10 @@ def last_number(text: str) -> float | None:
 
 
 def regex(answer: Answer, _reference: str | None, settings: RegexReward) -> float:
-    """Return 1 if the pattern matches the answer or a part of it, otherwise 0."""
+    """Return 1 if the pattern matches the answer, otherwise 0.
+
+    Unless ``settings.whole`` is set, it is enough that the pattern matches a part of the answer.
+    """
     pattern = re.compile(settings.pattern, re.IGNORECASE if settings.ignore_case else 0)
     match = pattern.fullmatch if settings.whole else pattern.search
     return float(match(answer.text) is not None)

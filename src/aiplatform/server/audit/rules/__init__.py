@@ -1,1 +1,1 @@
-"""Rules for the sealed audit trail: hashes, trees, chains, signatures. No database, no files."""
+"""Rules for hashes, trees, chains and signatures of the audit trail, without database or files."""

@@ -30,7 +30,7 @@ jsonb_build_object(
 """SQL expression for the canonical text of a row in ``audit_logs l`` and ``audit_entries e``."""
 
 Ranges = list[tuple[int, int]]
-"""A set of row numbers: runs in ascending order, each with its first and last number."""
+"""A set of row numbers: ascending ranges without gaps, each with its first and last number."""
 
 
 def row_leaf(text: str) -> bytes:
@@ -42,9 +42,9 @@ def row_leaf(text: str) -> bytes:
 class Seal:
     """A sealed batch of rows.
 
-    ``ranges`` are the numbers of the rows. ``leaves`` are their hashes in the order of the numbers,
-    and ``root`` is the hash over all leaves. ``previous`` is the hash of the seal before it, and
-    ``head`` its own hash. ``sealed_at`` is in ISO 8601, in UTC.
+    ``ranges`` are the numbers of the rows. ``leaves`` are the rows' hashes in the order of the
+    numbers, and ``root`` is the hash over all leaves. ``previous`` is the hash of the seal before
+    this one, and ``head`` the hash of this one. ``sealed_at`` is in ISO 8601, in UTC.
     """
 
     id: int
@@ -59,7 +59,7 @@ class Seal:
     def create(
         cls, number: int, sealed_at: str, rows: Sequence[tuple[int, bytes]], previous: bytes
     ) -> "Seal":
-        """Create the seal over ``rows``: their numbers, ascending, and their leaf hashes."""
+        """Create a seal over ``rows``, which are pairs of ascending row number and leaf hash."""
         leaves = tuple(leaf for _, leaf in rows)
         ranges = tuple(to_ranges(number for number, _ in rows))
         root = root_of(leaves)
@@ -72,7 +72,7 @@ class Seal:
         return size_of(self.ranges)
 
     def fault(self) -> str | None:
-        """Return what is wrong if the seal's hashes contradict each other, otherwise None."""
+        """Return a description of the fault if the seal's hashes are inconsistent, or None."""
         if self.head != head_of(self.id, self.sealed_at, self.ranges, self.root, self.previous):
             return "its own hash is not that of what it says"
         if len(self.leaves) != self.size or self.root != root_of(self.leaves):
@@ -100,7 +100,7 @@ def head_of(
 
 
 def to_ranges(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """Yield ascending numbers as ranges without gaps, each with its first and last number."""
+    """Group ascending numbers into ranges without gaps; yield the first and last of each."""
     first = last = None
     for number in numbers:
         if first is None or last is None:
@@ -134,7 +134,7 @@ def parse_ranges(text: str) -> Ranges:
     """Parse a text written by :func:`ranges_text`.
 
     Raises:
-        ValueError: when the text has another form, or its runs are not in ascending order.
+        ValueError: when the text has another form, or its ranges are not in ascending order.
     """
     found: Ranges = []
     for part in text.split(",") if text else ():

@@ -1,4 +1,4 @@
-"""Filters for the audit trail, and rules for how to find rows by words quickly."""
+"""Filters for the audit trail, and rules for finding rows by words quickly."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from uuid import UUID
 from aiplatform.data.spreadsheets import neutralise_formulas
 
 LEXEME = re.compile(r"'((?:[^']|'')*)'")
-"""Matches a word in the text of a ``tsquery``."""
+"""Pattern that matches one word in the text of a ``tsquery``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Filters:
 
     ``user`` is a uuid or a user name, which may belong to a deleted user. ``action`` ending in
     ``:`` means all actions of a resource. ``resource`` is a type or a uuid. ``text`` contains
-    words, or beginnings of words, in the details. ``filter`` is a text in the filter language.
+    words, or beginnings of words, in the details. ``filter`` is a filter language expression.
     """
 
     user: str | None = None
@@ -43,8 +43,8 @@ def prefix_query(word: str, query: str) -> str:
 
     ``query`` is the ``tsquery`` into which PostgreSQL parses the word. It may have several parts:
     ``run-7`` becomes ``run`` followed by ``-7``, and ``run-se`` becomes itself and both halves.
-    Only the last part may be followed by other letters. If the earlier parts could be, too, all
-    rows with any word that begins like them would have to be read.
+    Only parts at the end of the word match as prefixes. If earlier parts did, too, all rows with
+    any word that begins like them would have to be read.
     """
     end = re.sub(r"\W+$", "", word).lower()
     last = max((found.start() for found in LEXEME.finditer(query)), default=-1)
@@ -77,14 +77,14 @@ def prefer_index(rows: float, found: float, page: int) -> bool:
 FIRST_WINDOW = 40_000
 """Number of newest rows that are searched first for rare words."""
 MAX_FETCHED = 4_000
-"""Largest number of matching rows of which all are fetched to find the newest."""
+"""Largest number of matching rows for which all are fetched to find the newest ones."""
 
 
 def next_window(length: int, found: int, wanted: int, rows: float) -> int | None:
     """Return the number of newest rows to search next for words, or None to search all rows.
 
-    It is twice the number that should be enough, so that a third search is rarely needed. All rows
-    are searched if so few matches are expected that all of them can be fetched.
+    The window is twice as large as it should have to be, so that a third search is rarely needed.
+    All rows are searched if so few matches are expected that all of them can be fetched.
 
     Args:
         length: the number of rows in the previous window.

@@ -36,7 +36,7 @@ class Finding:
 
 @dataclass(slots=True)
 class Verdict:
-    """The result of a verification: counts of what was checked, and the findings in their order."""
+    """The result of a verification: counts of checked rows and seals, and the findings in order."""
 
     seals: int = 0
     rows: int = 0

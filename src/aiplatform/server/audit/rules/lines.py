@@ -1,4 +1,4 @@
-"""The lines of exports and archives: JSON in which each row is its canonical text.
+"""The format of exports and archives: lines of JSON, in which each row is its canonical text.
 
 The first line names the kind of file; the last contains the counts, so that a truncated file is
 recognised. A file of whole seals contains each seal followed by its rows. A selection contains
@@ -32,8 +32,8 @@ class InvalidLineError(ValueError):
 def header_line(kind: str, filters: Mapping[str, str] | None = None) -> str:
     """Return the first line of a file.
 
-    It contains the filters of a selection. A selection without filters contains all rows of its
-    seals, so verification reports each absent row as missing.
+    The line contains the filters of a selection. A selection without filters contains all rows of
+    its seals, so verification reports each absent row as missing.
 
     Args:
         kind: :data:`SEALS` or :data:`SELECTION`.
@@ -51,8 +51,8 @@ def end_line(rows: int, seals: int) -> str:
 def seal_line(seal: Seal, signatures: Iterable[tuple[str, bytes]], *, whole: bool) -> str:
     """Return the line of a seal.
 
-    If ``whole`` is true, it contains the hashes of all rows. Verification can then tell which row
-    was altered.
+    If ``whole`` is true, the line contains the hashes of all rows, so that verification can tell
+    which row was altered.
     """
     content: dict[str, Any] = {
         "id": seal.id,

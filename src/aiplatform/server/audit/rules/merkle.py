@@ -48,7 +48,7 @@ def root_of(leaves: Sequence[bytes]) -> bytes:
 
 
 def root_by(leaf: bytes, index: int, size: int, path: Sequence[bytes]) -> bytes | None:
-    """Return the root that ``path`` leads to; None if the path does not fit ``size`` leaves."""
+    """Return the root to which ``path`` leads; None if the path does not fit ``size`` leaves."""
     if not 0 <= index < size:
         return None
     rest = list(path)

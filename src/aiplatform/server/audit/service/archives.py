@@ -70,7 +70,7 @@ def _archive_next(session: Session, days: int) -> int | None:
     directory = get_settings().spool_dir
     directory.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.NamedTemporaryFile(dir=directory, prefix="audit-") as file:
-        # File name and time are left out, so that the same rows give the same bytes.
+        # The gzip header has no file name or time, so that the same rows give the same bytes.
         with gzip.GzipFile("", "wb", 6, file, mtime=0) as packed:
             for line in sealed_lines(session, last + 1, through):
                 packed.write(line.encode() + b"\n")
@@ -96,8 +96,7 @@ def rows_of_archive(sha256: str) -> Iterator[tuple[int, str]]:
 
     Raises:
         OSError: when the blob store can't be read.
-        ValueError: when the store does not have the archive, has other content under its hash, or
-            the archive is malformed.
+        ValueError: when the archive is missing, does not match its hash, or is malformed.
     """
     with tempfile.TemporaryDirectory(prefix="aip-audit-") as directory:
         path = _fetch(sha256, Path(directory))

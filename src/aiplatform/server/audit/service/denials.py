@@ -58,7 +58,7 @@ class Denials:
         """Write the counts as audit entries and return the number of entries.
 
         Raises:
-            SQLAlchemyError: when the database does not accept them; the counts are kept.
+            SQLAlchemyError: when the database does not accept the entries; the counts are kept.
         """
         with self._lock:
             seen, self._seen = self._seen, {}
@@ -101,4 +101,4 @@ class Denials:
 
 
 denials = Denials()
-"""This process's counts. The first denial starts the thread, so it runs after any fork."""
+"""This process's counts. Its thread starts at the first denial, so that a fork can't lose it."""

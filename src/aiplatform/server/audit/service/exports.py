@@ -64,7 +64,7 @@ def export(
 
 
 def stream(filters: Filters, form: Literal["jsonl", "csv"]) -> Iterator[bytes]:
-    """Yield an export in pieces, read in its own session and snapshot."""
+    """Yield an export in pieces, reading the rows in a separate session with one snapshot."""
     with session_factory()() as session:
         session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
         if form == "csv":
@@ -101,8 +101,8 @@ def sealed_lines(session: Session, first: int, last: int) -> Iterator[str]:
 def selected_lines(session: Session, filters: Filters) -> Iterator[str]:
     """Yield matching rows, newest first, each with its proof, then the seals that cover them.
 
-    The seals range from the oldest that covers a matching row to the newest in the trail, so that
-    the chain has no gaps. Rows that are not yet sealed have no proof. Rows that were pruned are
+    The seals are all those from the oldest that covers a matching row to the newest in the trail,
+    so the chain has no gaps. Rows that are not yet sealed have no proof. Rows that were pruned are
     only in their archives, not in the export.
     """
     yield lines.header_line(lines.SELECTION, _filter_texts(filters))

@@ -89,7 +89,7 @@ class _FileVerifier:
         self._all = False
 
     def check_line(self, line: bytes) -> bool:
-        """Check a line. Return False if the file is not an audit trail or has too many findings."""
+        """Check a line. Return False if it shows another file format or findings are too many."""
         verdict = self.verdict
         try:
             self._check_content(line, *lines.parse(line))
@@ -150,7 +150,7 @@ class _FileVerifier:
         leaf = row_leaf(line.decode("utf-8", "replace"))
         if self._kind == lines.SELECTION:
             verdict.rows += 1
-            verdict.unsealed += 1  # until its proof follows
+            verdict.unsealed += 1  # until the row's proof follows
             self._unproven.add(number)
             self._row = (number, leaf)
             if self._last is not None:
@@ -234,7 +234,7 @@ class _FileVerifier:
         self._row = None
 
     def _check_proofs(self, seal: Seal) -> None:
-        """Check the proofs of this seal's rows and, without filters, also that no row is missing.
+        """Check the proofs of a seal's rows and, without filters, that no row is missing.
 
         A row without a proof counts as unsealed only if no seal in the file covers it.
         """

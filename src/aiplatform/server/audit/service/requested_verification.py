@@ -1,8 +1,8 @@
-"""Verification of the audit trail on request: start it, and return its result.
+"""Verification of the audit trail on request: functions that start it and return its result.
 
 A child process does the work, because hashing millions of rows in the API would delay all other
-requests. It holds an advisory lock while it runs, so that every API process can see that it is
-running.
+requests. The child holds an advisory lock while it runs, so that every API process can tell that a
+verification is running.
 """
 
 import os
@@ -34,7 +34,7 @@ from aiplatform.server.core.settings import get_settings
 log = structlog.get_logger(__name__)
 
 START_SECONDS = 30
-"""Seconds in which a child must have taken the lock."""
+"""Seconds within which the child process must take the advisory lock."""
 INTERRUPTED = "The process that verified the trail was interrupted. Request another verification."
 LOWER_PRIORITY = 10
 PROGRAM = (
@@ -55,7 +55,7 @@ WHERE uuid = %s AND ended_at IS NULL
 
 
 def newest(session: Session) -> AuditVerification | None:
-    """Return the verification that was requested last; None if there was none."""
+    """Return the most recently requested verification; None if there was none."""
     return session.scalar(select(AuditVerification).order_by(AuditVerification.id.desc()).limit(1))
 
 
@@ -74,7 +74,7 @@ def request(session: Session, actor: Actor) -> AuditVerification:
     """Start a verification of the whole trail, and return it.
 
     Raises:
-        VerificationRunning: when another one has not ended.
+        VerificationRunning: when another verification has not ended.
     """
     last = newest(session)
     if last is not None and last.ended_at is None:
@@ -106,12 +106,12 @@ def _start(uuid: UUID) -> None:
         stdout=subprocess.DEVNULL,
         start_new_session=True,
     )
-    # A child that has exited stays in the process table until its parent waits for it.
+    # An exited child process stays in the process table until its parent waits for it.
     threading.Thread(target=child.wait, name="audit-verification", daemon=True).start()
 
 
 def run(uuid: str) -> None:
-    """Verify the trail and store the result; runs in the child process."""
+    """Verify the trail and store the result. The child process calls this."""
     os.nice(LOWER_PRIORITY)
     url = libpq_url(get_settings().database_url)
     with psycopg.connect(url, autocommit=True, connect_timeout=10) as connection:

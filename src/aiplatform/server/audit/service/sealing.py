@@ -1,9 +1,8 @@
 """Sealing: each seal covers the audit rows that were committed since the previous seal.
 
 Writers do not wait: each row puts its number into a queue within its own transaction, and one
-sealer at a time takes committed numbers from it. A row whose transaction ends late enters the queue
-late and is covered by a later seal. No row is skipped, as could happen if rows were read by number
-or time.
+sealer at a time takes committed numbers from it. A row whose transaction commits late enters the
+queue late and is covered by a later seal. Reading rows by number or time instead could skip some.
 """
 
 from datetime import UTC, datetime
@@ -36,7 +35,7 @@ def seal_all(key_file: Path | None = None, *, max_rows: int = BATCH) -> int:
 
     Raises:
         OSError: when ``key_file`` can't be read; nothing is sealed in that case.
-        InvalidKeyError: when it contains no private key; nothing is sealed in that case.
+        InvalidKeyError: when the file contains no private key; nothing is sealed in that case.
     """
     key = None if key_file is None else read_private(key_file.read_bytes())
     rows = 0
@@ -59,7 +58,7 @@ def seal_all(key_file: Path | None = None, *, max_rows: int = BATCH) -> int:
 def seal_next(session: Session, *, max_rows: int = BATCH) -> Seal | None:
     """Seal up to ``max_rows`` waiting rows.
 
-    Return None if none are waiting or another process is sealing.
+    Return None if no rows are waiting or another process is sealing.
     """
     lock = func.pg_try_advisory_xact_lock(int(AdvisoryLock.AUDIT_SEAL))
     if not session.scalar(select(lock)):
@@ -110,7 +109,7 @@ def sign_head(session: Session, key_file: Path) -> Head | None:
 
 
 def newest(session: Session) -> Head | None:
-    """Return the newest seal's number and hash, to store elsewhere; None if there is none."""
+    """Return the newest seal's number and hash, for storage elsewhere; None if there is no seal."""
     row = session.execute(
         select(AuditSeal.id, AuditSeal.head).order_by(AuditSeal.id.desc()).limit(1)
     ).one_or_none()
@@ -118,5 +117,5 @@ def newest(session: Session) -> Head | None:
 
 
 def time_text(time: datetime) -> str:
-    """Return a seal's time in the form that is hashed: in UTC, with microseconds."""
+    """Return a seal's time as text in the form that is hashed: in UTC, with microseconds."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

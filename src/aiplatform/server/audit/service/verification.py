@@ -1,7 +1,7 @@
 """Verification that a database's audit trail still matches its seals.
 
-All hashes are computed here; the database only supplies its rows. It is read once, in one snapshot,
-so the platform can continue to run.
+All hashes are computed here; the database only supplies its rows. They are read once, in one
+snapshot, so the platform can continue to run.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -33,17 +33,17 @@ Archived: TypeAlias = Callable[[str], Iterator[tuple[int, str]]]
 MAX_TRANSACTION_TIME = timedelta(days=1)
 """Upper limit for the duration of the platform's transactions.
 
-If a row is in a later seal but its time precedes that of an older seal by more than this limit, it
-was inserted afterwards.
+If a row's time is earlier than the time of a seal by more than this limit, but only a later seal
+covers the row, it was inserted afterwards.
 """
 
 LOWEST_ROW = -(2**31)
 
 
 def _plausible(column: str) -> str:
-    """Return an SQL expression for a time that Python can represent.
+    """Return an SQL expression that replaces times that Python can't represent with NULL.
 
-    It is NULL for infinite times, and for years that Python does not support.
+    These are infinite times, and times in years that Python does not support.
     """
     return f"CASE WHEN {column} >= '0001-01-02' AND {column} < '9999-12-31' THEN {column} END"
 
@@ -158,7 +158,7 @@ class _DatabaseVerifier:
             yield seal, ids, sealed_at
 
     def _rows_of(self, seal: Seal, ids: str, before: Any) -> None:
-        """Compare each row of a seal with its hash, and collect the numbers of rows between them.
+        """Compare each row of a seal with its hash, and collect the numbers of rows in between.
 
         The collected rows must be in other seals or waiting for one.
         """

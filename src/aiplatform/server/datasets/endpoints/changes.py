@@ -123,9 +123,10 @@ def fix_dataset_rows(
 
     For each finding, the report lists the possible fixes: `drop` its rows, `deduplicate` all but
     the first of equal rows, `mask` personal data, `repair` wrongly decoded text, `strip` markup,
-    `trim` white space or the text after the last answer, `rebalance` labels. The task searches the
-    rows for the findings again, so no report is needed. The task's `result` names the new
-    `version`. Without `parent`, the task fails if the dataset gets another version in the meantime.
+    `trim` redundant whitespace or the text after the last answer, `rebalance` labels. The task
+    searches the rows for the findings again, so no report is needed. The task's `result` names the
+    new `version`. Without `parent`, the task fails if the dataset gets another version in the
+    meantime.
     """
     task = fixes.request_fix(
         session,
@@ -216,7 +217,7 @@ async def split_dataset(
 
 
 def _names_of_parts(base: str, body: SplitRequest) -> list[str]:
-    """Return the names of the datasets for all parts.
+    """Return the name of the new dataset for each part of a split.
 
     Raises:
         InvalidPartName: the name of a dataset is invalid.

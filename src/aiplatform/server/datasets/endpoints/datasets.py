@@ -204,8 +204,9 @@ def delete_dataset(
     session: SessionDep,
     response: Response,
 ) -> None:
-    """Delete a dataset with all its versions. Refused while an unfinished task reads it.
+    """Delete a dataset with all its versions.
 
-    The dataset can be restored from the project's bin until the time in the header `Purge-After`.
+    The request is refused while an unfinished task reads the dataset. The dataset can be restored
+    from the project's bin until the time in the header `Purge-After`.
     """
     set_purge_after(response, service.delete_dataset(session, context, dataset).purge_after)

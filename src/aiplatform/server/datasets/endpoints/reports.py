@@ -159,7 +159,7 @@ def compare_dataset_reports(
 ) -> ReportChanges:
     """Compare a version's report with that of the version `since`, and return the differences.
 
-    With `made` and `since_made`, two reports of one version can be compared.
+    `made` and `since_made` select older reports, so two reports of one version can be compared.
     """
     head = queries.get_dataset(session, context, dataset)
     before = queries.get_version(session, head, since)
@@ -302,11 +302,11 @@ async def list_finding_rows(
 ) -> RowPage:
     """Return a finding's rows in order; the list is empty if the finding does not occur.
 
-    The first request checks all rows of the version again. This takes as long as a report without
-    token counts; `near_duplicates` is checked separately. The status is 404 for a code that is
-    neither in the report nor defined by the platform. It is 422 for findings whose rows can't be
-    listed: findings about tokens, leakage and contamination need the data that the report was made
-    with, and `boilerplate` is only counted.
+    The first request checks all rows of the version again, which takes as long as a report without
+    token counts. The first request for `near_duplicates` runs a check of its own. The status is 404
+    for a code that is neither in the report nor defined by the platform. It is 422 for findings
+    whose rows can't be listed: findings about tokens, leakage and contamination need the data that
+    the report was made with, and `boilerplate` is only counted.
     """
     offset = wanted.offset
     if cursor is not None:

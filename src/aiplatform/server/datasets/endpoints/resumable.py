@@ -177,7 +177,7 @@ async def create_upload(context: Creator, request: Request) -> Response:
 )  # fmt: skip
 @sends_headers(*PROGRESS, sometimes=OUTCOME)
 def head_upload(upload: UUID, context: Owner, request: Request) -> Response:
-    """Return the number of bytes received as `Upload-Offset`; continue from there."""
+    """Return the header `Upload-Offset` with the number of bytes received. Continue from there."""
     require_protocol_version(request)
     with transaction() as session:
         found = resumable.find(session, context, upload)
@@ -234,7 +234,7 @@ async def append_upload(upload: UUID, context: Owner, request: Request) -> Respo
                 if found.status == "receiving":
                     end, found = await _receive_piece(request, context, found, descriptor, offset)
         except UploadExpired:
-            # The bytes of an upload that has ended are gone, too: find out whether it ended or
+            # The bytes are also gone if the upload has ended. Find out whether it ended or
             # expired.
             found = await run_in_threadpool(find)
     if end is None:

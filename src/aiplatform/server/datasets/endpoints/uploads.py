@@ -1,4 +1,4 @@
-"""Uploads: the bytes of a file, streamed to disk and parsed by a child process."""
+"""Functions that receive the file of an upload in one request, and the route for imports."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar
@@ -128,7 +128,7 @@ def upload_parameters(
         str | None, Header(description="SHA-256 in hexadecimal; refused when it differs")
     ] = None,
 ) -> UploadParameters:
-    """Return the parameters of an upload."""
+    """Return the parameters of an upload from the query string and headers."""
     return UploadParameters(
         filename=filename,
         format=format,
@@ -188,7 +188,7 @@ def upload_target(
         bool, Query(description="commit even when the rows are those of the parent")
     ] = False,
 ) -> Target:
-    """Return the target of an upload; the caller adds the dataset.
+    """Return the target of an upload without the dataset, which the caller adds.
 
     Raises:
         KeyColumnRequired: the mode matches rows by a key column, but none is given.

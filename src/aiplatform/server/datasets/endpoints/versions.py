@@ -370,7 +370,7 @@ def list_version_parts(
 ) -> VersionParts:
     """List the parts of a version's Parquet file: ranges of `content`, each with its hash.
 
-    A client that keeps the parts of one version only needs to fetch the parts of another version
+    A client that has the parts of one version needs to download only those parts of another version
     that differ.
     """
     return storage.parts_of(session, context, dataset, version)
@@ -380,13 +380,13 @@ def list_version_parts(
 def get_datasets_storage(
     context: Annotated[ProjectContext, Depends(access.LIST)], session: SessionDep
 ) -> StorageReport:
-    """Return each dataset's bytes as downloaded, charged and actually stored, largest first."""
+    """Return each dataset's size as downloaded, charged and actually stored, largest first."""
     return storage.project_report(session, context)
 
 
 @storage_router.get("/datasets/{dataset}/storage", summary="Read what versions cost")
 def get_dataset_storage(dataset: UUID, context: Reader, session: SessionDep) -> DatasetStorage:
-    """Return each version's bytes as downloaded, charged, and stored for it alone, newest first."""
+    """Return each version's size as downloaded, charged, and stored for it alone, newest first."""
     return storage.dataset_report(session, context, dataset)
 
 
@@ -396,7 +396,7 @@ def collect_storage(
     session: SessionDep,
     body: CollectRequest | None = None,
 ) -> Collected:
-    """Mark blobs without references for a day, and delete blobs marked more than an hour ago.
+    """Mark blobs that have had no references for a day, and delete those marked over an hour ago.
 
     Workers do the same from time to time. Parts that a version still needs are never touched.
     """

@@ -35,7 +35,7 @@ from aiplatform.server.queue.models import Task, TaskInput
 
 Parent = aliased(DatasetVersion, name="parent")
 NON_BLOCKING_TASK_TYPES = [TaskType.DATA_FIX.value, TaskType.DATA_QUALITY.value]
-"""Types of tasks that, once ended, do not prevent the deletion of a version."""
+"""Types of tasks that, after they have ended, do not prevent the deletion of versions they read."""
 
 UNFINISHED = [status.value for status in TaskStatus if not status.is_final]
 

@@ -31,7 +31,10 @@ def dataset_of_version(session: Session, version_id: int) -> UUID | None:
 
 
 def evaluation_data(session: Session, version_id: int) -> RequiredComparison | None:
-    """Return the comparison that evaluation on a version requires; None if it was deleted."""
+    """Return the comparison that training data needs if a model is evaluated on a version.
+
+    Return None if the version was deleted.
+    """
     row = session.execute(
         select(Dataset.uuid, Dataset.name, DatasetVersion.version)
         .join(DatasetVersion, DatasetVersion.dataset_id == Dataset.id)
@@ -94,7 +97,7 @@ def report_time(session: Session, version: DatasetVersion, uuid: UUID | None) ->
 
     Raises:
         NotFound: when there is no such report.
-        ReportBeingMade: when the first report is not finished.
+        ReportBeingMade: while the version's first report is being made.
     """
     if uuid is not None:
         return get_report(session, version, uuid).created_at

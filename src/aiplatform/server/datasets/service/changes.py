@@ -83,7 +83,7 @@ def base_version(context: ProjectContext, dataset: UUID, name: str | None) -> Ba
 
 
 def with_transformed_rows(upload: Upload, rows: TransformedRows, made_by: dict[str, Any]) -> Upload:
-    """Return an upload with its rows replaced by the result of its operation."""
+    """Return a copy of an upload that contains the rows resulting from its operation."""
     return replace(
         upload,
         ingested=replace(rows.ingested, found={**upload.ingested.found, **rows.ingested.found}),
@@ -100,10 +100,10 @@ async def change_rows(
     commit: Callable[[BaseVersion, TransformedRows], T],
     disconnected: WaitForDisconnect,
 ) -> T:
-    """Apply a change to ``parent`` or the current version, and return what ``commit`` returns.
+    """Apply an operation to a version, commit the rows, and return the result of ``commit``.
 
-    If another commit makes a newer version current in the meantime, the change is applied to that
-    version.
+    Without ``parent``, the operation is applied to the current version. If another commit is
+    faster, it is applied again to the version that is then current.
     """
     attempts = MAX_ATTEMPTS
     while True:
@@ -125,7 +125,7 @@ def make_committer(
     made_by: dict[str, Any],
     finish: Callable[[Session, Dataset], T],
 ) -> Callable[[BaseVersion, TransformedRows], T]:
-    """Return a function that commits changed rows and returns what ``finish`` returns.
+    """Return a function that commits changed rows and returns the result of ``finish``.
 
     ``finish`` is called with the dataset in the transaction of the commit.
     """
@@ -158,13 +158,13 @@ def make_committer(
 async def transformed_rows(
     base: BaseVersion, do: dict[str, Any], disconnected: WaitForDisconnect
 ) -> AsyncIterator[list[TransformedRows]]:
-    """Yield the rows that an operation makes from a version, on disk until the block ends.
+    """Yield the rows that an operation makes from a version. Their files are deleted afterwards.
 
     The operations are those of :mod:`aiplatform.data.row_operations`.
 
     Raises:
         MalformedFile: the operation is impossible with these rows.
-        UploadAborted, InsufficientStorage, IngestFailed: see :func:`service.ingest.ingest`.
+        UploadAborted, InsufficientStorage, IngestFailed: see :func:`.ingest.ingest`.
     """
     async with upload_prefix(get_settings().spool_dir) as prefix:
         yield await transform_rows(base, do, prefix, disconnected)
@@ -175,7 +175,7 @@ async def transform_rows(
 ) -> list[TransformedRows]:
     """Return the rows that an operation makes from a version, as :func:`transformed_rows` does.
 
-    The names of all files begin with ``prefix``; the caller removes them.
+    The paths of all created files begin with ``prefix``. The caller deletes these files.
     """
     job = prefix.with_suffix(".job")
 

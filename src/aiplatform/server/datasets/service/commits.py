@@ -81,7 +81,7 @@ def check_upload_allowed(
     base_model: UUID | None = None,
     size: int = 0,
 ) -> None:
-    """Refuse an upload before its bytes are sent if it would be refused afterwards.
+    """Refuse an upload before its bytes are sent if it would be refused once they have arrived.
 
     Args:
         session: the database session.
@@ -278,8 +278,8 @@ def _commit(
         max_length=max_length or quality.MAX_LENGTH,
         by_platform=True,
     )
-    # The files come last, because the store can't be rolled back: an error above leaves nothing in
-    # it.
+    # The files come last, because the store can't be rolled back. An error above therefore leaves
+    # nothing in the store.
     _keep_files(session, context, version, upload)
     session.refresh(dataset)
     return version
@@ -353,7 +353,7 @@ def delete_dataset(session: Session, context: ProjectContext, uuid: UUID) -> Bin
     """Put a dataset with its versions into the bin.
 
     Unfinished quality reports on it are cancelled. Other unfinished tasks that read it prevent the
-    deletion. The returned entry says until when the dataset can be restored.
+    deletion. The returned bin entry says until when the dataset can be restored.
 
     Raises:
         DatasetInUse: while an unfinished training, evaluation or other task reads it.

@@ -102,8 +102,8 @@ def page_of_rows(
 def _footer_of(file: StoredFile, source: row_access.Source) -> pq.FileMetaData:
     """Return the footer of a version's rows from the cache, or read it.
 
-    Reading a footer takes as long as reading a page of rows: it is in a separate part, which must
-    be decompressed, and it describes every row group.
+    Reading a footer takes as long as reading a page of rows, because the footer is in a separate
+    part, which must be decompressed, and describes every row group.
     """
     with _footers_lock:
         footer = _footers.get(file.sha256)
@@ -179,7 +179,7 @@ def draw_rows(
 
 
 def _truncate_to_page(found: Found) -> Found:
-    """Return as many rows as fit into a page, but at least one if there are any."""
+    """Cut a result to the rows that fit into a page, but keep at least one."""
     kept = Found([], [], found.following)
     size = 0
     for row, position in zip(found.rows, found.positions, strict=True):
@@ -196,10 +196,10 @@ async def export_rows(path: Path, kind: str) -> AsyncIterator[bytes]:
     """Yield the rows as ``jsonl`` or ``csv`` text, generated while it is read.
 
     A child process does this, because converting gigabytes in this process would delay all other
-    requests. The child is killed when the reader stops.
+    requests. The child process is killed when the reader stops.
 
     Raises:
-        ExportFailed: when the child fails; the response is then incomplete.
+        ExportFailed: when the child process fails; the response is then incomplete.
     """
     loop = asyncio.get_running_loop()
     async with _export_slots.setdefault(loop, asyncio.Semaphore(MAX_CONCURRENT_EXPORTS)):

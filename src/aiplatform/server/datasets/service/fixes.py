@@ -1,4 +1,4 @@
-"""Fixes: a task rewrites the rows; when it ends, its result is committed as a version."""
+"""Fixes: a task rewrites the rows; if the task succeeds, its result is committed as a version."""
 
 from pathlib import Path
 from typing import Any
@@ -127,7 +127,7 @@ def store_output(write: Write, task: UUID, output: Path, result: dict[str, Any])
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
-    """Commit the fixed rows on behalf of the author, and name the version in the task's result.
+    """Commit the fixed rows on behalf of the author, and record the version in the task's result.
 
     Raises:
         Problem: the author may not commit them; see :func:`add_version`.

@@ -30,7 +30,7 @@ TYPO_SIMILARITY = 0.85
 
 
 def gate_of(session: Session, project_id: int) -> Gate:
-    """Return the project's gate, or one without rules if none was set."""
+    """Return the project's gate, or a gate without rules if the project has set none."""
     statement = select(DatasetGate.gate).where(DatasetGate.project_id == project_id)
     gate = cached(session, ("gate", project_id), lambda: session.scalar(statement))
     return Gate() if gate is None else Gate.model_validate(gate)
@@ -70,9 +70,9 @@ def set_gate(session: Session, context: ProjectContext, gate: Gate) -> Gate:
 def _require_known(session: Session, finding: str) -> None:
     """Raise an error for a code that no check reports.
 
-    Checks from other Python distributions don't list their codes, which are only seen in reports.
-    Where such checks have run, every code is therefore accepted, unless it is an obvious typo of
-    one of the platform's codes.
+    Checks from other Python distributions don't list their codes, which appear only in
+    reports. Where such checks have run, every code is therefore accepted, unless it is an obvious
+    typo of one of the platform's codes.
     """
     if is_platform_finding(finding) or reports.is_reported(session, finding):
         return
@@ -108,10 +108,10 @@ def require_passed(
     override: str | None,
     held_out: int | None = None,
 ) -> None:
-    """Refuse a version that fails the gate, unless a reason to override it is given and audited.
+    """Refuse a version that fails the gate, unless a reason to override it is given.
 
-    The caller has checked the permission to override. ``held_out`` is the version on which the
-    training run will be evaluated.
+    The override is audited; the caller has checked the permission for it. ``held_out`` is the
+    version on which the training run will be evaluated.
 
     Raises:
         GateFailed: the version breaks a rule and no reason is given.

@@ -96,7 +96,7 @@ def restore(
 ) -> tuple[Dataset, DatasetVersion]:
     """Commit the rows of an earlier version again.
 
-    No bytes are stored again, but they are charged to the quota again.
+    The bytes are not stored a second time, but they are charged to the quota again.
 
     Raises:
         NotFound: when there is no such dataset or version.

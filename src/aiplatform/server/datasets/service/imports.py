@@ -43,7 +43,7 @@ UPLOAD_FILE = "upload"
 
 
 def prepare(session: Session, context: ProjectContext, spec: DatasetImportSpec) -> Prepared:
-    """Check, as well as possible before an import runs, that its result could be committed.
+    """Check, as far as possible before an import runs, that its result can be committed.
 
     Raises:
         NameTaken, QuotaExceeded, ModelNotReady: see :func:`check_upload_allowed`.
@@ -118,7 +118,7 @@ def store_output(write: Write, task: UUID, output: Path, result: dict[str, Any])
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
-    """Commit the stored rows, and name the version in the task's result.
+    """Commit the stored rows, and record the version in the task's result.
 
     Raises:
         Problem: the commit is refused; see :func:`commit_upload`.

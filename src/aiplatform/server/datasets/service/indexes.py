@@ -120,7 +120,7 @@ def differences_page(
     limit: int,
     kinds: Sequence[str] | None,
 ) -> tuple[dict[str, Any], list[dict[str, Any]], int | None]:
-    """Return the summary, entries from ``offset`` on, and the next page's offset or None."""
+    """Return the summary, differences from ``offset`` on, and the next page's offset or None."""
     entries, following = diff_index.page(
         index,
         open_file(before) or local_rows(before),
@@ -152,7 +152,8 @@ COMPARISON_FINDINGS = frozenset({*LEAKAGE, "contamination"})
 async def build_finding_rows(rows: StoredFile, finding: str) -> Path:
     """Return the path of the index of a version's findings; see :func:`get_or_build_index`.
 
-    The child continues if the client disconnects, so that the next request finds the index.
+    The child process continues if the client disconnects, so that the next request can use the
+    index.
 
     Raises:
         InsufficientStorage, IngestFailed: see :func:`get_or_build_index`.
@@ -171,12 +172,12 @@ async def build_finding_rows(rows: StoredFile, finding: str) -> Path:
 def reported_count(
     context: ProjectContext, dataset: UUID, version: str, finding: str
 ) -> int | None:
-    """Return the number of rows that the newest report counts for a finding; None without a report.
+    """Return a finding's number of rows in the newest report; None if there is no report.
 
     Raises:
         NotFound: when there is no such dataset or version.
         NoSuchFinding: the code is neither one of the platform's nor in the report.
-        FindingWithoutRows: finding the rows would require a tokenizer or other data.
+        FindingWithoutRows: the rows can't be determined without a tokenizer or other data.
     """
     with transaction() as session:
         head = queries.get_dataset(session, context, dataset)
@@ -200,11 +201,11 @@ def reported_count(
 
 
 def require_rows(index: Path, finding: str, counted: int | None) -> None:
-    """Raise an error if the index has no rows for a finding although it should.
+    """Raise an error if the index has no rows for a finding, unless the finding did not occur.
 
     Raises:
         FindingWithoutRows: the report counts rows, but the check does not record which.
-        NoSuchFinding: there is no report, and no check that ran knows the code.
+        NoSuchFinding: there is no report, and the code is not one of the platform's.
     """
     if len(read_positions(index, finding)):
         return

@@ -39,8 +39,9 @@ _queues: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, asyncio.Semaphor
 
 @asynccontextmanager
 async def ingest_slot(project: UUID | None = None) -> AsyncIterator[None]:
-    """Hold a slot on this machine and, if a project is named, first one of the project's slots.
+    """Hold one of the slots that limit the number of child processes on this machine.
 
+    If a project is named, first get one of the slots that limit the project's own processes.
     Within a process, requests are served in order of arrival. A project that waits for its own
     slots delays no other project.
     """
@@ -89,7 +90,7 @@ def _try_lock(directory: Path, name: str, count: int) -> int | None:
 log = structlog.get_logger(__name__)
 
 INHERITED_VARIABLES = ("PATH", "PYTHONPATH", "SYSTEMROOT", "TZ")
-"""Environment variables that the child inherits.
+"""Environment variables that the child process inherits.
 
 They include no settings, and so no credentials for the database, broker or store.
 """
@@ -138,14 +139,14 @@ async def ingest(
 ) -> Ingested:
     """Make the canonical Parquet file ``output`` from an uploaded file.
 
-    The child is killed when this coroutine is cancelled or ``disconnected`` returns.
+    The child process is killed when this coroutine is cancelled or ``disconnected`` returns.
     ``previous_types`` are the column types of the previous version.
 
     Raises:
         MalformedFile: the content does not match the format; the messages say where.
         UploadAborted: the client has disconnected.
         InsufficientStorage: the disk is full.
-        IngestFailed: the child failed for a reason other than the file.
+        IngestFailed: the child process failed for a reason other than the file.
     """
     command = [
         *(sys.executable, "-P", "-m", "aiplatform.data.ingest"),
@@ -160,7 +161,7 @@ async def ingest(
 
 
 def reading_arguments(reading: Reading) -> list[str]:
-    """Return the arguments for the uploader's reading options and the limit for bad rows.
+    """Return the command-line arguments for the reading options and the limit for bad rows.
 
     For default options, the list is empty, so that the program need not load code for them.
     """
@@ -171,7 +172,7 @@ def reading_arguments(reading: Reading) -> list[str]:
 
 
 def limit_arguments() -> list[str]:
-    """Return the arguments that limit the program's memory, CPU time and unpacked size."""
+    """Return the command-line arguments that limit memory, CPU time and unpacked size."""
     settings = get_settings()
     ratio = settings.ingest_ratio
     return [
@@ -187,7 +188,7 @@ async def run_row_program(
 ) -> dict[str, Any]:
     """Run a row program from :mod:`aiplatform.data` and return the JSON object that it prints.
 
-    The child is killed when this coroutine is cancelled or ``disconnected`` returns.
+    The child process is killed when this coroutine is cancelled or ``disconnected`` returns.
 
     Raises:
         MalformedFile, UploadAborted, InsufficientStorage, IngestFailed: see :func:`ingest`.
@@ -209,7 +210,7 @@ async def run_row_program(
 
 
 def ingested_of(answer: dict[str, Any], output: Path) -> Ingested:
-    """Return the Parquet file described by the child's output; other details go to ``found``."""
+    """Return the Parquet file that a program's output describes; other details go to ``found``."""
     return Ingested(
         path=output,
         sha256=answer.pop("sha256"),
@@ -223,7 +224,7 @@ def ingested_of(answer: dict[str, Any], output: Path) -> Ingested:
 
 
 def environment(scratch: Path) -> dict[str, str]:
-    """Return the environment of the child."""
+    """Return the environment variables of the child process."""
     kept = {name: os.environ[name] for name in INHERITED_VARIABLES if name in os.environ}
     return {**kept, "LC_ALL": "C.UTF-8", "TMPDIR": str(scratch)}
 
@@ -234,7 +235,7 @@ async def _run_in_slot(command: list[str], scratch: Path, project: UUID | None) 
 
 
 async def _run(command: list[str], scratch: Path) -> dict[str, Any]:
-    """Run the child and return the JSON object that it prints."""
+    """Run a child process and return the JSON object that it prints."""
     child = await asyncio.create_subprocess_exec(
         *command,
         stdin=DEVNULL,
@@ -261,7 +262,7 @@ async def _run(command: list[str], scratch: Path) -> dict[str, Any]:
     if NO_SPACE in stderr:
         raise InsufficientStorage
     if child.returncode == -signal.SIGXCPU:
-        # The kernel killed the child, so the child could not report the cause.
+        # The kernel killed the child process, which therefore could not report the cause.
         limit = get_settings().ingest_cpu_seconds
         return {"ok": False, **MalformedData("cpu_time", limit=limit).as_dict()}
     log.error(
@@ -274,7 +275,7 @@ async def _run(command: list[str], scratch: Path) -> dict[str, Any]:
 
 
 def describe_exit(code: int | None) -> str:
-    """Describe an exit code of the child in words."""
+    """Describe the exit code of a child process in words."""
     if code is not None and code < 0:
         return f"signal {signal.Signals(-code).name}"
     return f"exit status {code}"

@@ -1,4 +1,4 @@
-"""Quality reports: request one, choose what to compare with, and store the result at the end."""
+"""Quality reports: choosing comparison data, requesting a report, and storing the result."""
 
 import hashlib
 from collections.abc import Callable, Iterable
@@ -47,13 +47,13 @@ Role = Literal["evaluation", "benchmark"]
 
 MAX_COMPARED = 20
 INPUT_ROLE_PREFIX = "against_"
-"""Prefix of the roles of comparison inputs, before a number. The child looks for this prefix."""
+"""Prefix of the roles of comparison inputs; a number follows. ``runtime.quality`` reads it."""
 
 
 def pin_comparisons(
     session: Session, context: ProjectContext, dataset: DatasetRef, against: Iterable[ComparedRef]
 ) -> list[tuple[ComparedRef, InputRef]]:
-    """Return the data to compare with, each pinned to an exact version, with its task input.
+    """Return the datasets to compare with, each with an exact version and its task input.
 
     The data named by the gate comes first, then ``against``, without duplicates. If there are more
     than :data:`MAX_COMPARED`, the first ones in ``against`` are dropped.
@@ -94,7 +94,7 @@ def gate_comparisons(
 ) -> list[ComparedRef]:
     """Return the data with which every dataset must be compared, according to the project's gate.
 
-    A dataset that the gate names is not compared with anything, so its list is empty.
+    For a dataset that the gate itself names, the list is empty: such data is not compared.
     """
     gate = gate_of(session, context.project_id)
     refs = [
@@ -152,8 +152,8 @@ def existing_references(
 ) -> list[ComparedRef]:
     """Return the references whose data still exists.
 
-    No error is needed for deleted data named by a gate: the report then lacks the comparison, which
-    makes the gate refuse the version.
+    If data that a gate names was deleted, no error is needed: the report then lacks the comparison,
+    so the gate refuses the version.
     """
     left = []
     for ref in refs:
@@ -336,7 +336,7 @@ def compare_with_held_out(
     base_model: UUID | None,
     max_length: int,
 ) -> None:
-    """Queue a report that compares a dataset with held-out data, unless one exists.
+    """Queue a report that compares a dataset with held-out data, unless such a report exists.
 
     Raises:
         NotFound, ModelNotReady: see :func:`prepare`.

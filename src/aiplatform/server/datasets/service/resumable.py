@@ -54,7 +54,7 @@ The spool deletes files of the same age.
 ALGORITHMS = ("sha1", "sha256")
 
 CONTENT_PROBLEMS = (Invalid, TooLarge, IdenticalContent)
-"""Problems caused by the content of the file: the same bytes would be refused again."""
+"""Problems caused by the content of the file, so that the same bytes would be refused again."""
 
 
 def create(
@@ -233,7 +233,7 @@ async def finish(
 
 
 def _link_complete(path: Path, linked: Path, length: int) -> Spooled:
-    """Create a hard link to a complete file, which persists if the upload is abandoned."""
+    """Link a complete file to a second path, so that it persists if the upload is abandoned."""
     with disk_space_required():
         os.link(path, linked)
     sha256, size = hash_file(linked)

@@ -91,7 +91,7 @@ def column_types_of(
 
 
 def pack_rows(rows: Ingested, before: StoredFile | None) -> Packed:
-    """Return the parts of the canonical Parquet file.
+    """Cut a canonical Parquet file into parts, reusing those of ``before``, and return them.
 
     Raises:
         BlobDamagedError: the file has changed since it was written.

@@ -26,7 +26,8 @@ def author_context(session: Session, task: Task) -> ProjectContext:
 def store_new_parts(write: Write, files: Iterable[Packed]) -> None:
     """Store the new parts of each file, each part in its own transaction.
 
-    Afterwards no file lists new parts, so the commit of the version stores none of them again.
+    The lists of new parts are then cleared, so that the commit of the version does not store the
+    parts again.
     """
     for file in files:
         for path, sha256, size in file.new:

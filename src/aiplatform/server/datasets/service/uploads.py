@@ -1,6 +1,6 @@
 """The upload of a file, from its bytes on disk to the version made from it.
 
-Plain uploads, resumable uploads and imports all end up here. They differ in how the bytes arrive
+Plain uploads, resumable uploads and imports use this module. They differ in how the bytes arrive
 and in what else the commit's transaction does.
 """
 
@@ -110,7 +110,7 @@ async def take_upload(
 
     Args:
         context: what the caller may do in the project; it is checked again before the commit.
-        target: where the rows go.
+        target: the dataset or version that receives the rows.
         parameters: properties of the file as stated by its sender.
         spooled: the file.
         prefix: prefix of the paths of all created files, which the caller deletes.
@@ -169,7 +169,7 @@ def packed_upload(
     ingested: Ingested,
     spooled: Spooled | None,
 ) -> Upload:
-    """Return a parsed file, cut into parts; parts that the current version has are reused."""
+    """Return an upload with its file cut into parts, reusing parts of the current version."""
     filename = None if spooled is None else safe_filename(parameters.filename or "")
     with disk_space_required():
         before = reusable_files(context, target.dataset)

@@ -1,9 +1,9 @@
 """Execution of one attempt on a worker: preparing its files, supervising it, storing its output.
 
-``attempt`` supervises the child; ``node_group`` and ``member`` do so for attempts on several nodes.
-``layout`` prepares the child's files and secrets; ``process`` manages the child and its pipes.
-``writers`` stores the log and other output. ``sampling`` measures resource usage. ``spares`` starts
-a child process before an attempt needs it.
+The job of an attempt runs in a child process. ``attempt`` supervises this child; ``node_group`` and
+``member`` do so for attempts on several nodes. ``layout`` prepares the child's files and secrets;
+``process`` manages the child and its pipes. ``writers`` stores its log and other output.
+``sampling`` measures resource usage. ``spares`` starts a child process before an attempt needs it.
 """
 
 from aiplatform.server.execution.runner.attempt import run_attempt

@@ -69,7 +69,7 @@ from aiplatform.server.queue.service.kinds import Outcome, kind_of
 
 @contextmanager
 def attempt_span(claim: Claim) -> Iterator[None]:
-    """Make the attempt the current span, in the trace of the request that submitted the task.
+    """Record the attempt as a span in the trace of the request that submitted the task.
 
     If the database is unreachable, the span has no parent, but the attempt still runs.
     """
@@ -102,7 +102,7 @@ def _record_outcome(claim: Claim) -> None:
     except DBAPIError as away:
         log.warning("the outcome is not known to the trace", error=str(away.orig)[:200])
         return
-    # None means that the attempt lost its lease; another process ends it.
+    # None means that the attempt lost its lease, so another process records its outcome.
     tracing.describe(outcome=outcome or "lost")
     if outcome in {None, "failed", "lost"}:
         tracing.fail((error or "")[:500])
@@ -377,9 +377,9 @@ class Attempt:
         return {"pid": hello.pid, "protocol": hello.protocol, **node, **warm}
 
     def _estimated(self, progress: Progress) -> Progress:
-        """Return the report with the remaining seconds, estimated from past progress.
+        """Return the runtime's report with the remaining seconds as estimated from past progress.
 
-        Until enough progress has been made, the runtime's own estimate is kept.
+        Until enough progress has been made for that, the runtime's own estimate is kept.
         """
         self.estimate.add(time.monotonic(), progress.value)
         left = self.estimate.seconds_left()
@@ -388,7 +388,7 @@ class Attempt:
         return progress.model_copy(update={"seconds_left": round(left, 1)})
 
     def _break_off(self, fault: Malformed) -> None:
-        """End a child that violated the protocol; its later messages are ignored."""
+        """Stop the child because it violated the protocol; its later messages are ignored."""
         assert self.child is not None
         self.ending = fault
         self.child.abandon()
@@ -428,7 +428,7 @@ class Attempt:
         )
 
     def check_leftovers(self) -> None:
-        """Fail the task and cordon the worker if some of the task's processes can't be ended."""
+        """Fail the task and cordon the worker if some of the task's processes can't be killed."""
         left = kill_leftovers(self.directory)
         if not left:
             return
@@ -494,8 +494,8 @@ class Attempt:
     def _renew(self) -> None:
         """Renew the lease and tell the child its new deadline.
 
-        If the lease is not renewed, the launcher ends the child at the deadline, before the lease
-        can expire.
+        If the lease is not renewed, the launcher stops the child at its deadline, which is before
+        the lease can expire.
         """
         settings = self.settings
         due = time.monotonic() + settings.renew_seconds

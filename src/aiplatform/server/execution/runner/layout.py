@@ -1,4 +1,4 @@
-"""Preparation of an attempt's child: its directory, inputs, checkpoint, secrets and addresses.
+"""Preparation of an attempt's child process: directory, inputs, checkpoint, secrets, addresses.
 
 A child listens at an address if it serves requests or trains together with other nodes. This module
 also masks secrets in the child's output.
@@ -92,7 +92,8 @@ def plan(session: Session, claim: Claim) -> Plan:
 def shared_by(spec: dict[str, Any], claim: Claim, settings: Settings) -> Ranks | None:
     """Return how the job is divided into ranks (processes); see :meth:`TaskKind.processes`.
 
-    Return None if one process runs the whole job, except with DeepSpeed, which always needs ranks.
+    Return None if one process runs the whole job. A job that uses DeepSpeed always has ranks, even
+    if there is only one.
     """
     processes = kind_of(claim.task_type).processes(spec, len(claim.devices))
     if processes is None:

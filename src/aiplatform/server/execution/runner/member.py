@@ -1,7 +1,7 @@
-"""A node other than node 0 in an attempt: it runs its ranks and reports how they ended.
+"""Execution of a node other than node 0, which runs its ranks and reports how they ended.
 
 The node reads the state of the attempt from the database. When the attempt ends, the node's row is
-deleted; the node then ends its child, as it would after losing a lease.
+deleted, and the node stops its child process in the same way as after losing a lease.
 """
 
 from dataclasses import replace

@@ -25,13 +25,13 @@ POLL_SECONDS = 0.5
 CAUSE_SECONDS = 10.0
 """Seconds for which node 0 waits for the other nodes at the end of an attempt.
 
-If node 0's job has completed, it waits for the others to complete. If it failed only because it
-lost contact with another node, it waits for a report from the node that knows the cause.
+If node 0's job has completed, node 0 waits for the others to complete. If the job failed only
+because it lost contact with another node, node 0 waits for another node to report the actual cause.
 """
 
 
 class NodeGroup:
-    """The nodes of one attempt, as node 0 sees them."""
+    """The nodes of one attempt, managed by node 0."""
 
     def __init__(self, attempt: "Attempt") -> None:
         self.attempt = attempt
@@ -92,13 +92,13 @@ class NodeGroup:
         if self.failure is None or child is None:
             return
         # A node that failed because it lost contact may have lost contact with this node. In that
-        # case this node's child soon reports the cause.
+        # case, this node's own child soon reports the cause.
         lost_us = self.failure.report is not None and self.failure.report["retryable"]
         if not lost_us or time.monotonic() - self.failed_at > CAUSE_SECONDS:
             child.abandon()
 
     def conclude(self) -> bool:
-        """End the attempt if another node caused its end; otherwise return False."""
+        """End the attempt and return True if another node is the cause; otherwise return False."""
         attempt = self.attempt
         if isinstance(attempt.ending, Result):
             self._wait_for_others()

@@ -1,4 +1,4 @@
-"""The child process of an attempt, from its environment to its end.
+"""The child process of an attempt: its environment, its pipes and its exit.
 
 The child has pipes for messages, control, stdout and stderr.
 """
@@ -44,13 +44,13 @@ QUEUE_ITEMS = 2000
 
 LOG_READ_BYTES = 64 * 1024
 SILENCE_SECONDS = 10.0
-"""Seconds without output after which the pipes of an ended child are no longer read.
+"""Seconds without output after which the pipes of an exited child are no longer read.
 
-Another process may keep them open.
+Another process may keep the pipes open.
 """
 
 KILL_SECONDS = 5.0
-"""Seconds within which killed processes must end; the runtime has already waited for them."""
+"""Seconds for which :func:`kill_leftovers` keeps trying before it gives up."""
 
 SPARE = "spare-"
 """Prefix for the home directories of spares."""
@@ -157,8 +157,8 @@ def record(directory: Path, child: "Child") -> None:
 class Child:
     """A running child process. Its output arrives in :attr:`items`.
 
-    Without a job it is a spare: ``warm`` is set when its imports are done, and :meth:`begin` gives
-    it a job.
+    A child that was started without a job is a spare. Its ``warm`` event is set when its imports
+    are done, and :meth:`begin` gives it a job.
     """
 
     def __init__(
@@ -219,7 +219,7 @@ class Child:
         return self.process.pid
 
     def send(self, message: ControlMessage) -> None:
-        """Send a control message; drop it if the child has ended or isn't reading."""
+        """Send a control message; drop it if the child has exited or isn't reading."""
         with self._control_lock:
             if self._control < 0:
                 return
@@ -247,9 +247,9 @@ class Child:
 
     @property
     def gone(self) -> bool:
-        """True if the child has ended and its pipes have been read to the end.
+        """True if the child has exited and its pipes have been read to the end.
 
-        A process that can't be ended may keep the pipes open. They are then treated as read after
+        A process that can't be killed may keep the pipes open. They then count as read after
         ``SILENCE_SECONDS`` without output.
         """
         if self.process.poll() is None:
@@ -275,7 +275,7 @@ class Child:
         return self.gone and self.items.empty()
 
     def close(self) -> int:
-        """End the child if it is still running; return the exit code (negative for a signal)."""
+        """Stop the child if it is still running; return its exit code (negative for a signal)."""
         self.abandon()
         try:
             return self.process.wait(timeout=10)
@@ -321,7 +321,7 @@ class Child:
 
 
 def explain_exit(code: int, last_lines: Iterable[str]) -> str:
-    """Describe to the task's author how the child ended and what it printed last."""
+    """Return a text for the task's author: how the child exited and what it printed last."""
     number = -code if code < 0 else code - 128 if code > 128 else 0
     if number:
         try:

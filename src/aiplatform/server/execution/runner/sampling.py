@@ -26,11 +26,9 @@ from aiplatform.server.telemetry.service import telemetry
 from aiplatform.server.telemetry.service.telemetry import BLOCK_SAMPLES, Block
 
 SLOWED_DOWN = 0x08 | 0x20 | 0x40 | 0x80
-"""Bit mask of the NVML reasons for lower clocks that count as throttling.
+"""Bit mask of NVML's clock event reasons that count as throttling.
 
-They are hardware slowdown, heat and power brake.
-
-A deliberately set power cap does not count.
+These are hardware slowdown, heat and power brake. A deliberately set power cap does not count.
 """
 
 

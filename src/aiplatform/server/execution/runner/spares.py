@@ -45,14 +45,14 @@ ENOUGH_MB = 3072
 """Available memory in MiB required to start a spare, which itself takes about 600 MiB."""
 
 SCARCE_MB = 1536
-"""Available memory in MiB below which a spare is ended.
+"""Available memory in MiB below which a spare is stopped.
 
-It is far enough below ``ENOUGH_MB`` that ending a spare does not free enough memory to start
+It is so far below ``ENOUGH_MB`` that the memory freed by stopping a spare is not enough to start
 another.
 """
 
 IDLE_SECONDS = 600.0
-"""Seconds without a task that could have used the spare, after which it is ended."""
+"""Seconds after which a spare is stopped if no task could have used it."""
 
 MIB = 1 << 20
 CGROUPS = Path("/sys/fs/cgroup")
@@ -116,7 +116,7 @@ class Spare:
 
 
 class Spares:
-    """The manager of this worker's spare: a thread that starts, renews and ends it."""
+    """The manager of this worker's spare: a thread that starts, renews and stops it."""
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class Spares:
         self._thread.start()
 
     def stop(self) -> None:
-        """End the spare, if there is one, and start no more."""
+        """Stop the spare, if there is one, and start no more spares."""
         self._stopped.set()
         if self._thread is not None:
             self._thread.join(timeout=10)
@@ -178,8 +178,8 @@ class Spares:
     ) -> Child | None:
         """Give the job to the spare and return the spare, or None if the job needs a new child.
 
-        A job that has the whole worker to itself needs its own child: its OpenMP threads may wait
-        actively, but those of a spare wait passively (``rules.PASSIVE``).
+        A job that has the whole worker to itself needs a new child, because its OpenMP threads may
+        wait actively, whereas those of a spare wait passively (``rules.PASSIVE``).
         """
         shares = PASSIVE.items() <= begin.environment.items()
         if not shares or not self.suits(job, devices):
@@ -211,7 +211,7 @@ class Spares:
             _end(spare)
 
     def maintain(self) -> None:
-        """Renew the spare's deadline, end the spare, or start one, as needed.
+        """Renew the spare's deadline, stop the spare, or start one, as needed.
 
         Raises:
             OSError: a spare can't be started.

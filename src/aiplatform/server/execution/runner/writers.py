@@ -1,8 +1,9 @@
 """Writers for an attempt's transactions, files and log.
 
-The log has a rate limit. Up to the limit, lines become rows. Lines beyond it go into a compressed
-file, a *segment*, which becomes a blob. One row takes their place; downloads and searches read the
-blob. A child that prints endlessly therefore adds only one row every few seconds.
+The log has a rate limit. Lines within the limit become database rows. Lines beyond it go into a
+compressed file, a *segment*, which becomes a blob. A single row refers to this blob; downloads and
+searches read its lines. A child that prints endlessly therefore adds only one row every few
+seconds.
 """
 
 import json
@@ -89,7 +90,7 @@ SEGMENT_BYTES = 64 << 20
 """Largest size of a segment's text, before compression."""
 
 SHOWN_BYTES = 16_384
-"""Bytes at a segment's end that become rows as well: they may show why output ended."""
+"""Bytes at a segment's end that become rows as well, because they may show why output stopped."""
 
 CALM_SECONDS = 2.0
 """Seconds for which the output must stay within the rate limit before lines become rows again."""
@@ -199,7 +200,7 @@ class RateLimiter:
         return kept
 
     def finish(self) -> list[Chunk]:
-        """Close the open segment after the child has ended; return its row and the last chunks."""
+        """Close the open segment after the child has exited; return its row and the last chunks."""
         return self._end() if self._segment is not None else []
 
     def _parsed(self, chunk: Chunk) -> Chunk:
@@ -316,7 +317,7 @@ class LogWriter:
         """Accept the child's output; return the chunks that become rows.
 
         Segments are put into the blob store first. The first time the output exceeds the rate
-        limit, an event is added to ``events``. ``final`` is true if the child has ended.
+        limit, an event is added to ``events``. ``final`` is true if the child has exited.
         """
         for chunk in chunks:
             if chunk.stream is LogStream.STDERR:

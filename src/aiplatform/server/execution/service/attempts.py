@@ -252,8 +252,7 @@ def end_attempt(session: Session, claim: Claim, outcome: Outcome) -> None:
     status = outcome.status
     close(session, claim, status.value, outcome.error)
     finish(session, task, outcome)
-    # Checkpoints exist for resuming, which a completed task never does. At most the best ones are
-    # kept.
+    # A completed task is never resumed, so it needs no checkpoints. At most the best ones are kept.
     if status is TaskStatus.COMPLETED:
         prune_checkpoints(session, task)
 
@@ -344,7 +343,7 @@ def expire(
     """End a lease whose holder is gone. Return False if it was renewed or released in the meantime.
 
     ``of_member`` is true if the holder of the lease is alive, but the worker of another node is
-    gone. The holder may have locked the lease for a write, so this waits for the lock.
+    gone. The holder may have locked the lease for a write; this function then waits for the lock.
     """
     lease = session.scalar(
         select(TaskLease)

@@ -179,7 +179,7 @@ def end(
             _note_report(session, context, task, status)
             session.flush()
         return task
-    # A run may be cancelled here and complete before it learns of that; this is not an error.
+    # A run may complete before it learns that it has been cancelled; this is not an error.
     if current is status or current is TaskStatus.CANCELLED:
         return task
     raise TaskFinished(task_status=task.status)
@@ -231,7 +231,7 @@ def require_open(session: Session, task: Task) -> ExternalRun:
 
 
 CALM_SECONDS = 2.0
-"""Allowance that must be left before lines are stored again after some were dropped.
+"""Allowance that a run needs before its lines are stored again after some were dropped.
 
 The unit is seconds of output at the rate limit.
 """

@@ -70,7 +70,7 @@ def set_state(session: Session, actor: Actor, uuid: UUID, state: str) -> Worker:
 
 
 def cordon_for_leftovers(session: Session, claim: Claim, processes: Sequence[int]) -> None:
-    """Cordon the worker of an attempt whose processes can't be ended.
+    """Cordon the worker of an attempt whose processes can't be killed.
 
     These processes still use resources that the worker would offer to other tasks. Administrators
     are notified.

@@ -1,4 +1,7 @@
-"""Communication between an attempt's nodes in the database; writes check the fencing number."""
+"""Communication between an attempt's nodes through the database.
+
+Each write checks the fencing number.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

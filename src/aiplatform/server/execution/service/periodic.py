@@ -1,7 +1,7 @@
 """Periodic work: functions that run in each round of the reaper or about once an hour.
 
-Other domains register their work here. One worker at a time does it; if that worker is lost,
-another takes over.
+Other domains register their work here. One worker at a time does all of this work; if that worker
+is lost, another takes over.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -43,7 +43,7 @@ def hourly_chores() -> Mapping[str, Chore]:
 
 @contextmanager
 def isolated(what: str, **facts: Any) -> Iterator[None]:
-    """Log an error from the block, with ``facts``, and continue with the next piece of work."""
+    """Log any error raised in the ``with`` block, together with ``facts``, and suppress it."""
     try:
         yield
     except (SQLAlchemyError, Problem, OSError) as error:

@@ -43,7 +43,7 @@ Key = TypeVar("Key")
 class LastSeen:
     """The last value of a counter (``count``), and the seconds for which it has not changed.
 
-    ``fence`` identifies the holder; for a new holder, the seconds start again at 0.
+    ``fence`` identifies the holder; when it changes, the seconds start again at 0.
     """
 
     fence: int

@@ -165,7 +165,7 @@ def settings_devices(settings: Settings) -> list[Device]:
 
 
 def register(session: Session, name: str, queues: Sequence[str], offers: Capacity) -> int:
-    """Register this process under its name, replacing a dead predecessor; return its id.
+    """Register this worker under its name, replacing a dead predecessor; return the worker's id.
 
     The caller has locked the name and made sure that the predecessor's children are gone. The tasks
     that the predecessor held are therefore requeued immediately. If that fails for a task, the

@@ -54,7 +54,7 @@ def estimate_training(
     session: SessionDep,
     body: EstimateIn,
 ) -> EstimateOut:
-    """Queue an estimate of a training: its rows, tokens, steps, memory and time.
+    """Queue an estimate of a training run: its rows, tokens, steps, memory and time.
 
     Nothing is trained: at most, a few steps are measured and discarded.
     """

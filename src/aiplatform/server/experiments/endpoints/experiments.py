@@ -125,7 +125,7 @@ def conditions(subject: Subject, node: Node | None) -> search.Conditions:
 def require_known_figures(
     session: Session, subject: Subject, context: ProjectContext, node: Node | None
 ) -> None:
-    """Reject a filter on fields that no row in the project has. Call this if nothing was found.
+    """Reject a filter on fields that no row in the project has. Call it if a search finds nothing.
 
     Raises:
         FilterInvalid: the message names the field, and existing fields with a similar name.

@@ -346,7 +346,7 @@ def get_run(session: Session, context: ProjectContext, uuid: UUID) -> Task:
 
 
 def get_estimate_row(session: Session, context: ProjectContext, uuid: UUID) -> Row[Any]:
-    """Return an estimate of a training with its result and author.
+    """Return an estimate of a training run, with its result and author.
 
     Raises:
         NotFound: the project has no such estimate.
@@ -377,13 +377,13 @@ def get_estimate_row(session: Session, context: ProjectContext, uuid: UUID) -> R
 
 
 HISTORY = 100
-"""Number of a model's newest trainings from which the pace of the next one is estimated."""
+"""Number of a model's newest training runs from which the pace of the next one is estimated."""
 
 
 def completed_trainings(session: Session, base_model_id: int) -> Sequence[Row[Any]]:
-    """Return configs and results of the newest completed trainings of a base model.
+    """Return configs and results of the newest completed training runs of a base model.
 
-    Trainings of all projects count, because only their speed is used.
+    Training runs in all projects count, because only their speed is used.
     """
     return session.execute(
         select(Task.config, TaskScheduling.result)
@@ -428,7 +428,7 @@ def estimate_of(
 
 
 def run_details(session: Session, task_id: int) -> RunDetails | None:
-    """Return the details of a run, or None if its project was deleted before it was queued.
+    """Return the details of a run; None if its project was deleted before the run was queued.
 
     A trigger inserts the row, so it is always read from the database.
     """

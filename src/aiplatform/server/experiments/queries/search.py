@@ -2,7 +2,7 @@
 
 A page is found in two steps. The first selects only keys, using indexes and no more tables than the
 filter needs. The second selects the displayed columns for these keys. The statements are cached as
-text; for the first step, there is one for each filter shape (:class:`Conditions`).
+text; the first step has one statement for each filter shape (:class:`Conditions`).
 """
 
 import math
@@ -63,7 +63,7 @@ from aiplatform.server.queue.models import Task, TaskScheduling
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """An attribute that every row has: a text, time or flag. ``of`` is a column or subquery."""
+    """An attribute that every row has: text, a time or a flag. ``of`` is a column or subquery."""
 
     of: Any
     is_time: bool = False
@@ -83,13 +83,13 @@ class Subject:
     They are outer-joined on unique keys, so the planner omits tables that a statement does not use.
     """
     around: Callable[[Any, Any], Any]
-    """Function that joins the other tables to the table with the key."""
+    """Function that joins the other tables in ``tables`` to a given table, on a given key."""
     facts: type[ExperimentFact] | type[RunFact]
     tagged: ColumnElement[int | None]
     """Column with the id of the experiment whose tags a filter on ``tags`` compares."""
     attributes: Mapping[str, Attribute]
     one_by_one: bool = False
-    """True if metrics and config fields are read per row: fast for a few rows, slow for all."""
+    """True to look up metrics and config fields row by row, which is fast only for a few rows."""
 
 
 def _text(column: Any) -> Attribute:
@@ -246,7 +246,7 @@ def _bound(one: Comparison, value: Value) -> Value:
 
 
 def _moment(one: Comparison, value: Value) -> datetime | None:
-    """Parse the time stated by a value; return None if the comparison is rejected elsewhere.
+    """Return a value as a time; None for comparisons that :func:`condition` rejects.
 
     Raises:
         FilterError: the text is not a valid time.
@@ -317,7 +317,7 @@ def _fact_meets(facts: Any, one: Comparison, value: Value, name: str) -> ColumnE
         case "=" | "in":
             return and_(number.is_not(None), number == asked)
         case "!=":
-            # A text differs from every number.
+            # Text differs from every number.
             return or_(facts.word.is_not(None), number != asked)
     compare = ORDERED.get(one.operator)
     if compare is None:
@@ -370,7 +370,7 @@ MAX_SCANNED = 1000
 """Maximum number of rows checked one by one. Beyond it, collecting all matches is cheaper."""
 
 CACHE_SIZE = 100
-"""Number of cached statements per function; users can write any number of filters."""
+"""Maximum number of cached statements per function, because users can write any filter."""
 
 END = 2**62
 """Key greater than all others, from which the first page of newest rows starts."""
@@ -493,8 +493,8 @@ def _keys(
             last = rows[limit - 1]
             return rows[:limit], encode_cursor("n", repr(last.number), last.key)
         after = END
-    # On the first page, ``rows`` contains all keys with a number. If there are few, excluding them
-    # by key is fastest.
+    # If this is the first page, ``rows`` contains all keys with a number. They are few, so
+    # excluding them by key is fastest.
     without = _without_number(subject, conditions, named=numbered and start is None)
     asked |= {"after": after, "limit": limit + 1 - len(rows), "named": [row.key for row in rows]}
     rest = without.all(session, **asked)
@@ -527,7 +527,7 @@ PATH = bindparam("path", type_=String)
 
 
 def _of_project(subject: Subject) -> Select[Any]:
-    """Select the project's keys as ``key``; conditions may use any attribute."""
+    """Select the keys of the project's rows as ``key``. Callers add conditions on any attribute."""
     return (
         select(subject.key.label("key"))
         .select_from(subject.tables)
@@ -539,7 +539,7 @@ def _of_project(subject: Subject) -> Select[Any]:
 def _among_newest(subject: Subject, conditions: Conditions, *, later: bool) -> Compiled:
     """Compile a search for a page's keys among the newest rows only; see :data:`WINDOW`.
 
-    The alternative, collecting all matches of a condition, costs more unless they are few.
+    Collecting all matches of a condition instead is slower, unless there are few matches.
     """
     subject = replace(subject, one_by_one=True)
     floor = _in_order(_of_project(subject), subject, later=later)
@@ -591,7 +591,7 @@ def _in_order(
 def _by_number(
     subject: Subject, conditions: Conditions, *, descending: bool, later: bool
 ) -> Compiled:
-    """Compile a search for a page's keys, sorted by a numeric field, the column ``number``."""
+    """Compile a search for a page's keys, sorted by a numeric field, selected as ``number``."""
     # The ``facts`` table contains the owner's key and project, so no other table is read unless the
     # filter needs an attribute.
     facts = aliased(subject.facts, name="sorted")

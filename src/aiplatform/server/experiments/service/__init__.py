@@ -1,9 +1,9 @@
 """Use cases for experiments.
 
 ``experiments`` creates and changes experiments. ``estimates`` predicts the steps, time and memory
-of a training. ``trainings`` handles training tasks and external runs, and ``evaluations`` handles
-evaluations, from the submission to the stored outcome. ``comparisons`` compares experiments and
-runs.
+of a training run. ``trainings`` handles training tasks and external runs, and ``evaluations``
+handles evaluations, from the submission to the stored outcome. ``comparisons`` compares experiments
+and runs.
 """
 
 from aiplatform.server.experiments.service.comparisons import compare, record

@@ -1,4 +1,4 @@
-"""Training estimates: their submission, and the past trainings that they are based on."""
+"""Training estimates: their submission, and the past training runs that they are based on."""
 
 from collections.abc import Iterable, Mapping
 from statistics import median, quantiles
@@ -22,13 +22,13 @@ from aiplatform.server.queue.service import require_readable, submit
 from aiplatform.server.queue.service.kinds import Prepared
 
 PRIORITY = 8
-"""Priority of an estimate, for which a user waits; lower if the project's limit is lower."""
+"""Priority of an estimate: high, because a user waits for it, but within the project's limit."""
 
 FEW = 4
-"""Number of trainings below which :data:`MARGIN` is used, because their spread says too little."""
+"""Number of past runs below which :data:`MARGIN` is used, because their spread says too little."""
 
 MARGIN = 0.25
-"""Relative distance of the range's ends from the median pace if there are few trainings."""
+"""Relative distance of the estimated range's ends from the median pace if past runs are few."""
 
 SLOWEST = 1e6
 """Maximum pace in seconds per token."""
@@ -37,18 +37,18 @@ UNRELATED = (
     *("checkpoint_steps", "labels", "logging_steps", "max_attempts", "output_name"),
     *("preemptible", "queue", "retry_seconds", "secrets", "time_limit_seconds", "type"),
 )
-"""Fields of a training's spec that an estimate does not depend on."""
+"""Fields of a training spec that do not affect the estimate."""
 
 
 class Run(NamedTuple):
-    """A completed training with the same base model: its config and its result."""
+    """A completed training run with the same base model: its config and its result."""
 
     config: Mapping[str, Any]
     result: Mapping[str, Any]
 
 
 def submit_estimate(session: Session, context: ProjectContext, training: AnyTraining) -> Task:
-    """Queue an estimate of a training, which is checked as if it were submitted.
+    """Queue an estimate of a training run, after the same checks as for the run itself.
 
     Raises:
         PermissionDenied: the caller may not read the training data.
@@ -84,7 +84,7 @@ def prepare(session: Session, context: ProjectContext, spec: EstimateSpec) -> Pr
     pace = pace_of(training, (Run(row.config, row.result) for row in completed))
     resources = ReportResources()
     if pace is None and training.resources.gpus:
-        # Steps are measured, which is only useful on the kind of device that the training will use.
+        # Steps are measured, which is only useful on the kind of device that the run will use.
         resources = ReportResources(gpus=1, gpu_memory_mb=training.resources.gpu_memory_mb)
     return Prepared(
         spec=EstimateSpec(
@@ -99,7 +99,7 @@ def prepare(session: Session, context: ProjectContext, spec: EstimateSpec) -> Pr
 
 
 def pace_of(training: TrainingSpec, runs: Iterable[Run]) -> Pace | None:
-    """Return the pace of past trainings with the same kind of computation, or None without any."""
+    """Return the pace of past runs with the same kind of computation; None if there are none."""
     wanted = _kind_of(training)
     paces, overheads = [], []
     for config, result in runs:
@@ -125,7 +125,7 @@ def pace_of(training: TrainingSpec, runs: Iterable[Run]) -> Pace | None:
 
 
 def _kind_of(spec: TrainingSpec) -> tuple[Any, ...]:
-    """Return the settings, besides model and tokens, that determine the speed of a training."""
+    """Return the settings that determine the speed of a run, apart from its model and tokens."""
     return (
         spec.method,
         getattr(spec, "tuning", "lora"),

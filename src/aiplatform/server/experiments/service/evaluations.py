@@ -1,4 +1,4 @@
-"""Evaluations: comparing a model with its base model on held-out rows, and the outcome."""
+"""Evaluations: comparing a model with its base model on held-out rows, and storing the result."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -57,7 +57,7 @@ def prepare(session: Session, context: ProjectContext, spec: EvaluationSpec) -> 
 
 
 def pin_produced_model(session: Session, task: Task, training: Task) -> None:
-    """Set the model produced by a training task as the input of an evaluation waiting for it.
+    """Set the model of a completed training task as an input of ``task``, which waited for it.
 
     Raises:
         ModelMissing: see ``registry.service.pin_produced_model``.

@@ -53,7 +53,7 @@ def create_experiment(
     tags: Iterable[str] = (),
     cloned_from: Experiment | None = None,
 ) -> Experiment:
-    """Create an experiment. If a dataset has no version, each run uses the newest one.
+    """Create an experiment. If ``config`` names no dataset version, each run uses the newest one.
 
     Raises:
         NotFound: the project may not use the model or dataset.
@@ -128,7 +128,7 @@ def clone_experiment(
 def changed_config(config: Mapping[str, Any], changes: Mapping[str, Any]) -> AnyTraining:
     """Return the config with ``changes``, see ``rules.merge_changes``.
 
-    If ``changes`` set another method, fields that only the previous method has are left out.
+    If ``changes`` contains another method, fields that only the previous method has are dropped.
 
     Raises:
         ConfigInvalid: the message says which value is wrong, and why.

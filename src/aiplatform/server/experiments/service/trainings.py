@@ -1,4 +1,4 @@
-"""Trainings and external runs: queue a run, update its experiment, and register its model."""
+"""Training and external runs: queue a run, update its experiment, and register its model."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -95,7 +95,7 @@ def pin_rows(
 def base_model(
     session: Session, context: ProjectContext, spec: TrainingSpec
 ) -> tuple[Model, InputRef]:
-    """Return the model that a training tunes, and the corresponding task input.
+    """Return the model that a training run tunes, and the corresponding task input.
 
     Raises:
         NotFound, ModelNotReady, ModelNotTunable: see ``registry.service.tunable_model``.
@@ -153,7 +153,7 @@ def prepare(session: Session, context: ProjectContext, spec: AnyTraining) -> Pre
 
 
 def require_usable_rewards(spec: TrainingSpec) -> None:
-    """Check the JSON Schemas of a training's rewards, which ``protocol`` can't check.
+    """Check the JSON Schemas of a training spec's rewards, which ``protocol`` can't check.
 
     Raises:
         RewardInvalid: one of them is invalid, or refers to another document.
@@ -356,7 +356,7 @@ def require_trainable(
 
 
 def update_status(session: Session, task: Task, status: ExperimentStatus) -> Experiment | None:
-    """Set the experiment's status to that of its latest run, and return the locked experiment."""
+    """Lock and return a run's experiment; set its status if the run is the experiment's latest."""
     experiment = queries.lock_experiment_by_id(session, task.experiment_id)
     if experiment is not None and queries.latest_run(session, experiment) == task.id:
         experiment.status = status.value

@@ -45,7 +45,7 @@ UPDATE api_keys SET last_used_at = clock_timestamp() WHERE id = (
     AND (last_used_at IS NULL OR last_used_at < clock_timestamp() - interval '1 minute')
     FOR NO KEY UPDATE SKIP LOCKED)
 """
-"""Statement that records the use of a key, unless another request is currently doing so."""
+"""Statement that records the use of an API key, unless another request is currently doing so."""
 
 
 def deny(
@@ -59,8 +59,8 @@ def deny(
     """Record a denied attempt and return the error that reports it.
 
     The error will roll back the request's transaction, so the record is committed here. It uses the
-    same connection: a second connection, taken while the first is held, could exhaust the pool. A
-    guard has only read data by then, so the rollback loses nothing.
+    same connection, because taking a second one while the first is held could exhaust the pool. The
+    guard has only read data so far, so the rollback loses nothing.
     """
     session.rollback()
     _record(session, principal, str(permission), request, project)
@@ -90,7 +90,7 @@ def _recorder(
 ) -> Callable[[Problem], None]:
     """Return a function that records a service's refusal after its transaction was rolled back.
 
-    A service knows nothing about the request, but the record also contains the route.
+    A service does not have access to the request, but the record must also name the route.
     """
 
     def record(problem: Problem) -> None:
@@ -180,8 +180,8 @@ class Guard(ABC, Generic[Evidence]):
         set_denial_action(request, _recorder(principal, request, project))
         if principal.key is not None:
             if row.key_use_unrecorded:
-                # This is committed now: the request may take long or fail, but the key has been
-                # used in any case.
+                # Commit this now: the request may take long or fail, but the key has been used in
+                # any case.
                 session.connection().exec_driver_sql(
                     RECORD_KEY_USE, {"key_id": principal.key.key_id}
                 )

@@ -35,7 +35,7 @@ from aiplatform.server.identity.models import (
 from aiplatform.server.identity.rules import PLAIN_USER
 
 used_sessions: set[int] = set()
-"""Ids of sessions whose use is not yet in ``last_seen_at``, which is written in batches."""
+"""Ids of recently used sessions whose ``last_seen_at`` will be updated with the next batch."""
 
 LAST_USED_RESOLUTION = text("interval '1 minute'")
 """Minimum time between two updates of a key's time of last use, because each costs a write."""
@@ -88,8 +88,8 @@ class Principal:
     def reaches_all_projects(self) -> bool:
         """True if the global role gives access to every project.
 
-        An API key still limits what is allowed, and :meth:`reaches` leaves out projects other than
-        its own.
+        An API key still limits the permissions, and :meth:`reaches` excludes projects other than
+        the key's own.
         """
         return self.is_superuser if self.key is None else self.key.owner_reaches_all_projects
 
@@ -116,7 +116,7 @@ class Principal:
         return held if self.key is None else intersection(held, self.key.scopes)
 
     def in_scope(self, permission: Permission) -> bool:
-        """Return True if this credential may use ``permission`` where the user holds it."""
+        """Return True if this credential may use ``permission``, provided the user holds it."""
         return self.key is None or grants(self.key.scopes, permission)
 
     def reaches(self, project_id: int | None) -> bool:
@@ -125,7 +125,7 @@ class Principal:
 
 
 def actor_of(request: Request) -> Actor:
-    """Return the client address and program of a request from an unknown user."""
+    """Return an actor with the address and program of a request, but without a user."""
     return Actor(ip_address=client_address(request), user_agent=request.headers.get("user-agent"))
 
 
@@ -202,7 +202,7 @@ def principal_from(row: Any, request: Request, *, allow_first_password: bool) ->
         user_id=row.user_id,
         user_uuid=row.user_uuid,
         username=row.username,
-        # The column may be null: then nobody has assigned a role to the account.
+        # The column is null if nobody has assigned a role to the account.
         role=row.role or PLAIN_USER,
         permissions=permissions,
         session_id=row.session_id,
@@ -273,8 +273,9 @@ def validity_parameters(principal: Principal) -> dict[str, int]:
 def refresh_principal(row: Any, before: Principal) -> Principal:
     """Return the principal with their current permissions, long after a guard admitted them.
 
-    An access token may have expired in the meantime, which is no reason to lose an upload. But its
-    session must not have ended, and an API key must not have been revoked.
+    An access token that has expired in the meantime is still accepted, because its expiry is no
+    reason to lose an upload. But the session must not have ended, and an API key must not have been
+    revoked.
 
     Args:
         row: a row of :func:`add_validity_columns`.

@@ -50,7 +50,7 @@ Me = Annotated[Principal, Depends(PlatformGuard(allow_first_password=True, accep
 
 @router.get("", summary="Read your account")
 def read_me(principal: Me, session: SessionDep) -> MeOut:
-    """Return the account that the token belongs to."""
+    """Return the account to which the token belongs."""
     return render_account(session, principal)
 
 
@@ -185,7 +185,7 @@ def renew_recovery_codes(
     responses=SECOND_FACTOR,
 )
 def disable_totp(body: ProofIn, principal: SignedIn, session: SessionDep) -> None:
-    """Remove the second factor. From now on, the password alone is enough to sign in."""
+    """Remove the second factor. The password alone is then enough to sign in."""
     raise_if_refused(
         session,
         second_factor.disable(session, principal, password=body.password, code=body.code),

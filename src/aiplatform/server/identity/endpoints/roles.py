@@ -44,7 +44,7 @@ RoleName = Annotated[str, Path(max_length=50, description="name or uuid")]
 def _render(role: Role, language: Language) -> RoleOut:
     """Return the response body of a role.
 
-    System roles never change, so their descriptions are known in both languages.
+    System roles never change, so their descriptions can be translated.
     """
     out = RoleOut.model_validate(role)
     if role.is_system and role.name in SYSTEM_ROLES:

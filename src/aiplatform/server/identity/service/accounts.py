@@ -1,4 +1,4 @@
-"""Creating accounts: the first administrator, and accounts made by administrators or users."""
+"""Creation of accounts: the first administrator's, and those made by administrators and users."""
 
 from collections.abc import Collection
 
@@ -42,8 +42,9 @@ def lock_accounts(session: Session) -> None:
 def bootstrap(session: Session, settings: Settings) -> User | None:
     """Create the first administrator, or give the schema contract's ``admin`` a usable password.
 
-    If an administrator has another name, no account is created: an ``admin`` that was renamed must
-    not come back with a known password. Return the account that was created or repaired, or None.
+    If an administrator has another name, no account is created, because an ``admin`` account that
+    was renamed must not be recreated with a known password. Return the account that was created or
+    repaired, or None.
     """
     lock_accounts(session)
     user = session.scalar(select(User).where(User.username == rules.ADMIN).with_for_update())
@@ -139,7 +140,7 @@ def register(
 def check_and_hash_password(password: str, *, username: str, email: str) -> str:
     """Check the password of a new account and return its hash.
 
-    Hashing is slow: call this before the accounts are locked, not under the lock.
+    Hashing is slow, so call this before :func:`lock_accounts`, not under that lock.
 
     Raises:
         WeakPassword: when the password is refused.
@@ -183,10 +184,10 @@ def refuse_taken(
 ) -> None:
     """Refuse a user name or address that is already in use, ignoring case.
 
-    Call it under :func:`lock_accounts`.
+    Call this while holding the lock of :func:`lock_accounts`.
 
     Raises:
-        NameTaken: when another account than ``but`` has one of them.
+        NameTaken: when an account other than ``but`` has one of them.
     """
     taken = session.execute(
         select(User.username, User.email)
@@ -210,7 +211,7 @@ def lock_and_read_permissions(
     """Lock all accounts, and return the current permissions of a principal or of a user id.
 
     Earlier checks may be outdated: the guard checked the caller before the wait for the lock, and
-    an invitation's creator may have been checked days ago.
+    an invitation's creator may last have been checked days ago.
 
     Raises:
         Unauthenticated: when the account was deactivated.
@@ -253,12 +254,12 @@ def replace_default_password(session: Session, settings: Settings) -> bool:
     Sessions opened with the default password can do nothing but replace it.
 
     Returns:
-        True if ``admin`` can still sign in with the default password, now or once it is created.
+        True if ``admin`` can sign in with the default password, now or once the account exists.
     """
     named = settings.admin_password.get_secret_value()
     user = session.scalar(select(User).where(User.username == rules.ADMIN).with_for_update())
     if user is None:
-        # The same decision as at the first start, which creates the account.
+        # This must decide as the first start does, which creates the account.
         return named == DEFAULT_ADMIN_PASSWORD and not queries.has_administrator(session)
     if user.password_hash == rules.SEED_ADMIN_HASH:  # the first start sets another password
         return named == DEFAULT_ADMIN_PASSWORD

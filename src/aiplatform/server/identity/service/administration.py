@@ -1,4 +1,4 @@
-"""Changing, deactivating and deleting accounts as an administrator.
+"""Changes to accounts by administrators, including deactivation and deletion.
 
 Nobody can act on an account that holds more permissions than they do, globally or in a project: by
 setting its password or address, they could take it over. All changes that affect who is an
@@ -43,7 +43,7 @@ from aiplatform.server.identity.service.sessions import end_sessions
 def ensure_administrator_remains(session: Session) -> None:
     """Check that an active administrator remains after a role or account change.
 
-    Call it after the change, while holding the accounts lock.
+    Call this after the change, while holding the lock of :func:`lock_accounts`.
 
     Raises:
         LastAdministrator: when there is no longer an active user who holds ``*``.
@@ -61,7 +61,7 @@ def lock_manageable_user(
     own: bool = True,
     for_deletion: bool = False,
 ) -> User:
-    """Return an account, locked, if the principal may act on it at this moment.
+    """Lock and return an account if the principal may act on it at this moment.
 
     Args:
         session: the database session.
@@ -170,7 +170,7 @@ def set_active(session: Session, principal: Principal, name: str, *, active: boo
         return user
     user.is_active = active
     ensure_administrator_remains(session)
-    # On activation, too: a sign-in concurrent with the deactivation may have left a session.
+    # Sessions end on activation, too: a sign-in at the time of the deactivation may have left one.
     ended = end_sessions(session, user.id, "deactivated")
     withdraw_resets(session, user.id)
     sessions_changed(session)
@@ -200,7 +200,7 @@ def delete_user(
 
     Raises:
         OwnsProjects: when the account owns projects and ``transfer_to`` is not given.
-        NewOwnerNotAMember: when the successor has not agreed to be a member of one of them.
+        NewOwnerNotAMember: when the successor has not agreed to be a member of one of the projects.
         NotFound: when the successor does not exist or is not active.
         LastAdministrator: when there would no longer be an active user who holds ``*``.
 

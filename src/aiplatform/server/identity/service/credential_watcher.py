@@ -1,4 +1,4 @@
-"""Ending streams when the session or API key that opened them is no longer valid.
+"""A watcher that ends streams once the session or API key that opened them is no longer valid.
 
 Code that ends sessions calls :func:`sessions_changed`. After the commit, every API process checks
 all sessions and keys that it watches, using one statement for each kind, however many streams there
@@ -92,8 +92,8 @@ class CredentialWatcher:
     ) -> AsyncIterator[asyncio.Event]:
         """Yield an event that is set once the session or the API key has ended.
 
-        ``wakes`` is set at the same time, so that a stream that waits on its own event need not
-        wait for two events.
+        The caller's event ``wakes`` is set at the same time, so that a stream need wait only for
+        that event.
         """
         credential = (session_id, key_id)
         ended = asyncio.Event()
@@ -121,7 +121,7 @@ class CredentialWatcher:
                     checked = loop.time()
                     continue
                 try:
-                    # A database that froze or was cut off may never respond.
+                    # A frozen or disconnected database may never respond.
                     with fail_after(UNCHECKED_SECONDS):
                         valid = await run_sync(
                             _read_valid_credentials, watched, abandon_on_cancel=True

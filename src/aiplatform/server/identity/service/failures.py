@@ -27,7 +27,7 @@ MAX_PRUNED = 100
 def account_key(username: str) -> str:
     """Return the pseudonym of an account that may not exist.
 
-    The entered name is not stored, because people sometimes type their password into the user name
+    The entered name is not stored, because users sometimes type their password into the user name
     field.
     """
     return hashlib.sha256(username.encode("utf-8", "replace")).hexdigest()[:16]
@@ -75,7 +75,7 @@ def throttle(session: Session, username: str, origin: Actor) -> TooManyAttempts 
 def record_failure(
     session: Session, username: str, user: User | None, origin: Actor, **details: Any
 ) -> None:
-    """Record a wrong password or code. :func:`throttle` counts these records."""
+    """Record a wrong password or code, for :func:`throttle` to count."""
     session.add(LoginFailure(account=account_key(username), address=network_of(origin.ip_address)))
     past = (
         select(LoginFailure.id)
@@ -106,8 +106,8 @@ def forget_failures(session: Session, username: str, *, around: Actor | None = N
     Args:
         session: the database session.
         username: the account's user name.
-        around: delete only those from the neighbourhood of this address. A sign-in from one network
-            must not allow further attempts from others.
+        around: delete only failures from the neighbourhood of this actor's address, because a
+            sign-in from one network must not allow further attempts from others.
     """
     forgotten = delete(LoginFailure).where(LoginFailure.account == account_key(username))
     if around is not None:

@@ -26,33 +26,33 @@ class ProjectRole(NamedTuple):
 
 
 OnUserDelete = Callable[[Session, Actor, User, User | None, bool], None]
-"""Handler with the arguments session, actor, user, successor and needs_consent.
+"""Handler for the deletion of a user: (session, actor, user, successor, needs_consent).
 
 It raises OwnsProjects, or transfers the user's projects to the successor. If ``needs_consent`` is
 true, it transfers only projects that the successor has agreed to be a member of.
 """
 
 OnDeactivate = Callable[[Session, Actor, User], dict[str, int]]
-"""Handler with the arguments session, actor and user.
+"""Handler for the deactivation of a user: (session, actor, user).
 
 It stops the user's tasks and returns counts for the audit entry, keyed by name.
 """
 
 HoldsMore = Callable[[Session, Principal, User], bool]
-"""Handler with the arguments session, principal and user.
+"""Handler that compares permissions: (session, principal, user).
 
 It returns True if the user has permissions in projects that the principal lacks.
 """
 
 OnInvite = Callable[[Session, User, UUID, str], ProjectRole]
-"""Handler with the arguments session, inviter, project and role.
+"""Handler that checks an invitation to a project: (session, inviter, project, role).
 
 It returns the membership that the invitation would grant. It raises NotFound for an unknown role or
 a project that the inviter can't see, and PermissionDenied if the inviter may not grant the role.
 """
 
 OnJoin = Callable[[Session, User, User, Actor, ProjectRole], None]
-"""Handler with the arguments session, inviter, user, actor and membership.
+"""Handler for an accepted invitation: (session, inviter, user, actor, membership).
 
 It makes the user a member, or raises as :data:`OnInvite` does.
 """
@@ -61,13 +61,13 @@ DescribeProjects = Callable[[Session, list[int]], dict[int, tuple[UUID, str]]]
 """Handler that returns the uuids and names of projects, keyed by id."""
 
 OnSecurityEvent = Callable[[Session, User, str, dict[str, str]], None]
-"""Handler with the arguments session, user, kind and facts.
+"""Handler for a security event: (session, user, kind, facts).
 
 It notifies the account's holder of a security event.
 """
 
 SendLink = Callable[[Session, str, str, str, Language], bool]
-"""Handler with the arguments session, email, kind, link and language.
+"""Handler that delivers a link: (session, email, kind, link, language).
 
 It queues a message with the link; it returns False if messages can't be sent.
 """
@@ -98,7 +98,7 @@ def on_deactivation(handler: OnDeactivate) -> None:
 
 
 def on_management(handler: HoldsMore) -> None:
-    """Register a handler that compares an account's rights in its domain with the caller's."""
+    """Register a handler that compares an account's rights in a domain with the caller's."""
     _add(_holds_more, handler)
 
 

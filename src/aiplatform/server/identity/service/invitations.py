@@ -1,7 +1,7 @@
-"""Invitations: single-use links that create an account, perhaps with a role and a membership.
+"""Invitations: single-use links that create an account, optionally with a role and a membership.
 
 When an invitation is accepted, it grants only what its creator may grant at that moment. An
-administrator who was deactivated or lost a permission thus leaves no back door.
+administrator who has been deactivated or has lost a permission thus leaves no back door.
 """
 
 from datetime import datetime, timedelta

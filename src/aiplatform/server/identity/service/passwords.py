@@ -1,4 +1,4 @@
-"""Argon2id password hashes. bcrypt hashes are accepted, and replaced at the next sign-in."""
+"""Argon2id password hashes. Old bcrypt hashes are accepted and replaced at the next sign-in."""
 
 import os
 import threading
@@ -58,7 +58,7 @@ def verify(password: str, password_hash: str | None) -> tuple[bool, str | None]:
     with _hashing_slots:
         try:
             good = _passwords.verify(shown, known)
-        except (UnknownHashError, ValueError):  # no hash, as for single sign-on accounts
+        except (UnknownHashError, ValueError):  # not a hash, for example in single sign-on accounts
             good = False
         if not good or password_hash is None:
             return False, None

@@ -1,8 +1,8 @@
 """Client for the OpenID Connect provider: its metadata, its keys, and checks of its ID tokens.
 
-An ID token is accepted only if the provider signed it with one of its published keys, by an
-asymmetric algorithm, for this platform, recently, and for the current sign-in (OpenID Connect Core
-1.0, section 3.1.3.7). All requests use the HTTP client that reaches only permitted networks.
+An ID token is accepted only if the provider signed it recently, with an asymmetric algorithm and
+one of its published keys, for this platform and the current sign-in (OpenID Connect Core 1.0,
+section 3.1.3.7). All requests use the HTTP client that can reach only permitted networks.
 """
 
 import threading
@@ -27,8 +27,8 @@ ALGORITHMS = ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES
               "Ed25519", "EdDSA"]  # fmt: skip
 """Accepted signature algorithms.
 
-``none`` and symmetric algorithms are not accepted: an unsigned token proves nothing, and the client
-secret is not one of the provider's keys.
+``none`` is not accepted, because an unsigned token proves nothing. Symmetric algorithms are not
+accepted, because their key, the client secret, is not one of the provider's published keys.
 """
 
 KEY_TYPES = frozenset({"RSA", "EC", "OKP"})
@@ -134,7 +134,7 @@ class Provider:
         try:
             return dict(jwt.decode(token, self.keys(), algorithms=ALGORITHMS).claims)
         except (JoseError, ValueError):
-            # The provider may have changed its keys since they were read.
+            # The provider may have changed its keys since they were last fetched.
             if not self._forget_keys():
                 raise
             return dict(jwt.decode(token, self.keys(), algorithms=ALGORITHMS).claims)
@@ -162,7 +162,7 @@ class Provider:
             if self._keys is None or time.monotonic() - self._keys[0] > CACHE_SECONDS:
                 published = _get(url).get("keys")
                 try:
-                    # Keys of unknown types must not prevent the import of the others.
+                    # A key of an unknown type must not prevent the import of the others.
                     usable = [key for key in published or () if key.get("kty") in KEY_TYPES]
                     found = KeySet.import_key_set({"keys": usable})
                 except (JoseError, ValueError, TypeError, AttributeError) as error:

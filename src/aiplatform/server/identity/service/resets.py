@@ -96,7 +96,7 @@ def change_email(
     user = session.get_one(User, principal.user_id, populate_existing=True)
     shown = user.password_hash
     good, _ = passwords.verify(password, shown)
-    # Locked only now, because the lock blocks all changes to accounts and verification is slow.
+    # Lock only now: the lock blocks all changes to accounts, and the verification was slow.
     lock_accounts(session)
     session.refresh(user, with_for_update={"key_share": True})
     if not good or user.password_hash != shown:
@@ -142,7 +142,7 @@ def request_reset(
     """Send a reset link to the account with this address.
 
     Nothing is sent if there is no such account, if it is inactive, or if a link was sent recently.
-    The caller does not learn whether one was sent.
+    The caller is not told whether a link was sent.
     """
     user = session.scalar(
         select(User)
@@ -173,7 +173,7 @@ def reset_password(session: Session, token: str, new: str, origin: Actor) -> Non
     """Set a new password and end all of the account's sessions. The second factor is kept.
 
     Raises:
-        InvalidLink: when the link is not, or no longer, valid.
+        InvalidLink: when the link is not valid, or no longer valid.
         WeakPassword: when the password is refused; the link remains valid.
     """
     reset = queries.usable_reset(session, hash_token(token))

@@ -1,7 +1,7 @@
-"""Creating, changing and deleting roles.
+"""Creation, changes and deletion of roles.
 
 A caller who creates or changes a role must, at that moment, hold all permissions that the role
-contains before and after the change. Only holders of ``*`` can change a role that they have
+contains before and after the change. Only holders of ``*`` can change a role that they hold
 themselves, globally or in a project. All changes run under the accounts lock, because accounts and
 roles together decide who is an administrator.
 """
@@ -51,7 +51,7 @@ def create_role(
     """Create a role.
 
     Raises:
-        NameTaken: when the name is reserved, or in use (ignoring case).
+        NameTaken: when the name is reserved or already in use (ignoring case).
         PermissionDenied: for a permission that the caller lacks.
     """
     held = lock_and_read_permissions(session, principal, Permission.ROLES_WRITE)

@@ -1,8 +1,8 @@
 """The second factor: RFC 6238 codes from an authenticator app, or recovery codes.
 
-Each code is accepted once: the time step of the last accepted one is stored, and a recovery code is
-deleted when it is used. A refusal because of a wrong password or code is returned, not raised, so
-that the record of the failure is committed.
+Each code is accepted only once, because the time step of the last accepted app code is stored, and
+a recovery code is deleted when it is used. A refusal because of a wrong password or code is
+returned, not raised, so that the record of the failure is committed.
 """
 
 import base64
@@ -113,7 +113,7 @@ def confirm(session: Session, principal: Principal, code: str) -> list[str] | Pr
     """Activate the second factor and return the recovery codes, which are shown only once.
 
     Raises:
-        TotpInactive: when none was enrolled.
+        TotpInactive: when no second factor was enrolled.
         TotpActive: when it is already active.
     """
     refusal: Problem | None = throttle(session, principal.username, principal.actor)
@@ -209,7 +209,7 @@ def _takes(session: Session, row: Totp, code: str) -> bool:
 
 
 def _takes_code(row: Totp, plain: str) -> bool:
-    """Accept a code if it is current and later than the last accepted one; return True if so."""
+    """Accept a code if it is current and later than the last accepted code; return True if so."""
     import pyotp  # noqa: PLC0415
 
     seed = decrypt(row.seed, context_of(Totp.__table__.c.seed, user_id=row.user_id))

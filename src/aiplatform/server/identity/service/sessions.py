@@ -39,7 +39,7 @@ DEVICE_LIFETIME = timedelta(days=365)
 
 
 def notify_new_device(session: Session, user: User, origin: Actor) -> None:
-    """Notify the account holder of a sign-in from a new device, except the very first device."""
+    """Notify the account holder of a sign-in from a new device, except from the very first one."""
     device = device_of(origin)
     seen = session.execute(
         update(UserDevice)
@@ -50,8 +50,8 @@ def notify_new_device(session: Session, user: User, origin: Actor) -> None:
     if seen is not None:
         return
     mine = UserDevice.user_id == user.id
-    # Counted before old devices are deleted: an account that returns after a long time has signed
-    # in before.
+    # Count before old devices are deleted, because an account that returns after a long time is not
+    # signing in for the first time.
     known = session.scalars(select(func.count()).select_from(UserDevice).where(mine)).one()
     session.execute(
         delete(UserDevice)
@@ -73,7 +73,7 @@ def notify_new_device(session: Session, user: User, origin: Actor) -> None:
 
 
 def device_of(origin: Actor) -> bytes:
-    """Return the hash of an origin's program and network, which identifies a device.
+    """Return a hash of the origin's program and network, which identifies a device.
 
     The network is used because providers change the last part of an address from day to day.
     """
@@ -165,16 +165,14 @@ def refresh(
 ) -> SignedIn | Problem:
     """Exchange a refresh token for a new pair of tokens, or return the refusal.
 
-    A used token that is presented again within ``replay_grace`` (None: at any time), before its
-    successor was used, counts as a repetition by a client that did not receive the response. The
-    first pair is then withdrawn and a new one issued, so that two parties never hold valid tokens
-    at the same time. Any other second use ends the session. In both cases, a thief and the owner
-    can't both stay signed in.
+    A token may be presented a second time within ``replay_grace`` (None: at any time), if the token
+    issued for it has not been used. The client probably did not receive the first response, so the
+    pair in that response is withdrawn and a new pair is issued. Two parties therefore never hold
+    valid tokens at the same time. Any other second use ends the session.
 
-    If a withdrawn token is presented later, the first response was not lost: two parties have a
-    token that was issued to one, and nobody can tell which of them is the thief. This ends the
-    session, too. A thief who repeats a refresh immediately thus gains only the time until the
-    owner's next refresh.
+    If a withdrawn token is presented later, the first response was not lost: two parties have
+    received tokens, and it is unknown which of them is the thief. This ends the session, too. A
+    thief who repeats a refresh immediately thus gains only the time until the owner's next refresh.
     """
     token = queries.refresh_token(session, hash_token(shown))
     if token is None:
@@ -193,7 +191,7 @@ def refresh(
         return _reused(session, login, user, actor, now, withdrawn=True)
     if token.used_at is not None:
         successors = queries.tokens_since(session, login.id, token)
-        # The absolute value, so that a clock that was set back does not extend the grace period.
+        # Use the absolute value, so that setting the clock back does not extend the grace period.
         recent = replay_grace is None or abs(now - token.used_at) <= replay_grace
         lost = recent and not any(successor.used_at for successor in successors)
         if not lost:
@@ -275,7 +273,7 @@ def end_own_session(session: Session, principal: Principal, uuid: UUID) -> None:
     """End one of the caller's sessions, which may be the current one.
 
     Raises:
-        NotFound: when they have no such session.
+        NotFound: when the caller has no such session.
     """
     login = queries.own_session(session, principal.user_id, uuid)
     login.ended_at, login.end_reason = func.clock_timestamp(), "ended_by_user"
@@ -333,7 +331,7 @@ def _add_token(session: Session, login: AuthSession, kind: str, lifetime: timede
 
 
 def _forget_old_sessions(session: Session, user_id: int) -> None:
-    """Delete the user's sessions whose tokens have all expired; the audit trail keeps them."""
+    """Delete the user's sessions whose tokens have all expired; they remain in the audit trail."""
     living = select(AuthToken.id).where(
         AuthToken.session_id == AuthSession.id, AuthToken.expires_at > func.now()
     )
@@ -368,9 +366,9 @@ def renew_browser_session(
 
     The refresh token is exchanged as in :func:`refresh`, with two differences:
 
-    - A token that was used within :data:`rules.REPLAY_GRACE` was used by another tab, whose
-      response is on its way. The caller gets an access token for this response, and the cookie is
-      not changed.
+    - A token that was used within :data:`rules.REPLAY_GRACE` was probably used by another tab,
+      whose response is on its way. The caller gets an access token for this one response, and the
+      cookie is not changed.
     - A token that was used earlier and whose successor was never used counts as a lost response,
       however long ago that was. Its successor is withdrawn, so a thief who copied the cookie gains
       at most the time until the owner's next renewal, which ends the session.
@@ -389,7 +387,7 @@ def renew_browser_session(
     login = None if token is None else queries.lock_session(session, token.session_id)
     if login is None:
         return Unauthenticated()
-    # The holder of the lock may have used the token.
+    # The previous holder of the lock may have used the token.
     token = queries.refresh_token(session, hash_token(shown.refresh))
     if (
         token is not None
@@ -409,7 +407,7 @@ def renew_browser_session(
 
 @dataclass(frozen=True, slots=True)
 class SessionTimes:
-    """The time when the session ends unless renewed, and when it should be renewed."""
+    """The time at which a session ends unless it is renewed, and the time to renew it."""
 
     expires_at: datetime
     renew_in: timedelta

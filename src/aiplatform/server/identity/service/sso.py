@@ -1,8 +1,8 @@
-"""Signing in through an OpenID Connect provider.
+"""Sign-in through an OpenID Connect provider.
 
 The browser gets a secret in a cookie. The nonce and the code verifier are derived from it and from
-the state, so nobody who reads the database can finish a sign-in; only the browser that started it
-can. The client gets a code that can be exchanged for tokens once, and is bound to the client by
+the state, so only the browser that started a sign-in can finish it, not a person who reads the
+database. The client gets a code that can be exchanged for tokens once and is bound to the client by
 PKCE (RFC 7636; RFC 8252 for native programs).
 """
 
@@ -55,7 +55,7 @@ class SignInStart:
 
     @property
     def verifier(self) -> str:
-        """The PKCE code verifier: proof for the provider that the platform began the sign-in."""
+        """The PKCE code verifier, proof for the provider that the platform began the sign-in."""
         return _derive(self, "verifier")
 
     @property
@@ -174,8 +174,8 @@ def exchange(
             reason_zh="该代码无效、已使用或已过期",
         )
     row.exchanged_at = now
-    # Not a shared lock: two transactions that share a lock on the row and then write it would
-    # deadlock.
+    # A shared lock would not do: two transactions that share a lock on the row and then write it
+    # would deadlock.
     user = session.get_one(
         User, row.user_id, populate_existing=True, with_for_update={"key_share": True}
     )
@@ -263,7 +263,7 @@ def _account(session: Session, settings: Settings, claims: dict[str, Any], origi
 def _give_role(
     session: Session, settings: Settings, user: User, claims: dict[str, Any], origin: Actor
 ) -> None:
-    """Give the user the first role in the settings whose group they belong to.
+    """Give the user the first role that the settings assign to one of the user's groups.
 
     Without such a role, they get no global role. The settings decide, so no permission is checked.
     """
@@ -314,7 +314,7 @@ def _verified_email(claims: dict[str, Any]) -> str | None:
 def _free_username(session: Session, wanted: object) -> str:
     """Return a free user name that is close to the provider's name for the user.
 
-    Call it while holding the accounts lock.
+    Call this while holding the lock of :func:`lock_accounts`.
     """
     plain = nearest_name(str(wanted or "").partition("@")[0], longest=40) or "user"
     if len(plain) < 2 or plain.casefold() in rules.RESERVED_USERNAMES:

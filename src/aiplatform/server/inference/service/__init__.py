@@ -1,7 +1,8 @@
 """Use cases for deployments.
 
 ``deployments`` handles users' requests, ``following`` the moves of aliases, and ``task_events`` the
-task queue's reports about model servers. ``transitions`` and ``locks`` contain what they share.
+task queue's reports about model servers. ``transitions`` and ``locks`` contain code that these
+modules share.
 Locks are always taken in the same order, task before deployment, because the queue calls this
 domain with the task locked.
 """

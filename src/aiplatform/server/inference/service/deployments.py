@@ -56,7 +56,7 @@ def create_deployment(
     """Create a deployment and queue its server.
 
     The server starts after the tasks in ``after`` and after the task that produces the model. If
-    the alias that it ``follows`` moves, :func:`.following.follow_alias` updates it.
+    the alias that it ``follows`` moves, :func:`.following.follow_alias` updates the deployment.
 
     Raises:
         NotAnAlias: when ``follows`` is not an alias.
@@ -168,7 +168,7 @@ def update(
 
     A server with the new model starts beside the current one and takes over when it is ready. If it
     fails to start, the current one continues. A deployment that is down is started with the new
-    model. From now on the deployment follows the alias ``follows``, or none.
+    model. From now on the deployment follows the alias ``follows``, or no alias.
 
     Raises:
         PermissionDenied: when the caller may not read models.
@@ -228,7 +228,7 @@ def _next_name(session: Session, deployment: Deployment) -> str:
 
 
 def stop(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
-    """Stop a deployment. Its responses in progress end, and its task is cancelled.
+    """Stop a deployment, which ends its responses in progress, and cancel its task.
 
     Raises:
         NotFound: when the project has no such deployment.
@@ -249,7 +249,7 @@ def stop(session: Session, context: ProjectContext, uuid: UUID) -> Deployment:
 
 
 def delete_deployment(session: Session, context: ProjectContext, uuid: UUID) -> None:
-    """Stop and delete a deployment. Its task is kept, with its log.
+    """Stop and delete a deployment. Its task and the task's log are kept.
 
     Raises:
         NotFound: when the project has no such deployment.
@@ -324,7 +324,7 @@ def _start_server(
 def _lock(
     session: Session, context: ProjectContext, uuid: UUID
 ) -> tuple[Deployment, Task | None, Task | None]:
-    """Lock and return a deployment of the project, its server's task, and that of its update."""
+    """Lock and return a deployment, the task of its server, and the task of its update."""
     return lock_deployment(session, queries.get_deployment(session, context, uuid).id)
 
 

@@ -30,9 +30,9 @@ S = DeploymentStatus
 
 
 def follow_alias(session: Session, actor: Actor, move: AliasMove) -> None:
-    """Update the deployments that follow the alias to the version that it points to now.
+    """Update the deployments that follow a moved alias, so that they serve its new version.
 
-    The move succeeds even if a deployment can't be updated. That deployment continues with its
+    The move succeeds even if a deployment can't be updated. Such a deployment keeps its
     version, and ``update_error`` contains the reason.
     """
     for found in queries.followers(session, move.project_id, move.reference):

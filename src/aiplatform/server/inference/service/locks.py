@@ -13,8 +13,8 @@ def lock_deployment(
 ) -> tuple[Deployment, Task | None, Task | None]:
     """Lock and return a deployment, the task of its server, and the task of its update.
 
-    The task of the update is locked first, as in :func:`.task_events.take_over`: when the new
-    server is ready, its task is already locked, and then the old server's task is locked.
+    The task of the update is locked first, as in :func:`.task_events.server_ready`, which is called
+    with the new server's task locked and then locks the old server's task.
 
     Raises:
         NotFound: when the deployment was deleted.

@@ -92,10 +92,10 @@ def server_ready(session: Session, task: Task, endpoint: str, token: str) -> Non
 
 
 def _lock_with_former(session: Session, task: Task) -> tuple[Deployment | None, Task | None]:
-    """Lock and return the deployment of a task, and the task that an update replaces.
+    """Lock and return the deployment that a task serves and, for an update, the replaced task.
 
     Each is None if it does not exist. ``task`` is already locked; the replaced task is locked after
-    it, as in ``service.deployments._lock``.
+    it, as in :func:`.locks.lock_deployment`.
     """
     while True:
         with session.begin_nested() as attempt:
@@ -172,7 +172,7 @@ def take_over(
 
 
 def _update_ended(session: Session, deployment: Deployment, task: Task, outcome: Outcome) -> None:
-    """End an update whose server ended before it was ready; the current server continues."""
+    """End an update whose server stopped before it was ready; the current server continues."""
     model = _model_name(session, deployment.next_model_id)
     error = outcome.error or "The update was cancelled."
     forget_update(session, deployment)
@@ -218,13 +218,13 @@ def drain_seconds(session: Session, task_id: int) -> float | None:
 
 
 def server_lost(session: Session, task: Task) -> None:
-    """Update the deployment after its worker was lost or stopped.
+    """Update the deployment after the worker that runs its server was lost or stopped.
 
     The same task then waits for another worker.
     """
     deployment = queries.lock_served_by(session, task.id)
     if deployment is None or deployment.next_task_id == task.id:
-        # The next worker starts the server of the update again; the current one continues.
+        # The next worker starts the server of the update again; the current server continues.
         return
     if not may_become(S(deployment.status), S.RESTARTING):
         return

@@ -1,6 +1,6 @@
 """Changes to deployments after requests from users and events from the task queue.
 
-They queue a server, set the model, change the status, and end updates.
+The functions queue a server, set the model, change the status, and end updates.
 """
 
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def start_run(
     delay: timedelta | None = None,
     needs: Sequence[Dependency] = (),
 ) -> None:
-    """Queue a task that serves the deployment's model after the tasks that it ``needs``."""
+    """Queue a task that serves the deployment's model once the tasks in ``needs`` have ended."""
     model = None if deployment.model_id is None else session.get(Model, deployment.model_id)
     spec = InferenceSpec.model_validate(deployment.spec)
     task = queue_server(session, deployment, spec, model, actor, project, delay=delay, needs=needs)

@@ -1,4 +1,4 @@
-"""Notifying users and webhooks of an event, in the event's transaction."""
+"""Functions that notify users and webhooks of an event, in the event's transaction."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
@@ -99,7 +99,7 @@ def announce(
         to: ids of users; None and deleted users are skipped.
         project: the project of the event.
         **data: the values that the texts of ``kind`` use (see ``rules.TEXTS``), and those that a
-            program needs to find the resource. Secrets must never be passed.
+            program needs to find the resource. Never pass secrets.
     """
     facts = jsonable(data)
     for recipient in queries.recipients(session, {user for user in to if user is not None}, kind):
@@ -111,7 +111,7 @@ def announce(
 
 
 def announce_security_event(session: Session, user: User, kind: str, facts: dict[str, str]) -> None:
-    """Notify an account's holder of a change to its security settings. Called by identity."""
+    """Notify an account's holder of a security event; the domain ``identity`` calls this."""
     data: dict[str, Any] = dict(facts)
     announce(session, NotificationType(f"security:{kind}"), to=[user.id], **data)
 

@@ -1,4 +1,4 @@
-"""E-mails: notifications, sent immediately or collected in digests, and account links."""
+"""E-mails with notifications, sent immediately or collected in digests, and with account links."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -114,11 +114,11 @@ def due_digests(session: Session) -> Sequence[int]:
 def send_digest(session: Session, user_id: int) -> bool:
     """Send a user's collected notifications in one e-mail.
 
-    Return False if another worker has sent them, or the user gets no e-mail.
+    Return False if another worker has sent them, or the user receives no e-mail.
 
     Raises:
-        KeyFileUnusable: when the e-mail can't be encrypted. Then the transaction must be rolled
-            back.
+        KeyFileUnusable: when the e-mail can't be encrypted. The caller must then roll back the
+            transaction.
     """
     rows = session.execute(
         delete(NotificationDigest)
@@ -160,7 +160,7 @@ def send_link(session: Session, email: str, kind: str, link: str, language: Lang
     """Send an invitation or password reset link. Return False if e-mail is not configured."""
     words = WORDS[language]
     text = words[f"{kind}_text"]
-    # Not an anchor: the link is an argument for the command, not a page to open.
+    # The link is not an anchor because it is an argument for a command, not a page to open.
     html = f"<p>{escape(text)}</p><p><code>{escape(link)}</code></p>"
     return send_mail(
         session,

@@ -2,8 +2,9 @@
 
 A position consists of the numbers of a transaction and a notification. Transactions get their
 numbers before they commit. Therefore only notifications from transactions before the oldest running
-one are read: no notification can later appear at an earlier position. A wake-up costs one statement
-for all watchers together, and a watcher needs no separate thread or connection.
+one are read, because no notification can later appear at an earlier position than these. A
+wake-up costs one statement for all watchers together, and a watcher needs no separate thread or
+connection.
 """
 
 import asyncio
@@ -60,7 +61,7 @@ class Position(NamedTuple):
 def frame(event: str, data: object, position: Position | None = None) -> bytes:
     """Encode a server-sent event.
 
-    An event without a position gets no ``id``: it describes the current state, not history.
+    An event without a position gets no ``id``, because it describes the current state, not history.
     """
     number = "" if position is None else f"id: {position}\n"
     return f"event: {event}\n{number}data: {dumps(data)}\n\n".encode()
@@ -112,7 +113,7 @@ class Hub:
         """Return the stream of the principal's events from now on, or after ``last_event_id``.
 
         Raises:
-            TooManyStreams: when they already have :data:`MAX_STREAMS` open.
+            TooManyStreams: when the principal already has :data:`MAX_STREAMS` streams open.
         """
         if len(self._watchers.get(principal.user_id, ())) >= MAX_STREAMS:
             raise TooManyStreams(limit=MAX_STREAMS)
@@ -124,7 +125,7 @@ class Hub:
                 self._tail = await run_sync(_current_position)
                 self._task = asyncio.create_task(self._run(), name="notifications")
         # There is no await between reading the tail and adding the watcher. Notifications after the
-        # tail therefore reach the watcher, and those before it can be read for it.
+        # tail therefore reach the watcher, and earlier ones can be read from the database.
         watcher = Watcher(user_id, language, self._tail)
         self._watchers.setdefault(user_id, set()).add(watcher)
         return watcher
@@ -167,7 +168,7 @@ class Hub:
             self._watchers.pop(watcher.user_id, None)
 
     def _note_change(self, user: str | None) -> None:
-        """Note that a user's inbox changed; None means that changes may have been missed.
+        """Remember that a user's inbox changed; None means that changes may have been missed.
 
         The database listener calls this.
         """
@@ -203,8 +204,8 @@ class Hub:
 
     @contextlib.contextmanager
     def _reset_tail_at_end(self) -> Iterator[None]:
-        # However the task ends, the next watcher starts a new task, at the position current by
-        # then.
+        # However the task ends, the next watcher starts a new task, at the position that is then
+        # current.
         try:
             yield
         finally:

@@ -1,8 +1,8 @@
 """Webhook calls, repeated until the receiver accepts the delivery.
 
 A worker claims a delivery for :data:`LEASE`, calls the webhook without a transaction, and records
-the outcome. If it dies in between, the lease ends and the event is sent again with the same
-``webhook-id``. Events are therefore delivered at least once, and receivers can recognise
+the outcome. If the worker dies in between, the lease ends and the event is sent again with the
+same ``webhook-id``. Events are therefore delivered at least once, and receivers can recognise
 duplicates.
 """
 
@@ -70,7 +70,7 @@ def due() -> Any:
 
 
 def next_webhook(session: Session) -> int | None:
-    """Return the id of the webhook whose delivery has waited longest; None if none can be sent."""
+    """Return the webhook whose delivery has waited longest, by id; None if none can be sent."""
     return session.scalar(
         select(Webhook.id)
         .join(WebhookDelivery, WebhookDelivery.webhook_id == Webhook.id)
@@ -81,11 +81,11 @@ def next_webhook(session: Session) -> int | None:
 
 
 def claim(session: Session, webhook_id: int) -> WebhookCall | None:
-    """Claim the delivery of a webhook that has waited longest.
+    """Claim the delivery to a webhook that has waited longest.
 
     Return None if other workers claimed all deliveries, or the limit of concurrent calls is
     reached. Claims for one webhook wait for each other, and each counts the running calls again, so
-    that never more than :data:`AT_ONCE` calls to the webhook run at the same time.
+    no more than :data:`AT_ONCE` calls to the webhook ever run at the same time.
     """
     session.execute(
         select(Webhook.id).where(Webhook.id == webhook_id).with_for_update(key_share=True)
@@ -216,7 +216,7 @@ def _read_beginning(answer: httpx.Response) -> str:
     with contextlib.suppress(httpx.HTTPError):
         for chunk in answer.iter_raw():
             read += chunk
-            if len(read) >= 4 * MAX_KEPT_TEXT:  # enough bytes for that many characters
+            if len(read) >= 4 * MAX_KEPT_TEXT:  # enough bytes for the wanted number of characters
                 break
     try:
         text = read.decode(answer.charset_encoding or "utf-8", "replace")
@@ -283,7 +283,7 @@ def record_result(session: Session, call: WebhookCall, result: CallResult) -> No
 def _set_failing_since(session: Session, webhook: Webhook, since: datetime | None) -> None:
     if webhook.failing_since == since:
         return
-    # This is not a change by the webhook's owner, so the ETag must not change.
+    # The webhook's owner has not changed anything, so the ETag must not change.
     session.execute(
         update(Webhook)
         .where(Webhook.id == webhook.id)

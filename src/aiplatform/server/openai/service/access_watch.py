@@ -1,4 +1,4 @@
-"""Ending answers in progress when their callers lose access; all are checked every second."""
+"""Ending answers in progress when their callers lose access, which is checked every second."""
 
 import asyncio
 from collections.abc import Callable

@@ -91,10 +91,10 @@ class Lookups:
 log = structlog.get_logger(__name__)
 BATCH = 200
 MAX_QUEUED = 50_000
-"""Maximum number of queued entries. Beyond it, the oldest are only logged."""
+"""Maximum number of queued entries. Beyond it, the oldest is dropped with a log message."""
 
 GATHER_SECONDS = 0.5
-"""Seconds for which entries are collected; writing them together halves the time for each."""
+"""Seconds for which entries are collected, because writing them together is twice as fast."""
 
 RETRY_SECONDS = 1.0
 CLOSE_SECONDS = 3.0
@@ -388,10 +388,10 @@ class ChatService:
         await self.audit_queue.aclose()
 
     async def ask(self, call: ChatCall) -> Answer:
-        """Return the answer to ``call``, already begun.
+        """Begin the answer to ``call`` and return it.
 
         Raises:
-            ModelServerUnavailable: when the model server can't be reached or ends.
+            ModelServerUnavailable: when the model server can't be reached or stops.
             ModelServerTimeout: when the model server sends nothing for too long.
             AccessRevoked: when the caller loses access.
             DeploymentStopped: when the deployment is stopped.

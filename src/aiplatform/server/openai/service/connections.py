@@ -147,7 +147,7 @@ class Connection(asyncio.Protocol):
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def fail(self, error: Exception) -> None:
-        """End the exchange: a waiting :meth:`read` raises ``error``; the connection is closed."""
+        """Close the connection and make a waiting :meth:`read` raise ``error``."""
         self._failure = error
         self._pieces.clear()
         self._drop(error)
@@ -224,7 +224,7 @@ class Connections:
     def _forget_closed(self, endpoint: str) -> None:
         """Remove closed connections, and the list of a model server that has none left.
 
-        Addresses of ended model servers are never used again, so their lists would accumulate.
+        Addresses of stopped model servers are never used again, so their lists would accumulate.
         """
         left = [connection for connection in self._idle.get(endpoint, []) if connection.is_open]
         if left:

@@ -114,7 +114,7 @@ def choose_target(rows: Sequence[Any], model: ModelName) -> Target:
 
     A name without a project means a deployment of the API key's project or of the caller's own
     projects, never one of another project. The choice never depends on which deployments are ready
-    or exist: a request must not reach another project's model because the caller's own is
+    or exist: otherwise a request could reach another project's model because the caller's own is
     restarting or was deleted. If several deployments of a project serve the named version, the
     oldest ready one answers. A deployment that follows the alias also answers while it is being
     updated to the version.

@@ -36,7 +36,7 @@ router = APIRouter(prefix="/api/v1/projects", tags=["projects"])
 
 ReadMembers = Annotated[ProjectContext, Depends(ProjectGuard(Permission.MEMBERS_READ))]
 ChangeMembers = Annotated[ProjectContext, Depends(ProjectGuard(Permission.MEMBERS_WRITE))]
-# Anyone who has access to the project may see what they may do there. An API key can't.
+# All users with access to the project may read their own permissions there. API keys may not.
 Own = Annotated[ProjectContext, Depends(ProjectGuard(None, accepts_keys=False))]
 # All members may leave, even if the project is archived. An API key can't do that.
 Leave = Annotated[ProjectContext, Depends(ProjectGuard(None, accepts_keys=False))]
@@ -87,7 +87,7 @@ def _render_access(found: service.Explanation) -> AccessOut:
 def list_members(
     context: ReadMembers, session: SessionDep, limit: Limit = 50, cursor: Cursor = None
 ) -> Page[MemberOut]:
-    """List the members and their roles: the owner first, then the others as they joined."""
+    """List the members and their roles: first the owner, then the others in order of joining."""
     members: list[MemberOut] = []
     if cursor is None:
         project, owner = queries.get_project(session, context)

@@ -32,7 +32,7 @@ CHANGED: dict[int | str, dict[str, Any]] = CONFLICT | {
 
 Create = Annotated[Principal, Depends(CreateProjectGuard())]
 Read = Annotated[ProjectContext, Depends(ProjectGuard(Permission.PROJECTS_READ))]
-# Activating an archived project is a change, too. The service refuses all others.
+# Activating an archived project is a change, too. The service refuses all other changes to it.
 Change = Annotated[ProjectContext, Depends(ProjectGuard(Permission.PROJECTS_WRITE, writes=False))]
 Delete = Annotated[
     ProjectContext,

@@ -55,7 +55,7 @@ def _find_changeable(
     """Return a locked view: one of the caller's, or a shared one if they may change the project.
 
     Raises:
-        NotFound: for a view that the caller does not see.
+        NotFound: for a view that the caller may not see.
         PermissionDenied: for a shared view of another user, without ``projects:write``.
     """
     view, user = queries.get_view(session, context, uuid, lock=True)

@@ -137,7 +137,7 @@ def delete_webhook(webhook: UUID, context: Change, session: SessionDep) -> None:
 def rotate_webhook(
     webhook: UUID, context: Change, session: SessionDep, body: RotateIn | None = None
 ) -> NewWebhookOut:
-    """Give a webhook a new secret, shown only once. The old one also signs for some hours."""
+    """Give a webhook a new secret, shown only once. The old secret also signs for some hours."""
     hours = (body or RotateIn()).overlap_hours
     row, secret = service.rotate_secret(session, context, webhook, timedelta(hours=hours))
     return render_new_webhook(row, secret)
@@ -170,7 +170,7 @@ def list_deliveries(
 def read_delivery(
     webhook: UUID, delivery: DeliveryUuid, context: Read, session: SessionDep
 ) -> DeliveryDetailOut:
-    """Return one delivery with its body and all calls."""
+    """Return one delivery with its body and all calls made for it."""
     row = queries.get_delivery(session, queries.get_webhook(session, context, webhook), delivery)
     return render_detail(row, list(queries.attempts_of(session, row)))
 

@@ -1,4 +1,4 @@
-"""Statements for the bin."""
+"""Statements for the bin, which holds deleted projects, datasets and models."""
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta

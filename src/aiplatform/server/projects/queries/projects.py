@@ -35,9 +35,10 @@ def visible_projects(
 ) -> Select[*tuple[Any, ...]]:
     """Select the projects that the principal may see.
 
-    Each has its owner (or None), and True if the principal may read the project. An API key for one
-    project sees that project while the key's owner is a member, whatever its scopes: programs know
-    the project's name and need its uuid. To read more, the key needs the permission.
+    Each row has the owner (or None), and True if the principal may read the project. An API key for
+    one project may see that project as long as the key's owner is a member, whatever its scopes,
+    because programs know the project's name and need its uuid. To read more, the key needs the
+    permission.
 
     Args:
         principal: the caller.
@@ -79,7 +80,7 @@ def get_project(
     """Return the context's project and its owner; with ``lock``, locked for the transaction.
 
     Raises:
-        NotFound: when it was deleted after the guard saw it.
+        NotFound: when the project was deleted after the guard checked access.
     """
     statement = (
         select(Project, User)

@@ -15,7 +15,7 @@ from aiplatform.server.projects.models import (
 
 
 def list_views(context: ProjectContext, *, page: str | None = None) -> Select[*tuple[Any, ...]]:
-    """Select the views that the caller sees in a project, each with the user who saved it.
+    """Select the views that the caller may see in a project, each with the user who saved it.
 
     They are the caller's own, and those that others have shared.
     """
@@ -33,7 +33,7 @@ def list_views(context: ProjectContext, *, page: str | None = None) -> Select[*t
 def get_view(
     session: Session, context: ProjectContext, uuid: UUID, *, lock: bool = False
 ) -> tuple[SavedView, User]:
-    """Return a view that the caller sees, and the user who saved it.
+    """Return a view that the caller may see, and the user who saved it.
 
     Raises:
         NotFound: when the project has no such view, or another user keeps it private.

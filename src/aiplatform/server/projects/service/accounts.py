@@ -186,7 +186,7 @@ def join_invited(
     """Make an invited user a member of the project.
 
     Raises:
-        NotFound, PermissionDenied: when the inviter could no longer grant the membership.
+        NotFound, PermissionDenied: when the inviter can no longer grant the membership.
     """
     lock = {"key_share": True}
     project = session.get(Project, membership.project_id, with_for_update=lock)

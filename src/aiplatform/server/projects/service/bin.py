@@ -88,7 +88,10 @@ def add_entry(
     name: str,
     **columns: Any,
 ) -> BinEntry:
-    """Create the bin entry for a deleted resource; the caller hides the resource itself."""
+    """Create the bin entry for a deleted resource; the caller hides the resource itself.
+
+    If the project's bin keeps resources for 0 days, the resource is purged immediately.
+    """
     config = session.scalars(select(Project.config).where(Project.id == project_id)).one()
     days = days_in_bin(config, get_settings().bin_days)
     entry = BinEntry(
@@ -300,5 +303,5 @@ def _remove_entry(
 
 
 def readable_kinds(context: ProjectContext) -> list[str]:
-    """Return the kinds of resources that the context may see in the project's bin."""
+    """Return the kinds of resources that the caller may see in the project's bin."""
     return [kind.kind for kind in _kinds.values() if context.may(kind.reads)]

@@ -30,7 +30,7 @@ PREFIX = "aip_key_"
 """Prefix of all keys, by which secret scanners recognise a leaked key."""
 
 SHOWN_CHARACTERS = len(PREFIX) + 4
-"""Characters of a key shown in lists: enough to tell keys apart, out of 43 random ones."""
+"""Number of a key's characters shown in lists. Four random ones suffice to tell keys apart."""
 
 MAX_KEYS = 200
 """Maximum number of keys per account that are not revoked."""

@@ -280,8 +280,8 @@ def transfer(
 ) -> tuple[Project, User]:
     """Make another user the owner; the old owner keeps ``keep_role``, or leaves.
 
-    The new owner must be a member and so has agreed to be in the project. This does not apply to
-    administrators, unless the settings say otherwise.
+    The new owner must be a member and so has agreed to be in the project. Administrators may
+    choose any user, unless the settings say otherwise.
 
     Raises:
         NewOwnerNotAMember: for users who are not members, and for unknown names.

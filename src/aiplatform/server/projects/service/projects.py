@@ -200,8 +200,8 @@ def _change_status(
 def delete_project(session: Session, context: ProjectContext) -> BinEntry:
     """Put the project with all its content into the bin, and stop its tasks.
 
-    Its row is locked first: an upload that is about to finish waits for the lock and then finds the
-    project gone.
+    Its row is locked first, so that an upload that is about to finish waits for the lock and then
+    finds that the project no longer exists.
 
     Raises:
         NotFound, Unauthenticated, PermissionDenied: when the caller has lost the permission, for

@@ -142,7 +142,7 @@ def charge_storage(session: Session, project_id: int | None, asked: int) -> None
 
 @contextmanager
 def charge_added_storage(session: Session, project_id: int, *, at_least: int = 0) -> Iterator[None]:
-    """Charge for blob references that the ``with`` block adds, if their size isn't known before.
+    """Charge for blob references that the ``with`` block adds, if their size isn't known yet.
 
     Raises:
         QuotaExceeded: when the added bytes exceed the quota. It is raised before the block if

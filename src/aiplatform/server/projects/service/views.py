@@ -27,7 +27,7 @@ def create_view(
     state: dict[str, Any],
     shared: bool,
 ) -> SavedView:
-    """Save a view of the caller.
+    """Save a new view for the caller.
 
     Raises:
         NameTaken: when the caller has a view of this name on the page.

@@ -127,7 +127,7 @@ def update_webhook(
 def rotate_secret(
     session: Session, context: ProjectContext, uuid: UUID, overlap: timedelta
 ) -> tuple[Webhook, str]:
-    """Give a webhook a new secret, shown only once; the old one also signs for ``overlap``.
+    """Give a webhook a new secret, shown only once; the old secret also signs during ``overlap``.
 
     Raises:
         NotFound: when the project has no such webhook.
@@ -210,7 +210,7 @@ def new_secret() -> str:
 
 
 def host_of(url: str) -> str:
-    """Return an address without path and query, which often contain tokens, for the audit trail."""
+    """Return an address for the audit trail, without path and query, which often contain tokens."""
     parsed = urlsplit(url)
     return f"{parsed.scheme}://{parsed.netloc}"
 

@@ -53,7 +53,7 @@ router = APIRouter(prefix="/api/v1")
 
 
 def render(session: Session, context: ProjectContext | None, task: Task) -> TaskOut:
-    """Return one task as ``context`` may see it, with its exact position in the queue."""
+    """Return one task as the caller may see it, with its exact position in the queue."""
     references = queries.task_references(session, [task])
     return _render(session, context, [task], references, _place(session, task))[0]
 
@@ -70,7 +70,7 @@ def _place(session: Session, task: Task) -> dict[int, int]:
 
 
 def render_all(session: Session, context: ProjectContext, tasks: Sequence[Task]) -> list[TaskOut]:
-    """Return several tasks as ``context`` may see them, using a fixed number of statements."""
+    """Return several tasks as the caller may see them, using a fixed number of statements."""
     waiting = [
         (task.id, task.scheduling.queue) for task in tasks if TaskStatus(task.status) in CLAIMABLE
     ]
@@ -95,7 +95,7 @@ def _render(
 def render_new(session: Session, context: ProjectContext, task: Task) -> TaskOut:
     """Return a newly submitted task without its queue position.
 
-    Counting the position would be too expensive when thousands of tasks are submitted.
+    Computing the position would be too expensive when thousands of tasks are submitted.
     """
     if task.experiment_id is None and task.model_id is None:
         actor = context.actor
@@ -226,8 +226,8 @@ def move_task(
 ) -> TaskOut:
     """Move the task directly before another task and give it that task's priority.
 
-    Without `before`, it becomes the project's first task in the queue. Only this project's tasks
-    change places; tasks of other projects are not delayed.
+    Without `before`, the task becomes the project's first one in the queue. Only this project's
+    tasks change places; tasks of other projects are not delayed.
     """
     found = queries.get_task(session, context, task)
     other = None if body.before is None else queries.get_task(session, context, body.before)

@@ -66,7 +66,7 @@ def get_task(session: Session, context: ProjectContext, uuid: UUID) -> Task:
 
 
 def task_by_uuid(session: Session, uuid: UUID) -> Task | None:
-    """Return a task by its uuid; for callers that have already checked access to its project."""
+    """Return a task by its uuid. The caller must already have checked access to its project."""
     return session.scalar(select(Task).where(Task.uuid == uuid))
 
 
@@ -93,9 +93,9 @@ def list_tasks(
     instead scan all tasks by id and skip those that don't match. It estimates the same cost for
     that plan, but the plan is slow if the newest million tasks have another status. The statement
     therefore sorts by the filter columns, which rules out that plan. Each filter is written as a
-    range of one value: with an equality, the planner would drop the column from the sort because it
-    is constant. Few tasks share a ``name``, so if a name is given, the index on names is used and
-    the other filters are applied to the tasks with that name.
+    range that contains one value, because with an equality the planner would treat the column as
+    constant and drop it from the sort. Few tasks share a ``name``, so if a name is given, the index
+    on names is used and the other filters are applied to the tasks with that name.
     """
     statement = select(Task).where(Task.project_id == context.project_id)
     wanted = TaskStatus.FAILED if dead else status
@@ -263,7 +263,7 @@ class TaskParts:
 def _as_json(
     order: InstrumentedAttribute[Any], **columns: InstrumentedAttribute[Any]
 ) -> Select[*tuple[Any, ...]]:
-    """Select the rows as a JSON array of objects with these columns, empty if there are no rows."""
+    """Select rows as one JSON array of objects with these columns; empty if there are no rows."""
     pairs = [part for name, column in columns.items() for part in (literal(name, Text), column)]
     rows = func.jsonb_agg(aggregate_order_by(func.jsonb_build_object(*pairs), order))
     return select(func.coalesce(rows, cast(literal("[]", Text), JSONB)))
@@ -273,8 +273,8 @@ def _as_json(
 def _task_parts() -> Compiled:
     """Compile the statement for :func:`task_parts`; its columns follow those of the references.
 
-    Its parameter is one id, not an array: for an array of unknown length, PostgreSQL would plan the
-    many joins anew each time, which takes three milliseconds.
+    The parameter is a single task id, because for an array of unknown length PostgreSQL would plan
+    the many joins anew each time, which takes three milliseconds.
     """
     after = (
         _as_json(
@@ -334,7 +334,7 @@ def named_tasks(
     *,
     limit: int,
 ) -> list[NamedTask]:
-    """Return the tasks named by ``uuids`` in that order, followed by the experiment's newest tasks.
+    """Return the tasks with these ``uuids``, in that order, then the experiment's newest tasks.
 
     Raises:
         NotFound: the project has no task with one of the ``uuids``.

@@ -1,6 +1,6 @@
-"""The queue: the first task that a worker may start, and the positions of waiting tasks.
+"""Queries that find the next task for a worker and the positions of waiting tasks.
 
-The statements are in ``queue.sql``, together with the sort order.
+The statements and their sort order are in ``queue.sql``.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from aiplatform.server.queue.rules import Demand, Room
 
 STATEMENTS = read_statements(Path(__file__).with_name("queue.sql"))
 START = STATEMENTS["start"]
-"""The statement that starts a task; :func:`pick` can send it in the same round trip."""
+"""The statement that starts a task; :func:`pick` can send it together with its own query."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Pick:
 class Picked:
     """The data that a claim needs about the task that it may start.
 
-    ``gpu_memory_mb`` is in MiB for each GPU.
+    ``gpu_memory_mb`` is the memory needed on each GPU, in MiB.
     """
 
     task_id: int

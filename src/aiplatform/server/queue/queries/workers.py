@@ -97,8 +97,8 @@ def worker_of(session: Session, task_id: int, attempt: int, node: int) -> UUID |
 def leases_to_end(session: Session, worker_id: int) -> Sequence[HeldLease]:
     """Return a worker's leases, sorted by project.
 
-    Ending a lease locks its project's usage row. Using the same order everywhere keeps workers that
-    start at the same time from deadlocking.
+    Ending a lease locks the usage row of its project. All workers end leases in this order, so that
+    workers that start at the same time can't deadlock.
     """
     mine = select(_held).where(_held.c.worker_id == worker_id)
     rows: Sequence[Any] = session.execute(
@@ -256,7 +256,7 @@ def worker_offers(session: Session) -> WorkerOffers:
 
 
 HOLDERS_READ = 200
-"""Largest number of a project's running tasks that are read to name the holders of resources."""
+"""Largest number of a project's running tasks that :func:`holders` lists individually."""
 
 _OWN_HOLDERS = text("""
 SELECT w.name AS worker, t.type, t.name, h.cpus, h.memory_mb,
@@ -307,10 +307,10 @@ SELECT EXISTS (
 def any_worker_fits(
     session: Session, queue: str, labels: Sequence[str], *, cpus: float, memory_mb: int
 ) -> bool:
-    """Return True if a worker could run a task without GPUs; this is ``Offer.suits`` in SQL.
+    """Return True if some worker could run a task that needs no GPUs.
 
-    This check suffices for nearly every submission. If it returns False, call
-    :func:`rules.shortfalls` to find out what is missing.
+    The SQL condition corresponds to ``Offer.suits`` and suffices for nearly every submission. If it
+    returns False, call :func:`rules.shortfalls` to find out what is missing.
     """
     values = {
         "queue": dumps([queue]),

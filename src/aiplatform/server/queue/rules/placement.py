@@ -63,13 +63,13 @@ class Room:
         return self.largest_first[demand.gpus - 1] >= demand.gpu_memory_mb
 
     def without(self, demand: Demand) -> "Room":
-        """Return the room that is left after ``demand`` got the smallest sufficient devices."""
+        """Return the room that is left after ``demand`` took the smallest devices that suffice."""
         taken = pick_devices(self.devices, demand.gpus, demand.gpu_memory_mb)
         left = [memory for place, memory in enumerate(self.devices) if place not in taken]
         return Room(self.cpus - demand.cpus, self.memory_mb - demand.memory_mb, tuple(left))
 
     def meet(self, other: "Room") -> "Room":
-        """Return, for each resource, the smaller of the amounts in both rooms.
+        """Return the smaller amount of both rooms for each resource.
 
         The largest devices of both are compared, then the second largest, and so on.
         """
@@ -218,10 +218,10 @@ def shortfalls(demand: Demand, offers: Iterable[Offer], nodes: int = 1) -> list[
 class Reservation:
     """Resources of a worker that are kept free for the first task that does not fit yet.
 
-    ``promised`` is that task's demand. ``since_then`` is held by tasks that started on the worker
-    after the reservation was made. A task that starts now must leave room for both. The first task
-    therefore starts, at the latest, when all tasks that were running at the time of the reservation
-    have ended.
+    ``promised`` is that task's demand. ``since_then`` lists the demands of tasks that started on
+    the worker after the reservation was made. A task that starts now must leave room for all of
+    them. The first task therefore starts when all tasks that were running at the time of the
+    reservation have ended, or earlier.
     """
 
     promised: Demand

@@ -1,4 +1,4 @@
-"""The reason why a task waits, in words: "2 ahead; needs 1 GPU, 0 of 4 free: deployments a, b"."""
+"""The wording of the reason why a task waits, such as "2 ahead; needs 1 GPU, 0 of 4 free"."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -40,7 +40,7 @@ class WaitingFacts:
 
 
 def explain(known: WaitingFacts, missing: Sequence[Shortfall] | None = None) -> Shortfall:
-    """Return all reasons why the task does not start, joined: its position first, then its needs.
+    """Return one text with all reasons why a task does not start, its queue position first.
 
     ``missing`` is the result of :func:`missing_now`, if it is known from another task with the same
     needs.

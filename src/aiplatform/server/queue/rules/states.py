@@ -1,4 +1,4 @@
-"""The state machine of a task, as data."""
+"""The state machine of a task: tables of the allowed status changes."""
 
 from aiplatform.protocol.enums import TaskStatus
 
@@ -21,7 +21,7 @@ CORRECTIONS: dict[TaskStatus, frozenset[TaskStatus]] = {
 }
 """Additional transitions of an external run that failed because it was silent for too long.
 
-It may still report how it ended.
+Such a run may still report how it ended.
 """
 
 CLAIMABLE = frozenset({S.PENDING})

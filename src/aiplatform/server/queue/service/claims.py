@@ -54,7 +54,7 @@ class Claim:
     """An attempt that this worker holds, or one node of such an attempt.
 
     ``devices`` are CUDA's names for the leased GPUs. Node 0 holds the task's lease. ``others_wait``
-    is true if another wake-up would find work.
+    is true if there is more work, so that another wake-up should be sent.
     """
 
     task_id: int
@@ -77,9 +77,9 @@ class _QuotaUsedUp(Exception):
 def claim_next(session: Session, worker_id: int, queues: Sequence[str]) -> Claim | None:
     """Claim the first task in queue order for which the worker has enough free resources.
 
-    The project's quota is checked again while its usage is locked. If another claim was faster,
-    this one rolls back to release its locks and picks again, so the session must not have written
-    anything yet.
+    The project's quota is checked again while its usage is locked. If another claim has used it up
+    in the meantime, this function rolls back to release its locks and picks again. The session must
+    therefore not have written anything yet.
     """
     while True:
         try:
@@ -406,10 +406,10 @@ def make_room(
     task_id: int,
     demand: Demand,
 ) -> None:
-    """Ask a worker's tasks to stop for the task with the reservation, if that task is urgent.
+    """Ask enough of a worker's tasks to stop if the task with the reservation is urgent.
 
-    The caller must have locked the worker's row. An attempt sees the request with its next write,
-    within a second; if it has not stopped by the end of its grace period, it is killed.
+    The caller must have locked the worker's row. An attempt gets the request with its next write,
+    which is within a second. If it has not stopped by the end of its grace period, it is killed.
     """
     urgent = session.execute(select(Task.priority, Task.uuid).where(Task.id == task_id)).one()
     if urgent.priority < URGENT:

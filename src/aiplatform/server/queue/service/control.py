@@ -34,7 +34,7 @@ from aiplatform.server.queue.service.queue import add_event, change_status, lock
 def request_pause(session: Session, actor: Actor, task: Task, *, project: UUID) -> Task:
     """Request a pause. A waiting task pauses immediately; a running one writes a checkpoint first.
 
-    Requesting a pause twice is not an error. The attempt sees the request with its next write.
+    Requesting a pause twice is not an error. The attempt gets the request with its next write.
 
     Raises:
         TaskFinished: the task has ended or is being cancelled.
@@ -222,8 +222,8 @@ def move_before(
 ) -> Task:
     """Move a task directly before ``other``, or before all of its project's tasks in its queue.
 
-    It gets the priority of the other task and a slightly earlier ``since``, so only this project's
-    tasks change places; the order of other projects' tasks stays the same.
+    The moved task gets the priority of the other task and a slightly earlier ``since``. Only this
+    project's tasks change places; the order of other projects' tasks stays the same.
 
     Raises:
         TaskNotWaiting: one of the two tasks is not waiting.

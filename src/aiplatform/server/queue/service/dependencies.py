@@ -1,4 +1,4 @@
-"""Tasks that wait for others: ``ok`` for their success, ``any`` for their end.
+"""Dependencies: a task can wait for the success (``ok``) or the end (``any``) of other tasks.
 
 A task can only name tasks that already exist, so there are no cycles. When a task ends, its
 dependents are updated in the same transaction. If it fails, tasks that wait for its success fail,
@@ -24,7 +24,7 @@ from aiplatform.server.queue.models import Task, TaskDependency, TaskScheduling
 
 @dataclass(frozen=True, slots=True)
 class Dependency:
-    """A task that must end first. It is locked, so that its end can't be missed."""
+    """A task that must end before another one. It is locked, so that its end can't be missed."""
 
     task: Task
     condition: str
@@ -32,7 +32,10 @@ class Dependency:
 
 
 def required_tasks(spec: TaskSpec, after: Sequence[After] = ()) -> list[After]:
-    """Return the tasks to wait for: the named ones, and the task that makes the model."""
+    """Return the tasks that a new task with this spec must wait for.
+
+    These are the tasks in ``after`` and the training task whose model the spec refers to, if any.
+    """
     maker = source_training(spec)
     return [*after] if maker is None else [*after, After(task=maker)]
 

@@ -53,7 +53,7 @@ class Prepared:
 
 @dataclass(frozen=True, slots=True)
 class Inputs:
-    """Files for the runtime: ``single`` files and ``trees`` of files, by role."""
+    """The files that the runtime reads, by role: ``single`` files and whole ``trees``."""
 
     single: dict[str, StoredFile] = field(default_factory=dict)
     trees: dict[str, list[StoredFile]] = field(default_factory=dict)
@@ -250,13 +250,13 @@ _points_hooks: list[PointsHook] = []
 
 
 def on_end_or_pause(act: StatusHook) -> None:
-    """Call ``act`` for every task that ends or pauses."""
+    """Register ``act``, which is then called for every task that ends or pauses."""
     if act not in _status_hooks:
         _status_hooks.append(act)
 
 
 def on_points(act: PointsHook) -> None:
-    """Call ``act`` with new metrics from a task's runtime after they have been written."""
+    """Register ``act``, which is called after new metrics from a task's runtime were written."""
     if act not in _points_hooks:
         _points_hooks.append(act)
 

@@ -181,7 +181,7 @@ def _checked(
 
 
 def require_possible(session: Session, spec: TaskSpec) -> None:
-    """Refuse a task that no worker could run, even if it were idle.
+    """Refuse a task that no worker could run, even an idle one.
 
     All workers with a heartbeat in the last 7 days are considered.
 
@@ -298,7 +298,7 @@ def change_status(
     task.status = status.value
     now = func.clock_timestamp()
     if status is TaskStatus.RUNNING:
-        # The claim has just written the scheduling row; starting a task writes each row once.
+        # The claim has just written the scheduling row, so it is not written a second time.
         task.started_at = func.coalesce(Task.started_at, now)
     else:
         task.scheduling.updated_at = now
@@ -435,7 +435,7 @@ def request_cancel(
 def stop_author_tasks(session: Session, actor: Actor, author: User) -> dict[str, int]:
     """Cancel a user's queued and running tasks in every project.
 
-    The result has their number under the key ``tasks_stopped``.
+    The returned dict has the number of cancelled tasks under the key ``tasks_stopped``.
     """
     unfinished = [
         status.value
@@ -461,7 +461,7 @@ def stop_author_tasks(session: Session, actor: Actor, author: User) -> dict[str,
 def cancel_project_tasks(session: Session, actor: Actor, project_id: int, project: UUID) -> None:
     """Cancel all tasks of a project that is about to be deleted.
 
-    Running tasks see the request with their next write; a task without a project is never claimed.
+    Running tasks get the request with their next write; a task without a project is never claimed.
     """
     unfinished = [status.value for status in TaskStatus if not status.is_final]
     for task in session.scalars(

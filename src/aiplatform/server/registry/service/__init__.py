@@ -1,8 +1,8 @@
 """Use cases for the registry.
 
 ``imports`` imports models, and ``registration`` registers them. ``selection`` decides which models
-a task may use, and resolves references to models that a training has yet to produce. ``aliases``
-moves the names that point to versions. ``deletion`` moves models into the bin.
+a task may use, and resolves references to models that a training task has yet to produce.
+``aliases`` moves the names that point to versions. ``deletion`` moves models into the bin.
 """
 
 from aiplatform.server.registry.service.aliases import (

@@ -61,7 +61,7 @@ def check_path(path: str) -> None:
 
 
 def open_for_files(session: Session, model_id: int) -> tuple[Model, ModelDetails]:
-    """Lock and return a model that accepts files: an upload whose import is not running.
+    """Lock and return an uploaded model that is neither ready nor being imported.
 
     After a failed import the model accepts files again, because a missing file may have been the
     cause.
@@ -102,7 +102,7 @@ def add_file(
     *,
     project: UUID | None,
 ) -> StoredFile:
-    """Store an uploaded file below ``source/``, replacing an earlier file with its path.
+    """Store an uploaded file below ``source/``, replacing an earlier file with this path.
 
     Raises:
         NotFound, ModelClosed: see :func:`open_for_files`.
@@ -275,7 +275,7 @@ def note_started(session: Session, task_id: int) -> None:
 
 
 def conclude(session: Session, task: Task, outcome: Outcome) -> None:
-    """Make the task's output the model's files, or store its error. Ignore a deleted model."""
+    """Store a task's output as the model's files, or its error; do nothing for a deleted model."""
     model_id = _model_id(session, task.id)
     locked = None if model_id is None else queries.lock_model(session, model_id)
     if locked is None:
@@ -312,10 +312,9 @@ def conclude(session: Session, task: Task, outcome: Outcome) -> None:
 
 
 def _over_quota(session: Session, model: Model, files: list[StoredFile]) -> QuotaExceeded | None:
-    """Charge the project for the imported files; return the error if they exceed its quota.
+    """Charge the project for the imported files. Return None, or an error if they exceed its quota.
 
-    An import can be repeated, so its result need not be kept beyond the quota. None means that the
-    files fit.
+    After such an error, the imported files are not kept, because the import can be repeated.
     """
     before = sum(file.size for file in storage.files_of(session, model_id=model.id))
     try:

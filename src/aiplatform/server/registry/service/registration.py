@@ -42,14 +42,14 @@ def create_model(
     shared: bool = False,
     secrets: Mapping[str, str] | None = None,
 ) -> Model:
-    """Create a model whose files follow later. The caller has checked the right to share.
+    """Create a model whose files are added later. The caller has checked the right to share.
 
     If the requested version, or by default the newest, is a failed import, the new model replaces
     it, because a failed import contains nothing usable.
 
     Raises:
         VersionTaken: the name already has that version.
-        VersionIsAlias: the name has an alias that is called like that version.
+        VersionIsAlias: an alias of the model has the same name as that version.
     """
     project_id = None if shared else context.project_id
     model = Model(

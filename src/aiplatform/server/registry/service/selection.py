@@ -1,4 +1,4 @@
-"""Lookup of the models that a task reads, and of those that a training has yet to produce."""
+"""Lookup of models that a task reads, including those that other tasks have yet to produce."""
 
 from collections.abc import Sequence
 from uuid import UUID

@@ -1,7 +1,7 @@
 """The next step of a sweep: collect results, compare trials at rungs, start new trials.
 
 All state is in rows that are written under the sweep's lock, so nothing is lost when a worker dies.
-The requests to the tasks (cancel, pause, resume) follow from the states of their trials, and are
+The requests to tasks (cancel, pause, resume) are derived from the states of their trials, and are
 repeated until the tasks have fulfilled them.
 """
 
@@ -48,7 +48,8 @@ from aiplatform.server.sweeps.rules import MAX_FAILURES, grid_point, is_promoted
 class PastTrial:
     """An earlier trial of the sweep.
 
-    ``rungs`` are its metric values at the steps where ASHA (the pruning method) compared trials.
+    ``rungs`` are the trial's metric values at the steps where ASHA (the pruning method) compared
+    trials.
     """
 
     params: Params
@@ -75,7 +76,7 @@ def choose_parameters(spec: SweepSpec, history: Sequence[PastTrial]) -> Params:
         sampler = (
             optuna.samplers.RandomSampler(seed=seed)
             if spec.method == "random"
-            # Running trials count as bad ones, so that simultaneous trials explore other regions.
+            # Running trials are rated as bad, so that simultaneous trials explore other regions.
             else optuna.samplers.TPESampler(seed=seed, constant_liar=True)
         )
     study = optuna.create_study(direction=spec.direction, sampler=sampler)
@@ -93,7 +94,8 @@ def _outcome(tried: PastTrial, asha: Asha | None) -> dict[str, Any]:
     """Return the outcome of a trial as arguments of ``optuna.trial.create_trial``.
 
     Optuna ranks pruned trials by the number of rungs that they reached, then by value. A paused
-    trial may continue later, but is passed as pruned, too: otherwise its values would not be used.
+    trial may continue later, but is also passed as pruned, because otherwise its values would not
+    be used.
     """
     from optuna.trial import TrialState as States  # noqa: PLC0415
 
@@ -129,8 +131,8 @@ S = TrialState
 def advance(session: Session, sweep_id: int, *, wait: bool = False) -> None:
     """Do the next step of a running sweep.
 
-    If another process is advancing the sweep, nothing is done. With ``wait``, this step is done
-    afterwards, because the other process may not have seen the event that triggered it.
+    If another process is advancing the sweep, do nothing. With ``wait``, do the step after that
+    process has finished, because it may have missed the event that triggered this call.
     """
     sweep = queries.lock_running(session, sweep_id, wait=wait)
     if sweep is None:
@@ -264,7 +266,7 @@ def _start(
     history = [PastTrial(t.params, S(t.state), t.value, t.rungs) for t in trials]
     try:
         params = choose_parameters(spec, history)
-    except Exception as fault:  # Optuna may raise anything, and would again
+    except Exception as fault:  # Optuna may raise any error, and would raise it again
         log.exception("no parameters", sweep=str(sweep.uuid))
         sweep.error = f"the next parameters can't be chosen: {type(fault).__name__}: {fault}"
         return None

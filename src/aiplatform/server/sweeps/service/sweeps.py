@@ -1,4 +1,4 @@
-"""Creating and cancelling sweeps, triggering their next steps, and registering the best model."""
+"""Functions that create, advance and cancel sweeps, and register the best trial's model."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -57,7 +57,7 @@ ADVANCE = "aiplatform.sweeps.advance"
 
 
 def advance_soon(session: Session, sweep_id: int) -> None:
-    """Send a message after the commit that makes a worker do the sweep's next step."""
+    """Ask a worker to do the sweep's next step. The message is sent after the commit."""
     after_commit(session, lambda: send(ADVANCE, CHORES, sweep_id=sweep_id))
 
 
@@ -198,7 +198,7 @@ def _refused(path: str, value: object, reason: str, reason_zh: str) -> InvalidSw
 
 
 def _values(spec: SweepSpec) -> Iterator[tuple[str, Any]]:
-    """Yield each choice, and both ends of each range, with the parameter's path."""
+    """Yield each value of each choice, and both ends of each range, with the parameter's path."""
     for path, parameter in spec.parameters.items():
         if isinstance(parameter, Choice):
             yield from ((path, value) for value in parameter.values)
@@ -207,7 +207,7 @@ def _values(spec: SweepSpec) -> Iterator[tuple[str, Any]]:
 
 
 def check_experiment_deletion(session: Session, experiment: Experiment) -> dict[str, Any]:
-    """Refuse to delete an experiment with a running sweep; otherwise return audit details.
+    """Refuse to delete an experiment with a running sweep; otherwise return details for the audit.
 
     Raises:
         ExperimentBusy: a sweep of the experiment has not ended.
@@ -277,9 +277,9 @@ def register_best(
 
     Raises:
         NotFound: the project has no such sweep.
-        NoBestModel: no trial has succeeded, or the best one's model is gone.
+        NoBestModel: no trial has succeeded, or the best trial's model was deleted.
     """
-    # Locked, so that the second of two simultaneous requests finds the model of the first.
+    # Lock the sweep, so that the second of two simultaneous requests finds the first one's model.
     sweep = queries.lock_sweep(session, context, uuid)
     best = best_of(SweepSpec.model_validate(sweep.spec), queries.trials(session, sweep))
     model = None if best is None else queries.model_of(session, context, best)

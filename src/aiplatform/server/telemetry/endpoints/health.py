@@ -73,7 +73,7 @@ def _database_checks(session: Session, language: Language) -> dict[str, Check]:
 def _storage_check(language: Language) -> Check:
     """Check the directory of a local blob store.
 
-    An object store is not checked: its own monitoring detects more than a single request could.
+    An object store is not checked, because its own monitoring detects more than one request could.
     """
     try:
         store = get_store()

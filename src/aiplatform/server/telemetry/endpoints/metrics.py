@@ -95,10 +95,11 @@ def get_task_metrics(
     first: First = None,
     last: Last = None,
 ) -> Response:
-    """Return the points of each key, sorted by step. A repeated step counts once.
+    """Return the points of each key, sorted by step.
 
-    With `points`, longer series are downsampled: they are split into equal parts, and each part
-    keeps its smallest and its largest value, so that no peak is lost.
+    If a step was reported more than once, only its last value is returned. With `points`, longer
+    series are downsampled: they are split into equal parts, and each part keeps its smallest and
+    its largest value, so that no peak is lost.
     """
     with transaction() as session:
         found = queries.get_task(session, context, task).id

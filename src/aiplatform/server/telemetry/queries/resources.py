@@ -23,7 +23,7 @@ def samples_of(session: Session, task_id: int) -> Sequence[Any]:
 def task_blocks(
     session: Session, task_id: int, attempt: int | None, since: datetime | None
 ) -> Sequence[Any]:
-    """Return a task's resource usage blocks: began, step_seconds, keys, samples."""
+    """Return ``began``, ``step_seconds``, ``keys`` and ``samples`` of a task's usage blocks."""
     return session.execute(
         text(
             "SELECT began, step_seconds, keys, samples FROM task_telemetry WHERE task_id = :task "
@@ -35,7 +35,7 @@ def task_blocks(
 
 
 def worker_blocks(session: Session, worker_id: int, since: datetime | None) -> Sequence[Any]:
-    """Return a worker machine's resource usage blocks: began, step_seconds, keys, samples."""
+    """Return ``began``, ``step_seconds``, ``keys`` and ``samples`` of a worker's usage blocks."""
     return session.execute(
         text(
             "SELECT began, step_seconds, keys, samples FROM worker_telemetry "
@@ -47,7 +47,7 @@ def worker_blocks(session: Session, worker_id: int, since: datetime | None) -> S
 
 
 def usage_of(session: Session, task_id: int) -> Sequence[Any]:
-    """Return the usage of each attempt that has ended: attempt, seconds, cpus, gpus and cost."""
+    """Return one row for each ended attempt: ``attempt, seconds, cpus, gpus, cost``."""
     return session.execute(
         text(
             "SELECT attempt, seconds, cpus, gpus, cost FROM attempt_usage "
@@ -58,10 +58,11 @@ def usage_of(session: Session, task_id: int) -> Sequence[Any]:
 
 
 def held_by(session: Session, task_id: int, fence: int | None = None) -> Any:
-    """Return the resources of a task's lease: attempt, seconds, cpus, gpu_indices, devices, nodes.
+    """Return the resources of a task's lease, as a row.
 
-    The result is None if the task holds no lease. ``devices`` are all devices of the worker.
-    ``nodes`` is the number of nodes, each of which holds the same amounts for the task.
+    The columns are ``attempt, cpus, gpu_indices, devices, seconds, nodes``. The result is None if
+    the task holds no lease. ``devices`` are all devices of the worker. ``nodes`` is the number of
+    nodes, each of which holds the same amounts for the task.
     """
     return session.execute(
         text(

@@ -257,8 +257,8 @@ def history(
 ) -> str:
     """Return the last ``limit`` points of a series between two steps as JSON, sorted by step.
 
-    Each point is ``[step, value, seconds since the epoch]``. The database creates the JSON text:
-    creating Python objects first took ten times as long.
+    Each point is ``[step, value, seconds since the epoch]``. The database creates the JSON text,
+    because creating Python objects first took ten times as long.
     """
     values = {"task_id": task_id, "key": key, "first": first, "last": last, "limit": limit}
     return f"[{session.scalar(HISTORY, values) or ''}]"

@@ -4,8 +4,8 @@ The reader reads new rows page by page and turns them into frames, bytes that ar
 every watcher. A watcher that joins later or reads too slowly is *behind*: it reads pages itself
 until it reaches the feed's position, and from then on gets the same frames as the others.
 
-About once a second, one statement checks the permissions of all watchers. Ended sessions and API
-keys are handled by :class:`CredentialWatcher`.
+About once a second, one statement checks the permissions of all watchers. Streams whose session or
+API key has ended are closed by :class:`CredentialWatcher`.
 """
 
 import asyncio
@@ -54,7 +54,7 @@ class Position:
 
     @classmethod
     def read(cls, text: str | None) -> "Position":
-        """Parse the id of the last event that a client received; return the start if invalid."""
+        """Return the position from an event id that a client sent; the start if it is invalid."""
         match = re.fullmatch(r"(\d{1,18})-(\d{1,18})-(\d{1,18})", text or "")
         return cls() if match is None else cls(*map(int, match.groups()))
 
@@ -284,14 +284,14 @@ class Feed:
         self._reading = asyncio.Lock()
 
     def part(self, position: Position) -> Position:
-        """Return the position with the numbers that this feed does not read set to 0."""
+        """Return the position, with 0 in place of each number that this feed does not use."""
         return Position(chunk=position.chunk) if self.log_only else position
 
     async def advance(self) -> Page:
         """Read one page and give its frames to all watchers that are not behind."""
         async with self._reading:
             if self.state is None:
-                # Watchers read the history themselves, each from its own position.
+                # The feed starts at the newest rows. Watchers read all earlier rows themselves.
                 self.reached = self.part(await run_sync(newest_position, self.uuid))
             found = await run_sync(read_page, self.uuid, self.reached, self.log_only)
             data = found.frames

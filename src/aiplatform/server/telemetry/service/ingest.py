@@ -97,8 +97,8 @@ def read_report(body: bytes) -> Report:
 def copy_rows(task_id: int, attempt: int, points: Sequence[Point]) -> bytes:
     """Return the rows for :data:`COPY` in its binary format.
 
-    The text format takes three times as long, because each float is printed here and parsed in the
-    database.
+    The text format would take three times as long, because each float would be printed here and
+    parsed by the database.
     """
     now = _micros(time.time())
     heads: dict[str, bytes] = {}
@@ -138,7 +138,7 @@ FROM locked l LEFT JOIN renewed h ON h.task_id = l.id
 LOCK = LOCKED + FOUND
 """Statement that locks the tasks in id order and records heartbeats of their runs.
 
-While a task is locked, nobody else can write its points, so their ids are in commit order.
+While a task is locked, no other transaction can write its points, so their ids are in commit order.
 """
 
 ADD = f"""{LOCKED}, added AS (

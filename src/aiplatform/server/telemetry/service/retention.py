@@ -79,7 +79,7 @@ DELETE FROM task_checkpoints WHERE task_id = :task AND id NOT IN (
 
 
 def prune_checkpoints(session: Session, task: Task) -> None:
-    """Delete those of a task's checkpoints that the project's policy does not keep.
+    """Delete a task's checkpoints, except those that the project's policy keeps.
 
     If the task may resume, its newest checkpoints (``checkpoints_last``, default 2) and those with
     the lowest ``eval_loss`` (``checkpoints_best``, default 0) are kept. If it has completed, only

@@ -25,7 +25,7 @@ SLICE = 200_000
 
 MAX_COUNTED = 10_000
 FEW = 5_000
-"""Largest number of points for which a task needs no levels for its charts."""
+"""Number of points up to which a task's charts are drawn without levels."""
 
 _LOCK_TASK = text("SELECT id FROM tasks WHERE id = :task_id FOR NO KEY UPDATE")
 _SEEN = text("SELECT up_to FROM metric_rollups WHERE task_id = :task_id")

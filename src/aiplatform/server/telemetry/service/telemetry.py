@@ -26,9 +26,9 @@ from aiplatform.server.telemetry.rules import TEXTS, Alert
 
 BLOCK_SAMPLES = 60
 GAP_STEPS = 2.5
-"""Deviation from the expected time, in steps, from which a sample starts a new block.
+"""Number of steps by which a sample must be early or late to start a new block.
 
-In a block, samples are one step apart.
+Within a block, samples are expected one step apart.
 """
 SUMMARISED = ("cpu_percent", "memory_mb", "read_mb_s", "write_mb_s")
 SUMMARISED_GPU = ("memory_mb", "percent", "power_w", "temperature_c")

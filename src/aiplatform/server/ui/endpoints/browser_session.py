@@ -42,7 +42,7 @@ def _set_cookie(response: Response, request: Request, tokens: CookieTokens) -> N
 def _start(
     session: Session, request: Request, response: Response, signed_in: service.SignedIn
 ) -> BrowserSessionOut:
-    """Set the cookie of a new session; return the same as :func:`read_browser_session`."""
+    """Set the cookie of a new session and return the response of :func:`read_browser_session`."""
     tokens = CookieTokens(signed_in.access_token, signed_in.refresh_token)
     _set_cookie(response, request, tokens)
     return _render(session, GUARD.authorize(request, session, tokens.access))
@@ -102,8 +102,8 @@ def read_browser_session(
 ) -> BrowserSessionOut:
     """Return the user whom the cookie signs in, and renew the session when that is due.
 
-    A page reads this when it opens, after `renew_in` seconds, and when another request gets a 401.
-    The page then repeats that request.
+    A page calls this when it opens, after `renew_in` seconds, and when another request gets a 401,
+    which the page then repeats.
     """
     renewed: CookieTokens | None = getattr(request.state, "renewed_cookie", None)
     if renewed is not None:

@@ -46,9 +46,9 @@ def _authorise(request: Request, token: str, names: list[str], project: UUID | N
     """Return the topics if the caller may watch all of them.
 
     Raises:
-        UnknownTopic: when a topic does not exist, or requires a project and has none.
-        NotFound: when its project or task does not exist, or the caller may not know about it.
-        PermissionDenied: when the caller lacks the permission to watch it.
+        UnknownTopic: when a topic does not exist, or requires a project and none was given.
+        NotFound: when a topic's project or task does not exist, or is hidden from the caller.
+        PermissionDenied: when the caller lacks the permission to watch a topic.
     """
     topics = []
     with transaction() as session:
@@ -73,7 +73,7 @@ def _authorise(request: Request, token: str, names: list[str], project: UUID | N
 def _start_after(topic: Topic, position: str | None) -> Position:
     """Return the position after which the task's rows are sent.
 
-    This is ``position``, as sent by the browser, or else the position of the newest rows.
+    This is the ``position`` that the browser sent or, without one, that of the newest rows.
     """
     assert topic.task is not None
     if position is None:
@@ -106,8 +106,8 @@ async def watch_topics(
 
     The stream reports what is new from now on. To continue an earlier stream, send its last `id` as
     `Last-Event-ID` or `after`, which is `TOPIC@POSITION,…` with the `position` of the topics' last
-    events; a log also continues after `logs:UUID@SEQ`. A list that continues sends `resync`: read
-    it again. When your session ends, an `error` event ends the stream within a second.
+    events; a log also continues after `logs:UUID@SEQ`. When you continue a list, it sends `resync`:
+    read the list again. When your session ends, an `error` event ends the stream within a second.
     """
     names = list(dict.fromkeys(name for name in topics.split(",") if name))
     if len(names) > MAX_TOPICS:
@@ -138,7 +138,7 @@ async def _frames(
     positions: dict[str, str],
     language: Language | None,
 ) -> AsyncIterator[bytes]:
-    """Return the stream of a topic, with the frames of the topic's own route."""
+    """Return the stream of a topic, in the format of the route for that topic alone."""
     position = positions.get(topic.name)
     if topic.context is None:
         hub: Hub = request.app.state.notifications

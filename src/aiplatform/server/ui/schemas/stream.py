@@ -44,7 +44,7 @@ class MetricsData(BaseModel):
 
 
 class LogData(BaseModel):
-    """A part of a log. To continue after it, pass ``seq``."""
+    """A part of a log. Pass ``seq`` to continue the log after it."""
 
     seq: int
     attempt: int

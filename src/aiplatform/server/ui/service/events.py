@@ -13,7 +13,7 @@ FRAME = re.compile(rb"^event: (\w+)\n(?:id: ([^\n]*)\n)?data: ([^\n]*)\n\n", re.
 def render_event(topic: str | None, event: str, data: object, position: str | None = None) -> bytes:
     """Return a server-sent event as bytes.
 
-    Its data contain the event's name, so that they can be parsed without the other lines.
+    The event's data include its name, so that the data can be parsed without the other lines.
     """
     return _wrap(topic, event, dumps(data).encode(), position)
 

@@ -13,7 +13,7 @@ from aiplatform.server.ui.pages import STATIC
 
 OWN_NAME = "aiplatform"
 EXTRAS = ("server", "llm", "otel", "deepspeed", "llama", "vllm")
-"""Extras whose packages the running platform needs. Others serve only its development."""
+"""Extras whose packages the running platform needs. Other extras are only for development."""
 
 UNKNOWN = "unknown"
 MAX_LICENCE = 100

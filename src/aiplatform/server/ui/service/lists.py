@@ -1,8 +1,9 @@
 """Live changes to projects' tasks and deployments, for lists in the browser.
 
-One reader per API process serves all watchers. Once a second, it reads the tasks that notifications
-named and the deployments of the watched projects, and checks the permissions of all watchers. If
-changes may have been missed, it sends the event ``resync``: the page then reads the list again.
+One reader per API process serves all watchers. Once a second, it reads the tasks named in
+notifications and the deployments of the watched projects, and checks the permissions of all
+watchers. If changes may have been missed, it sends the event ``resync``, and the page then reads
+the list again.
 """
 
 import asyncio
@@ -62,7 +63,7 @@ class ListWatcher:
 
 
 class ListFeeds:
-    """The lists watched on this API process, and the one task that reads their changes."""
+    """The lists watched on this API process, and the asyncio task that reads their changes."""
 
     def __init__(self, listener: Listener) -> None:
         self._listener = listener
@@ -92,7 +93,8 @@ class ListFeeds:
         if self._reader is None or self._reader.done():
             self._reader = asyncio.create_task(self._run(), name="lists")
         try:
-            # The first position, so that a reconnecting browser is told to read the list.
+            # This event sets the first position, so that a reconnecting browser is told to read the
+            # list.
             yield RESYNC if resumed else READY
             while watcher.gone is None:
                 await watcher.woken.wait()
@@ -163,7 +165,7 @@ class ListFeeds:
     def _deployment_changes(self, project_id: int, now: dict[UUID, Any]) -> bytes:
         before = self._deployments.get(project_id)
         if before is None:
-            return b""  # the page reads the list after it began to watch it
+            return b""  # the page reads the list once it has begun to watch it
         if before.keys() - now.keys():
             return RESYNC
         return _frame("deployments", [row for uuid, row in now.items() if before.get(uuid) != row])

@@ -21,7 +21,7 @@ log = structlog.get_logger(__name__)
 COALESCE_SECONDS = 0.25
 HEARTBEAT_SECONDS = 15.0
 MAX_WAITING = 1 << 20
-"""Number of bytes that may be queued for a slow browser. Beyond it, no topic is read further."""
+"""Number of bytes that may be queued for a slow browser. Beyond it, reading of topics pauses."""
 
 
 @dataclass(slots=True)
