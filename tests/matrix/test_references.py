@@ -20,11 +20,13 @@ from tests.openapi_checks import CheckedClient
 
 SUCCESS = {200, 201, 202, 204}
 STATE_DEPENDENT = {
+    "POST /api/v1/models/{model}/aliases/{alias}/undo",
     "POST /api/v1/tasks/{task}/logs",
     "POST /api/v1/tasks/{task}/metrics",
     "POST /api/v1/tasks/{task}/move",
+    "PUT /api/v1/models/{model}/aliases/{alias}",
 }
-"""Routes that refuse even valid references unless the task is in a certain state."""
+"""Routes that refuse even valid references unless the task or alias is in a certain state."""
 JsonPath = tuple[str | int, ...]
 
 

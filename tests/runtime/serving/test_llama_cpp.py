@@ -43,6 +43,16 @@ QUESTIONS = [
 ]
 
 
+LONG_ANSWER = {
+    "type": "json_schema",
+    "json_schema": {
+        "name": "long",
+        "schema": {"type": "array", "items": {"type": "integer"}, "minItems": 500},
+    },
+}
+"""A response format with which an answer can't end before it has five hundred numbers."""
+
+
 def make_job(directory: Path, model: Path, base: Path | None, cache: Path, **spec: object) -> Job:
     job = test_server.make_job(directory, model, base, **{"engine": "llama_cpp", **spec})
     job.cache_dir = str(cache)
@@ -366,13 +376,20 @@ def server_of(runner: Runner) -> psutil.Process:
     return next(child for child in job.children(recursive=True) if "--ctx-size" in child.cmdline())
 
 
+@pytest.mark.slow
 def test_killed_server_ends_its_stream_and_fails_the_task(
-    tiny_model: Path, cache: Path, tmp_path: Path
+    smollm2: Path, cache: Path, tmp_path: Path
 ) -> None:
-    job = make_job(tmp_path, tiny_model, None, cache, max_length=500)
+    # The tiny model could end its answer before the server is killed.
+    job = make_job(tmp_path, smollm2, None, cache, precision="fp16")
     with Runner.of_job(job, tmp_path) as runner:
-        served = Served(runner, runner.wait_for("ready", 120)["endpoint"])
-        body = {"model": "model", "stream": True, "messages": [{"role": "user", "content": "on"}]}
+        served = Served(runner, runner.wait_for("ready", 240)["endpoint"])
+        body = {
+            "model": "model",
+            "stream": True,
+            "messages": [{"role": "user", "content": "Count."}],
+            "response_format": LONG_ANSWER,
+        }
         with served.http.stream("POST", "/v1/chat/completions", json=body) as response:
             lines = response.iter_lines()
             next(lines)
