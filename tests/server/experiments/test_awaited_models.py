@@ -12,6 +12,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
+from aiplatform.protocol.trainings import RewardSpec, SftSpec
 from aiplatform.server.core.audit import AuditLog
 from aiplatform.server.core.database import commit, transaction
 from aiplatform.server.core.storage import StoredFile
@@ -219,7 +220,7 @@ class TestFromTask:
     ) -> None:
         training = train()
         task = session.scalars(select(Task).where(Task.uuid == UUID(training["uuid"]))).one()
-        own = {"tuning", "loss", "neftune_alpha"}
+        own = {*SftSpec.model_fields} - {*RewardSpec.model_fields}
         task.config = {key: value for key, value in task.config.items() if key not in own} | {
             "method": "reward"
         }
