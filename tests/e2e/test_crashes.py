@@ -57,7 +57,7 @@ def test_worker_killed_during_training_loses_no_step(
     worker = psutil.Process(platform.pid("worker"))
     family = worker.children(recursive=True)
     os.kill(worker.pid, signal.SIGKILL)
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=30)
     assert not alive, "no child outlives its worker"
     task = task.wait(300)
     assert task.attempt == 2

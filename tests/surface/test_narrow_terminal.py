@@ -72,6 +72,8 @@ CASES: dict[str, list[str]] = {
     "invitations ls": [],
     "keys ls": [],
     "licences": [],
+    "models alias history": ["{alias}"],
+    "models alias ls": [],
     "models files": ["{model}"],
     "models ls": [],
     "models show": ["{model}"],
@@ -147,6 +149,7 @@ def fill(live: LivePlatform) -> dict[str, str]:
     sweep = client.sweeps.create(
         LONG, experiment, {"seed": [1, 2]}, max_trials=2, objective="loss"
     ).wait(500)
+    client.models.set_alias(training.model, "production-of-the-first-quarter", reason=LONG)
     deployment = client.deployments.create(LONG_MODEL[:60], training.model)
     bundle = client.scripts.bundle(live.file("main.py", "print(1)").parent, name=LONG_MODEL[:90])
     write = 'echo a > "$AIPLATFORM_OUTPUT/a.txt"'
@@ -167,6 +170,7 @@ def fill(live: LivePlatform) -> dict[str, str]:
     worker = client.workers.list().first()
     assert worker is not None
     return {
+        "alias": f"{LONG_MODEL}@production-of-the-first-quarter",
         "dataset": dataset.name,
         "deployment": deployment.name,
         "experiment": str(experiment.uuid),
