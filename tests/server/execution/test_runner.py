@@ -226,6 +226,31 @@ def test_new_attempt_resumes_from_the_newest_checkpoint(session, submit, worker)
         assert task.scheduling.result == {"from": "3", "name": "checkpoint-3", "attempt": 2}
 
 
+def test_metrics_are_stored_before_the_checkpoint_that_follows_them(
+    session, submit, worker, monkeypatch
+):
+    """Check what a worker leaves behind that is killed right after it recorded a checkpoint."""
+    task = submit("""
+        import pathlib
+        path = pathlib.Path(job.checkpoint_dir, "checkpoint-2")
+        path.mkdir(parents=True)
+        (path / "state.bin").write_bytes(b"weights")
+        report.metrics(1, {"loss": 2.0})
+        report.metrics(2, {"loss": 1.0})
+        report.checkpoint(2, str(path))
+    """)
+    stored: list[int] = []
+
+    def record_steps(*_) -> None:
+        with transaction() as other:
+            steps = select(MetricPoint.step).where(MetricPoint.task_id == task.id)
+            stored.extend(other.scalars(steps.order_by(MetricPoint.step)))
+
+    monkeypatch.setattr(attempts, "add_checkpoint", record_steps)
+    run(session, worker)
+    assert stored == [1, 2]
+
+
 def test_checkpoint_outside_its_directory_is_refused(session, submit, worker):
     task = submit("report.checkpoint(1, '/etc'); import time; time.sleep(0.5)")
     run(session, worker)

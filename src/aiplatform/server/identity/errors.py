@@ -131,7 +131,7 @@ class OwnRole(Problem):
 
 
 class AccountHoldsMore(Problem):
-    """As an owner or member of projects, the account has rights that the caller lacks.
+    """The caller lacks rights that the account has as an owner or member of projects.
 
     The error names no project, because the caller may not be allowed to see it.
     """

@@ -323,6 +323,7 @@ class Attempt:
         chunks: list[Chunk] = []
         events: list[tuple[str, dict[str, Any]]] = []
         progress: Progress | None = None
+        checkpoint: Checkpoint | None = None
         for item in items:
             match item:
                 case Metrics():
@@ -344,7 +345,7 @@ class Attempt:
                 case Ready():
                     self._ready(item)
                 case Checkpoint():
-                    self._checkpoint(item)
+                    checkpoint = item
         progress = None if progress is None else self._estimated(progress)
         kept = self.log_writer.take(chunks, events, final=final)
         tail = self.log_writer.due_tail(kept, final=final) if self.claim.node == 0 else None
@@ -361,6 +362,10 @@ class Attempt:
             )
         )
         self.log_writer.written(kept, tail)
+        # Only now, because an attempt that resumes from the checkpoint repeats none of the steps
+        # before it: their metrics would be missing if the worker were killed in between.
+        if checkpoint is not None:
+            self._checkpoint(checkpoint)
         if status is TaskStatus.CANCELLING:
             self.cancelled = True
             if not self._completes_answers():
