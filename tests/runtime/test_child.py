@@ -367,3 +367,11 @@ def test_only_hub_imports_may_use_the_network(
     assert os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
     prepare_environment(hub=False)
     assert os.environ["HF_HUB_OFFLINE"] == "1"
+
+
+def test_deepspeed_looks_for_no_device_if_the_job_has_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    for devices, accelerator in ((None, None), ("0,1", None), ("", "cpu")):
+        given = {} if devices is None else {"CUDA_VISIBLE_DEVICES": devices}
+        monkeypatch.setattr(os, "environ", given)
+        prepare_environment(hub=False)
+        assert os.environ.get("DS_ACCELERATOR") == accelerator

@@ -3,6 +3,7 @@
 import json
 import math
 import random
+from runpy import run_path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from sqlalchemy import delete, text
 from sqlalchemy.orm import Session
 
 from aiplatform.protocol.enums import TaskStatus
+from aiplatform.server.core.migrate import migrations_dir
 from aiplatform.server.queue.models import Task
 from aiplatform.server.telemetry import queries
 from aiplatform.server.telemetry.rules import LEVELS, summarise_series
@@ -148,6 +150,21 @@ def test_levels_equal_those_computed_at_once(session: Session, task: Task) -> No
             inside = [value for step, value in expected if row.first_step <= step < end]
             assert row.points == len(inside)
             assert row.low == min(inside)
+
+
+def test_levels_from_before_the_fourth_are_computed_again(session: Session, task: Task) -> None:
+    write(session, task, [(step, 1 / (1 + step)) for step in range(6_000)])
+    rollups.update_levels(task.id)
+    session.execute(text("DELETE FROM metric_levels WHERE level = 4"))
+    session.commit()
+    rollups.update_levels(task.id)
+    assert queries.summary(session, task.id) == [], "what the migration is for"
+    migration = run_path(str(migrations_dir() / "versions" / "0010_metric_levels.py"))
+    session.execute(text(migration["FORGET"]))
+    session.commit()
+    rollups.update_levels(task.id)
+    [row] = queries.summary(session, task.id)
+    assert row.points == 6_000
 
 
 def test_overwritten_value_is_no_peak(session: Session, task: Task) -> None:

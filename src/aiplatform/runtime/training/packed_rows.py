@@ -15,8 +15,8 @@ from aiplatform.runtime.rows import IGNORED, Encoded
 LEAK = 0.1
 """Largest accepted change in a row's logits due to the rows packed before it.
 
-It is a fraction of the change that occurs without boundaries between rows. Rounding also changes
-logits, but usually by less than a hundredth of that change.
+It is a fraction of the change that occurs if nothing separates the rows. Rounding changes logits as
+well, but usually by less than a hundredth of that.
 """
 
 

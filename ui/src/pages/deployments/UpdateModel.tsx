@@ -54,7 +54,7 @@ export function UpdateModel({ deployment, onClose }: Props) {
           />
           {deployment.follows && (
             <Text size="sm">
-              {t`It follows ${deployment.follows}. If you choose a version, it follows no alias any more.`}
+              {t`It follows ${deployment.follows}. If you choose a version, it stops following the alias.`}
             </Text>
           )}
           <ErrorNotice error={update.error} />
